@@ -1,0 +1,1 @@
+"""The mathematics, one file per paper or idea, and the machinery to run it."""

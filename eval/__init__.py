@@ -1,0 +1,1 @@
+"""Metrics, reports, benchmarks and the audit, and the command line's entry."""

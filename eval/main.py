@@ -1,0 +1,84 @@
+"""The `latentgeo` command: names a subcommand, imports it, runs it. Imports no torch."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from latentgeo.core.cli import guarded, run_command, version
+from latentgeo.core.config import nearest
+
+COMMANDS = {  # name -> (where its class is, one line of help)
+    "demo": ("latentgeo.eval.commands:Demo", "run the embedded models and write a report"),
+    "sample": ("latentgeo.infer.commands:Sample", "draw images from prompts"),
+    "interpolate": ("latentgeo.infer.commands:Interpolate", "walk between noises or prompts"),
+    "train-vae": ("latentgeo.train.commands:TrainVae", "train the image autoencoder"),
+    "train-diffusion": ("latentgeo.train.commands:TrainDiffusion", "train the denoising UNet"),
+    "train-smooth": (
+        "latentgeo.train.commands:TrainSmooth",
+        "fine-tune for a smooth latent space (Smooth Diffusion)",
+    ),
+    "eval-istd": (
+        "latentgeo.eval.commands:EvalIstd",
+        "measure smoothness: the interpolation standard deviation",
+    ),
+    "eval-quality": ("latentgeo.eval.commands:EvalQuality", "measure image quality"),
+    "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
+    "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
+    "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
+    "render-avatars": (
+        "latentgeo.train.commands:RenderAvatars",
+        "draw a captioned avatar data set (needs the 'data' extra)",
+    ),
+    "emoji-folder": (
+        "latentgeo.train.emoji:EmojiFolder",
+        "turn an emoji archive into a captioned image folder",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `latentgeo <command> ...` and return the process's exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name, rest = (words[0], words[1:]) if words else ("--help", [])
+    if name in ("-h", "--help"):
+        return guarded("latentgeo", lambda: print(overview()))
+    if name == "--version":
+        return guarded("latentgeo", lambda: print(f"latentgeo {version('latentgeo')}"))
+    if name not in COMMANDS:
+        return guarded("latentgeo", lambda: _refuse(name))
+    return run_command(command_class(name), rest)
+
+
+def command_class(name: str) -> type:
+    """Import and return the class behind a command's name."""
+    module, class_name = COMMANDS[name][0].split(":")
+    found: type = getattr(importlib.import_module(module), class_name)
+    return found
+
+
+def overview() -> str:
+    """Return the text of `latentgeo --help`."""
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: latentgeo <command> [options]",
+            "",
+            "The geometry of diffusion models' latent spaces.",
+            "",
+            "commands:",
+            *rows,
+            "",
+            "latentgeo <command> --help lists a command's options; latentgeo --version.",
+        ]
+    )
+
+
+def _refuse(name: str) -> None:
+    kind = "option" if name.startswith("-") else "command"
+    hint = nearest(name, COMMANDS) or "; latentgeo --help lists the commands"
+    raise ValueError(f"unknown {kind} {name!r}{hint}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

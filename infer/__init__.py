@@ -1,0 +1,1 @@
+"""Sampling, interpolation, inversion and editing with a trained model."""

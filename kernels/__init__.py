@@ -1,0 +1,1 @@
+"""Fused operators, each with a plain PyTorch reference that defines it."""

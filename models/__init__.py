@@ -1,0 +1,1 @@
+"""Networks, their configurations and checkpoint formats, and the embedded models."""
