@@ -1,0 +1,192 @@
+"""Noise schedules and the times a sampler visits.
+
+DDPM (arXiv 2006.11239) defines β_t and ᾱ_t; DDIM (arXiv 2010.02502) writes α_t for ᾱ_t; Smooth
+Diffusion (arXiv 2312.04410) prints α_t where ᾱ_t is meant in its Eq. 3 and 4. Here α_t = 1 - β_t
+and ᾱ_t = Π_{s≤t} α_s, always.
+
+Notation  beta[t] = β_t, alpha_bar[t] = ᾱ_t, both float64 of length T + 1
+Time      the paper's t = 1..T, and t = 0 is clean data: β_0 = 0, ᾱ_0 = 1. A network's own index is
+          τ = t - 1 in 0..T-1; that shift is made where the network is called and nowhere else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+Spacing = Literal["leading", "trailing", "linspace"]
+Landing = Literal["first", "zero"]
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The tables β (T+1,) and ᾱ (T+1,), float64, indexed by the paper's t.
+
+    DDPM Eq. 4   ᾱ_t = Π_{s=1..t} (1 - β_s), so ᾱ_0 = 1 with β_0 = 0
+    """
+
+    beta: Tensor  # (T+1,)
+    alpha_bar: Tensor  # (T+1,)
+
+    def __post_init__(self) -> None:
+        """Check the boundary values and that ᾱ is the running product of 1 - β."""
+        beta, bar = self.beta, self.alpha_bar
+        if beta.ndim != 1 or beta.shape != bar.shape or len(beta) < 2:
+            raise ValueError(
+                f"beta {tuple(beta.shape)} and alpha_bar {tuple(bar.shape)} must both be (T+1,)"
+            )
+        if beta.dtype != torch.float64 or bar.dtype != torch.float64:
+            raise ValueError(
+                f"beta and alpha_bar must be float64, got {beta.dtype} and {bar.dtype}"
+            )
+        if beta[0] != 0 or bar[0] != 1:
+            raise ValueError(
+                f"beta[0] must be 0 and alpha_bar[0] 1, got {beta[0].item()} and {bar[0].item()}"
+            )
+        if not bool(((beta[1:] > 0) & (beta[1:] < 1)).all()):
+            raise ValueError("every beta[t], t >= 1, must lie strictly between 0 and 1")
+        if not torch.allclose(bar, (1 - beta).cumprod(0), rtol=1e-9, atol=0):
+            raise ValueError("alpha_bar must be the running product of 1 - beta")
+
+    @property
+    def T(self) -> int:
+        """The number of noising steps."""
+        return len(self.beta) - 1
+
+    def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return β_t, ᾱ_t, ᾱ_{t-1} (B, 1, ...) to go with `like` (B, ...); t (B,) in 1..T."""
+        self._check(t, lowest=1)
+        bar_prev = _rows(self.alpha_bar, t - 1, like)
+        return _rows(self.beta, t, like), _rows(self.alpha_bar, t, like), bar_prev
+
+    def bar(self, t: Tensor, like: Tensor) -> Tensor:
+        """Return ᾱ_t (B, 1, ...) to go with `like` (B, ...); t (B,) in 0..T.
+
+        On like's device and in its dtype, but never below float32: ᾱ_1 = 0.99915 is 1 in bfloat16,
+        and √(1-ᾱ_1) would vanish.
+        """
+        self._check(t, lowest=0)
+        return _rows(self.alpha_bar, t, like)
+
+    def _check(self, t: Tensor, lowest: int) -> None:
+        if t.ndim != 1 or t.is_floating_point():
+            raise ValueError(f"t must be an integer tensor (B,), got {t.dtype} {tuple(t.shape)}")
+        if t.device.type != "cpu" or torch.compiler.is_compiling():
+            return  # looking at values would wait for a GPU and break a compiled graph
+        if bool(((t < lowest) | (t > self.T)).any()):
+            raise ValueError(
+                f"t must lie in {lowest}..{self.T}, got {t.min().item()}..{t.max().item()}"
+            )
+
+
+def _rows(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    rows = table.to(dtype).to(like.device)[t.to(like.device)]
+    return rows.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def batch_time(t: int, like: Tensor) -> Tensor:
+    """Return the time t for each of the B samples of `like` (B, ...): int64 (B,) on its device."""
+    return torch.full((len(like),), t, dtype=torch.int64, device=like.device)
+
+
+def from_beta(beta: Tensor) -> Schedule:
+    """Build the tables from β_1..β_T (T,)."""
+    beta = torch.cat([torch.zeros(1, dtype=torch.float64), beta.to(torch.float64)])
+    return Schedule(beta, (1 - beta).cumprod(0))
+
+
+def linear(T: int = 1000, start: float = 1e-4, end: float = 2e-2) -> Schedule:
+    """β linear in t, as in DDPM Sec. 4: β_1 = 1e-4 to β_T = 0.02."""
+    return from_beta(torch.linspace(start, end, T, dtype=torch.float64))
+
+
+def scaled_linear(T: int = 1000, start: float = 0.00085, end: float = 0.012) -> Schedule:
+    """√β linear in t, as latent-diffusion's `make_beta_schedule("linear")`: Stable Diffusion."""
+    return from_beta(torch.linspace(start**0.5, end**0.5, T, dtype=torch.float64) ** 2)
+
+
+def cosine(T: int = 1000, shift: float = 0.008) -> Schedule:
+    """ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) π/2), β clipped at 0.999.
+
+    Nichol & Dhariwal (arXiv 2102.09672), Eq. 17.
+    """
+    t = torch.arange(T + 1, dtype=torch.float64)
+    f = ((t / T + shift) / (1 + shift) * math.pi / 2).cos() ** 2
+    return from_beta((1 - f[1:] / f[:-1]).clamp(max=0.999))
+
+
+SCHEDULES: Final[dict[str, Callable[..., Schedule]]] = {
+    "linear": linear,
+    "scaled_linear": scaled_linear,
+    "cosine": cosine,
+}
+
+
+def times(
+    schedule: Schedule,
+    steps: int,
+    spacing: Spacing = "leading",
+    offset: int = 1,
+    final: Landing = "first",
+) -> tuple[int, ...]:
+    """Return steps + 1 strictly descending times: the network runs at all but the last.
+
+    leading    t = 1 + offset + i ⌊T/steps⌋       SD at 50 steps: 982, 962, ..., 2 (τ = 981 ... 1)
+    trailing   t = T - i T/steps, rounded          1000, 980, ..., 20
+    linspace   steps points from T to 1, rounded   1000, 980, ..., 1
+    final      "first" is t = 1 (Stable Diffusion's set_alpha_to_one=False), "zero" clean data
+
+    Raises ValueError where the request has no such sequence (more steps than T, a time above T, two
+    equal times).
+    """
+    if not 1 <= steps <= schedule.T:
+        raise ValueError(f"steps must lie in 1..T = {schedule.T}, got {steps}")
+    if final not in ("first", "zero"):
+        raise ValueError(f"final must be 'first' or 'zero', got {final!r}")
+    if spacing != "leading" and offset not in (0, 1):
+        raise ValueError(
+            f"offset {offset} applies to spacing 'leading' only, got spacing {spacing!r}"
+        )
+    visited = _visited(schedule.T, steps, spacing, offset)
+    if visited[0] > schedule.T or visited[-1] < 1:
+        raise ValueError(
+            f"{steps} steps with spacing {spacing!r} and offset {offset} visit t = {visited[0]}"
+            f"..{visited[-1]}, outside 1..{schedule.T}; use fewer steps, offset=0 or 'trailing'"
+        )
+    last = 1 if final == "first" else 0
+    if visited[-1] <= last:
+        raise ValueError(
+            f"the network runs last at t = {visited[-1]} and final={final!r} lands on t = {last}, "
+            "which is no step; use final='zero', a larger offset or fewer steps"
+        )
+    return (*visited, last)
+
+
+def _visited(T: int, steps: int, spacing: Spacing, offset: int) -> list[int]:
+    if spacing == "leading":
+        return [1 + offset + i * (T // steps) for i in reversed(range(steps))]
+    if spacing == "trailing":
+        return [round(T - i * (T / steps)) for i in range(steps)]
+    if spacing == "linspace":
+        if steps < 2:
+            raise ValueError(
+                "spacing 'linspace' joins T to 1 and needs at least 2 steps; use 'trailing'"
+            )
+        return [1 + round(i * ((T - 1) / (steps - 1))) for i in reversed(range(steps))]
+    raise ValueError(f"spacing must be 'leading', 'trailing' or 'linspace', got {spacing!r}")
+
+
+def check_times(schedule: Schedule, visited: tuple[int, ...]) -> None:
+    """Raise ValueError unless `visited` has two or more strictly descending times within 0..T."""
+    descending = all(a > b for a, b in itertools.pairwise(visited))
+    if len(visited) < 2 or not descending or visited[0] > schedule.T or visited[-1] < 0:
+        raise ValueError(
+            f"times must be 2 or more, descending within 0..{schedule.T}, got {visited}"
+        )
