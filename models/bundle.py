@@ -1,0 +1,262 @@
+"""A text-to-image latent diffusion model as one object: its networks, tokenizer and schedule.
+
+A bundle on disk is a folder of `config.json` and `unet.safetensors`, `vae.safetensors`,
+`text.safetensors`. "avatars" names the embedded one.
+
+Time       `predict` is called with the paper's t = 1 … T and calls the UNet at τ = t - 1: this is
+           the one place where the two meet.
+Notation   z (B, 4, h, w) scaled latents; x (B, 3, H, W) images in [-1, 1]; ε predicted noise.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from latentgeo.core import schedule as schedules
+from latentgeo.core.files import atomic_write, sha256
+from latentgeo.core.parameterization import Kind, check_kind, to_eps
+from latentgeo.models import lora as loras
+from latentgeo.models.clip import TextConfig, TextEncoder
+from latentgeo.models.presets import merges
+from latentgeo.models.tokenizer import Tokenizer
+from latentgeo.models.unet import UNet, UNetConfig
+from latentgeo.models.vae import VAE, VAEConfig
+
+ZOO = Path(__file__).parent / "zoo"
+PARTS = ("unet", "vae", "text")
+Predict = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, ...), paper time t (B,)) -> eps (B, ...)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingDefaults:
+    """How a model is sampled where the user does not say. The defaults are Smooth Diffusion's."""
+
+    size: int = 512  # image side in pixels
+    steps: int = 50  # network evaluations
+    guidance: float = 7.5  # classifier-free guidance scale w; 1 is none
+    spacing: schedules.Spacing = "leading"  # of the sampling times
+    offset: int = 1  # of leading spacing
+    final: schedules.Landing = "first"  # the last step lands on ᾱ_1 ("first") or ᾱ_0 = 1 ("zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """Everything but the weights."""
+
+    name: str = "stable-diffusion-1.5"
+    unet: UNetConfig = UNetConfig()
+    vae: VAEConfig = VAEConfig()
+    text: TextConfig = TextConfig()
+    schedule: str = "scaled_linear"  # a name in core.schedule.SCHEDULES, with its defaults
+    prediction: Kind = "eps"  # what the UNet returns: eps, x_0 or v
+    sampling: SamplingDefaults = SamplingDefaults()
+
+
+class TextToImage:
+    """The model, on one device in one dtype; `lora` says which adapter is attached, if any."""
+
+    def __init__(self, config: BundleConfig, unet: UNet, vae: VAE, text: TextEncoder) -> None:
+        if config.schedule not in schedules.SCHEDULES:
+            raise ValueError(
+                f"schedule must be one of {sorted(schedules.SCHEDULES)}, got {config.schedule!r}"
+            )
+        check_kind(config.prediction)
+        self.config, self.unet, self.vae, self.text = config, unet, vae, text
+        self.schedule = schedules.SCHEDULES[config.schedule]()
+        self.lora: str | None = None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that fits the text encoder's vocabulary and length."""
+        return Tokenizer(context=self.config.text.context, merges=merges(self.config.text))
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The three networks by name."""
+        return {"unet": self.unet, "vae": self.vae, "text": self.text}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.unet.conv_in.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The weights' dtype."""
+        return self.unet.conv_in.weight.dtype
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(C, h, w) of the latent of an image of the default size."""
+        side = self.config.sampling.size // self.config.vae.factor
+        return (self.config.vae.latent_channels, side, side)
+
+    def encode_text(self, prompts: Sequence[str]) -> Tensor:
+        """Return the context (B, L, C) of the prompts."""
+        return self.text(self.tokenizer(list(prompts)).to(self.device))
+
+    def encode(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return z_0 (B, 4, h, w) of images x in [-1, 1]: the mean, or a seeded sample."""
+        return self.vae.encode(x.to(self.device, self.dtype), generator)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) in [-1, 1] of latents z, clamped."""
+        return self.vae.decode(z.to(self.device, self.dtype)).clamp(-1, 1)
+
+    def raw(self, context: Tensor) -> Predict:
+        """Return the UNet as a function of (x_t, paper time t); it returns `config.prediction`."""
+        return lambda x_t, t: self.unet(x_t, t - 1, context)
+
+    def predict(self, context: Tensor) -> Predict:
+        """Return ε_θ as a function of (x_t, paper time t), whatever the UNet itself returns."""
+        return to_eps(self.raw(context), self.schedule, self.config.prediction)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> "TextToImage":
+        """Move the networks and return self."""
+        for module in self.modules.values():
+            module.to(device, dtype)
+        return self
+
+    def eval(self) -> "TextToImage":
+        """Freeze the networks for inference and return self."""
+        for module in self.modules.values():
+            module.eval().requires_grad_(False)
+        return self
+
+
+def new_bundle(config: BundleConfig) -> TextToImage:
+    """Return a model of this shape with fresh weights from torch's global generator."""
+    return TextToImage(config, UNet(config.unet), VAE(config.vae), TextEncoder(config.text))
+
+
+def load_bundle(
+    source: str | Path,
+    lora: str | Path | None = None,
+    lora_scale: float = 1.0,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> TextToImage:
+    """Return the model in a folder, or the embedded one of that name, frozen, with a LoRA if given.
+
+    Raises FileNotFoundError naming the file that is missing, ValueError where a file does not fit.
+    """
+    folder = find(source)
+    config = read_config(folder / "config.json")
+    with torch.device("meta"):
+        networks = UNet(config.unet), VAE(config.vae), TextEncoder(config.text)
+    bundle = TextToImage(config, *networks)
+    for name, module in bundle.modules.items():
+        load_weights(module, _existing(folder / f"{name}.safetensors"))
+    bundle.to(device, dtype).eval()
+    if lora is not None:
+        path = find_lora(lora, folder)
+        loras.load_lora(bundle.unet, path)
+        loras.set_scale(bundle.unet, loras.DEFAULT, lora_scale)
+        bundle.lora = path.name
+        bundle.to(device, dtype).eval()
+    return bundle
+
+
+def save_bundle(bundle: TextToImage, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write config.json and the three weight files, each atomically, without adapters."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, module in bundle.modules.items():
+        kept = loras.base_state(module)  # an adapter has a file of its own
+        state = {key: value.to(dtype).contiguous() for key, value in kept.items()}
+        atomic_write(folder / f"{name}.safetensors", save(state))
+    text = json.dumps(asdict(bundle.config), indent=2, ensure_ascii=False)
+    atomic_write(folder / "config.json", text + "\n")
+
+
+def find(source: str | Path) -> Path:
+    """Return the folder of a bundle: an embedded name or a path."""
+    embedded = ZOO / str(source)
+    folder = embedded if (embedded / "config.json").is_file() else Path(source)
+    _existing(folder / "config.json")
+    return folder
+
+
+def find_lora(name: str | Path, folder: Path) -> Path:
+    """Return the file of a LoRA: a path, or the name of one that lies beside the bundle."""
+    beside = folder / f"{name}.safetensors"
+    return beside if beside.is_file() else _existing(Path(name))
+
+
+def weights_hash(bundle_folder: Path) -> str:
+    """Return one digest of the bundle's weights and configuration."""
+    digests = [sha256(_existing(bundle_folder / f"{name}.safetensors")) for name in PARTS]
+    return sha256_text("".join([*digests, sha256(bundle_folder / "config.json")]))
+
+
+def sha256_text(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal."""
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a module (also one on the meta device), strictly, as float32.
+
+    Raises ValueError that names missing and unexpected tensors, and shapes that differ.
+    """
+    try:
+        state = {key: value.float() for key, value in load_file(path).items()}
+    except Exception as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+    wanted = module.state_dict()
+    problems = [f"missing {key}" for key in wanted if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in wanted]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, wanted {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise ValueError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
+    module.load_state_dict(state, assign=True)
+
+
+def read_config(path: Path) -> BundleConfig:
+    """Return the configuration in a JSON file; an unknown key is a ValueError that names it."""
+    data = json.loads(_existing(path).read_text(encoding="utf-8"))
+    parts = {
+        "unet": UNetConfig,
+        "vae": VAEConfig,
+        "text": TextConfig,
+        "sampling": SamplingDefaults,
+    }
+    for name, cls in parts.items():
+        if name in data:
+            data[name] = from_plain(cls, data[name], f"{path}: {name}")
+    return from_plain(BundleConfig, data, str(path))
+
+
+def from_plain(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+    """Return the dataclass with these values, lists as tuples; ValueError names an unknown key."""
+    known = {field.name for field in fields(cls)}
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"{where} has unknown key {unknown[0]!r}, wanted some of {sorted(known)}")
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def with_vae_scale(config: BundleConfig, scale: float) -> BundleConfig:
+    """Return the configuration with another latent scale factor."""
+    return replace(config, vae=replace(config.vae, scale=scale))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist; a model is a folder with config.json and "
+            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, or the name of an embedded one"
+        )
+    return path

@@ -1,0 +1,147 @@
+"""Building blocks shared by the UNet and the VAE: norms, residual blocks, resampling, attention.
+
+The blocks are those of Latent Diffusion (Rombach et al., arXiv 2112.10752), as Stable Diffusion
+configures them. Sub-module names follow the layout in which Stable Diffusion's weights are most
+widely distributed, so that a state dict is a checkpoint.
+
+Notation   x (B, C, H, W) features; temb (B, E) the embedded time; q, k, v (B, heads, N, d).
+Orders     Every block is differentiable to any order whenever gradients are recorded; see
+           `attention` for the one place where that takes a decision.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps
+
+
+def time_embedding(t: Tensor, width: int) -> Tensor:
+    """Return the sinusoidal embedding (B, width) of the network's time index t (B,), cosines first.
+
+    DDPM Sec. 4   Transformer position embedding of t: frequencies MAX_PERIOD^(-2i / width).
+    """
+    half = width // 2
+    index = torch.arange(half, dtype=torch.float32, device=t.device)
+    angle = t.float()[:, None] * torch.exp(-math.log(MAX_PERIOD) / half * index)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q kᵀ / √d) v (B, heads, N, d).
+
+    LDM Sec. 3.3   Attention(Q, K, V) = softmax(Q Kᵀ / √d) · V
+
+    The fused implementations behind `scaled_dot_product_attention` have a first derivative only,
+    and the regularizers of this project need more. So the fused form runs where no gradient is
+    recorded (sampling, evaluation), and the written-out form wherever one is.
+    """
+    if not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v)
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (B, heads, N, M)
+    return scores.softmax(dim=-1) @ v
+
+
+class LayerNorm(nn.LayerNorm):
+    """Normalization of the last dimension, written out wherever a gradient is recorded.
+
+    PyTorch's fused form is silently wrong under reverse over forward (up to release 2.15), which is
+    one of the routes to the regularizers' weight gradient.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, N, C)."""
+        if not torch.is_grad_enabled():
+            return super().forward(x)
+        centred = x - x.mean(dim=-1, keepdim=True)
+        variance = centred.square().mean(dim=-1, keepdim=True)
+        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
+
+
+class TimeEmbedding(nn.Module):
+    """Two linear layers that turn the sinusoidal embedding (B, C) into temb (B, E)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(channels, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return temb (B, E)."""
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class ResnetBlock(nn.Module):
+    """Residual block (B, C, H, W) -> (B, C', H, W), shifted by the time embedding if it has one."""
+
+    def __init__(self, inp: int, out: int, groups: int, eps: float, temb: int | None) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, inp, eps)
+        self.conv1 = nn.Conv2d(inp, out, 3, padding=1)
+        if temb is not None:
+            self.time_emb_proj = nn.Linear(temb, out)
+        self.norm2 = nn.GroupNorm(groups, out, eps)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        if inp != out:
+            self.conv_shortcut = nn.Conv2d(inp, out, 1)
+        self.has_shortcut = inp != out
+
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        """Return the block's output (B, C', H, W); temb (B, E) if the block was built with it."""
+        h = self.conv1(F.silu(self.norm1(x)))
+        if temb is not None:
+            h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        h = self.conv2(F.silu(self.norm2(h)))
+        return (self.conv_shortcut(x) if self.has_shortcut else x) + h
+
+
+class Downsample(nn.Module):
+    """Halve H and W by a strided convolution; `padding=0` pads right and below, as the VAE does."""
+
+    def __init__(self, channels: int, padding: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, H / 2, W / 2)."""
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.conv.padding == (0, 0) else x)
+
+
+class Upsample(nn.Module):
+    """Double H and W (nearest neighbour), then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Return (B, C, 2 H, 2 W), or exactly `size` where the way down had odd sides."""
+        if size is None:
+            return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return self.conv(F.interpolate(x, size=size, mode="nearest"))
+
+
+class Attention(nn.Module):
+    """Multi-head attention of x (B, N, C) to context (B, M, K), or to itself."""
+
+    def __init__(
+        self, channels: int, heads: int, head_width: int, context: int | None, bias: bool = False
+    ) -> None:
+        super().__init__()
+        inner = heads * head_width
+        self.heads = heads
+        self.to_q = nn.Linear(channels, inner, bias=bias)
+        self.to_k = nn.Linear(context or channels, inner, bias=bias)
+        self.to_v = nn.Linear(context or channels, inner, bias=bias)
+        self.to_out = nn.ModuleList([nn.Linear(inner, channels)])
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the attended values (B, N, C)."""
+        context = x if context is None else context
+        q, k, v = (
+            projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, d)
+            for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
+        return self.to_out[0](attention(q, k, v).transpose(1, 2).flatten(2))

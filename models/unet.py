@@ -1,0 +1,221 @@
+"""The text-conditional denoising UNet of Latent Diffusion and Stable Diffusion.
+
+Rombach et al., arXiv 2112.10752, Sec. 3.3. `UNetConfig()` is Stable Diffusion 1.5; smaller models
+differ by configuration alone. State-dict names and shapes are those of the published weights.
+
+Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where the
+           network is called (`models/bundle.py`), and nowhere else.
+Bottleneck `encode` returns h, the output of the middle block (the h-space of Asyrp), and the skip
+           connections; `decode` turns them into the prediction. forward = decode ∘ encode.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentgeo.models.layers import (
+    Downsample,
+    ResnetBlock,
+    TimeEmbedding,
+    Upsample,
+    time_embedding,
+)
+from latentgeo.models.transformer import SpatialTransformer
+
+Skips = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """Shape of the denoising UNet. The defaults are Stable Diffusion 1.5's."""
+
+    in_channels: int = 4  # channels of the latent z
+    out_channels: int = 4  # channels of the prediction
+    channels: tuple[int, ...] = (320, 640, 1280, 1280)  # per resolution, finest first
+    attention: tuple[bool, ...] = (True, True, True, False)  # per resolution, finest first
+    blocks: int = 2  # residual blocks per resolution on the way down; one more on the way up
+    heads: int = 8  # attention heads at every resolution
+    depth: int = 1  # transformer blocks per spatial transformer
+    context: int | None = 768  # width of the text embedding; None is unconditional
+    groups: int = 32  # of every GroupNorm
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no layer could have."""
+        if len(self.channels) != len(self.attention):
+            raise ValueError(
+                f"attention needs one entry per resolution, got {len(self.attention)} "
+                f"for {len(self.channels)} channels"
+            )
+        for width in self.channels:
+            if width % self.groups or width % self.heads:
+                raise ValueError(
+                    f"channels must be multiples of groups ({self.groups}) and heads "
+                    f"({self.heads}), got {width}"
+                )
+
+
+class Stage(nn.Module):
+    """One resolution: residual blocks, each followed by a spatial transformer if it attends."""
+
+    def __init__(
+        self, widths: list[tuple[int, int]], attend: bool, temb: int, config: UNetConfig
+    ) -> None:
+        super().__init__()
+        out = widths[-1][1]
+        self.resnets = nn.ModuleList(
+            ResnetBlock(inp, out, config.groups, 1e-5, temb) for inp, out in widths
+        )
+        if attend:
+            self.attentions = nn.ModuleList(
+                SpatialTransformer(out, config.heads, config.context, config.depth, config.groups)
+                for _ in widths
+            )
+        self.attend = attend
+
+    def block(self, i: int, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
+        """Return the output (B, C, H, W) of the i-th residual block and its transformer."""
+        x = self.resnets[i](x, temb)
+        return self.attentions[i](x, context) if self.attend else x
+
+
+class DownStage(Stage):
+    """A resolution on the way down; every output is a skip connection."""
+
+    def __init__(self, inp: int, out: int, attend: bool, last: bool, temb: int, config: UNetConfig):
+        super().__init__([(inp, out)] + [(out, out)] * (config.blocks - 1), attend, temb, config)
+        if not last:
+            self.downsamplers = nn.ModuleList([Downsample(out)])
+        self.last = last
+
+    def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Skips:
+        """Return the outputs of the blocks and of the downsampling, finest first."""
+        outputs = []
+        for i in range(len(self.resnets)):
+            x = self.block(i, x, temb, context)
+            outputs.append(x)
+        if not self.last:
+            outputs.append(self.downsamplers[0](x))
+        return tuple(outputs)
+
+
+class MidStage(nn.Module):
+    """The bottleneck: residual block, spatial transformer, residual block."""
+
+    def __init__(self, channels: int, temb: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.attentions = nn.ModuleList(
+            [
+                SpatialTransformer(
+                    channels, config.heads, config.context, config.depth, config.groups
+                )
+            ]
+        )
+        self.resnets = nn.ModuleList(
+            ResnetBlock(channels, channels, config.groups, 1e-5, temb) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
+        """Return h (B, C, H, W)."""
+        x = self.attentions[0](self.resnets[0](x, temb), context)
+        return self.resnets[1](x, temb)
+
+
+class UpStage(Stage):
+    """A resolution on the way up; every residual block takes one skip connection."""
+
+    def __init__(
+        self,
+        widths: list[tuple[int, int]],
+        attend: bool,
+        last: bool,
+        temb: int,
+        config: UNetConfig,
+    ):
+        super().__init__(widths, attend, temb, config)
+        if not last:
+            self.upsamplers = nn.ModuleList([Upsample(widths[-1][1])])
+        self.last = last
+
+    def forward(
+        self, x: Tensor, skips: list[Tensor], temb: Tensor, context: Tensor | None
+    ) -> Tensor:
+        """Return (B, C, H, W) at the next finer resolution, taking its skips off the list's end."""
+        for i in range(len(self.resnets)):
+            x = self.block(i, torch.cat([x, skips.pop()], dim=1), temb, context)
+        if self.last:
+            return x
+        size = (int(skips[-1].shape[-2]), int(skips[-1].shape[-1]))
+        return self.upsamplers[0](x, None if size == (2 * x.shape[-2], 2 * x.shape[-1]) else size)
+
+
+class UNet(nn.Module):
+    """ε_θ(z_t, τ, context): the denoiser of a latent diffusion model."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels, temb = config.channels, 4 * config.channels[0]
+        levels = range(len(channels))
+        self.conv_in = nn.Conv2d(config.in_channels, channels[0], 3, padding=1)
+        self.time_embedding = TimeEmbedding(channels[0], temb)
+        self.down_blocks = nn.ModuleList(
+            DownStage(
+                channels[max(i - 1, 0)],
+                channels[i],
+                config.attention[i],
+                i == levels[-1],
+                temb,
+                config,
+            )
+            for i in levels
+        )
+        self.mid_block = MidStage(channels[-1], temb, config)
+        self.up_blocks = nn.ModuleList(
+            UpStage(
+                up_widths(channels, config.blocks, i), config.attention[i], i == 0, temb, config
+            )
+            for i in reversed(levels)
+        )
+        self.conv_norm_out = nn.GroupNorm(config.groups, channels[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
+
+    def embed(self, t: Tensor, x: Tensor) -> Tensor:
+        """Return temb (B, E) of the network's time index t (B,) in x's dtype."""
+        return self.time_embedding(time_embedding(t, self.config.channels[0]).to(x.dtype))
+
+    def encode(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Skips]:
+        """Return the bottleneck h (B, C_h, H_h, W_h) of z_t = x (B, C, H, W) and its skips."""
+        temb = self.embed(t, x)
+        x = self.conv_in(x)
+        skips = [x]
+        for stage in self.down_blocks:
+            skips.extend(stage(skips[-1], temb, context))
+        return self.mid_block(skips[-1], temb, context), tuple(skips)
+
+    def decode(self, h: Tensor, skips: Skips, t: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the prediction (B, C_out, H, W) from the bottleneck h and the skips."""
+        temb = self.embed(t, h)
+        remaining = list(skips)
+        for stage in self.up_blocks:
+            h = stage(h, remaining, temb, context)
+        return self.conv_out(F.silu(self.conv_norm_out(h)))
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the prediction (B, C_out, H, W) for z_t = x, t (B,) and context (B, M, K)."""
+        h, skips = self.encode(x, t, context)
+        return self.decode(h, skips, t, context)
+
+
+def up_widths(channels: tuple[int, ...], blocks: int, i: int) -> list[tuple[int, int]]:
+    """Return (input, output) channels of the residual blocks at resolution i on the way up.
+
+    A block's input is what came from below (or its predecessor) joined with one skip; the skips of
+    resolution i are its own blocks' outputs and, last, what entered it on the way down.
+    """
+    below = channels[min(i + 1, len(channels) - 1)]
+    entered = channels[max(i - 1, 0)]
+    arriving = [below] + [channels[i]] * blocks
+    skips = [channels[i]] * blocks + [entered]
+    return [(a + s, channels[i]) for a, s in zip(arriving, skips, strict=True)]

@@ -1,0 +1,1 @@
+"""Embedded weights and data, each folder with a note of its origin and licence."""
