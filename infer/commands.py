@@ -1,0 +1,76 @@
+"""The commands of `infer`; importing them imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.cli import option, required
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Draw images from prompts: a PNG for each prompt and seed, and a grid."""
+
+    out: Path = required("folder for the images; files of the same name are replaced")
+    prompts: tuple[str, ...] = option((), "what to draw")
+    prompt_file: Path | None = option(None, "UTF-8 text file with more prompts, one to a line")
+    model: str = option("avatars", "embedded name, or folder of a model")
+    lora: Path | None = option(None, "adapter file, or the name of one beside the model")
+    lora_scale: float = option(1.0, "strength of the adapter")
+    seed: int = option(0, "seed of each prompt's first image; the next count up from it")
+    count: int = option(1, "images per prompt")
+    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
+    guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
+    eta: float = option(0.0, "share of fresh noise per step, 0 (DDIM) to 1 (DDPM)")
+    negative: str = option("", "prompt to steer away from")
+    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+
+    def run(self) -> None:
+        """Draw, and print the folder's grid."""
+        from latentgeo.infer.sample import sample_images
+
+        print(sample_images(self)[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpolate:
+    """Walk between two seeds under one prompt, with one or several models."""
+
+    prompt: str = required("what every image of the walk shows")
+    out: Path = required("folder for the strip, the GIFs and the distances; files are replaced")
+    models: tuple[str, ...] = option(
+        ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
+    )
+    seed: int = option(0, "seed of the walk's first image")
+    seed_b: int = option(1, "seed of its last image")
+    frames: int = option(11, "images of the walk, both ends included")
+    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
+    guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
+    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        if self.frames < 2:
+            raise ValueError(f"frames must be at least 2, got {self.frames}")
+        if self.seed == self.seed_b:
+            raise ValueError(f"seed_b must differ from seed, got {self.seed_b} for both")
+
+    def run(self) -> None:
+        """Walk, and print the files written."""
+        from latentgeo.infer.interpolate import interpolate_images
+
+        for path in interpolate_images(self):
+            print(path)

@@ -1,0 +1,100 @@
+"""`latentgeo interpolate`: the walk between two noises under one prompt, and how even it is.
+
+SmoothS A.3 walks from ε^a to ε^b by slerp in equal steps of the latent; a smooth latent space
+answers with equal steps of the image. Files: `strip.png` (a row per model), `<model>.gif`,
+`distances.svg`, `distances.json`; files of the same name are replaced.
+
+Notation  frames F: images at η = 0, 1/(F-1), …, 1; distances d_i between neighbours, i = 1 … F - 1.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from latentgeo.core.cli import write_run
+from latentgeo.core.device import progress
+from latentgeo.core.files import atomic_write
+from latentgeo.core.interpolate import sweep
+from latentgeo.infer.commands import Interpolate
+from latentgeo.infer.images import grid, save_gif, save_png, to_picture
+from latentgeo.infer.pipeline import (
+    Sampling,
+    generate,
+    image_noise,
+    latent_shape,
+    load_model,
+    parse_model,
+    sampling_of,
+)
+from latentgeo.infer.plots import distances_plot
+from latentgeo.infer.sample import record
+from latentgeo.models.bundle import TextToImage
+
+
+def interpolate_images(cmd: Interpolate) -> list[Path]:
+    """Walk between the two seeds with every model and return the files written."""
+    if len(set(cmd.models)) != len(cmd.models) or not cmd.models:
+        raise ValueError(f"models: got {list(cmd.models)}, wanted at least one, each once")
+    for spec in cmd.models:
+        parse_model(spec).check()
+    rows, distances, settings = [], {}, {}
+    for spec in cmd.models:
+        bundle = load_model(spec, cmd.device, cmd.dtype)
+        sampling = sampling_of(bundle, cmd.steps, cmd.guidance, batch=cmd.batch)
+        shape = latent_shape(bundle, cmd.size)
+        noise = noise_walk(image_noise(cmd.seed, shape), image_noise(cmd.seed_b, shape), cmd.frames)
+        images = walk(bundle, noise, cmd.prompt, sampling, f"interpolating {spec}")
+        distances[spec] = adjacent_distances(images[None])[0].tolist()
+        settings[spec] = record(bundle, spec, sampling, cmd.size)
+        rows.append([to_picture(image) for image in images])
+    seeds = {"prompt": cmd.prompt, "seed_a": cmd.seed, "seed_b": cmd.seed_b}
+    write_run(cmd, cmd.out)
+    summary = {**seeds, "scale": "[0,1]", "distances": distances, "settings": settings}
+    files = [
+        save_png(cmd.out / "strip.png", grid(rows, row_labels=short_names(cmd.models)), summary),
+        atomic_write(cmd.out / "distances.json", json.dumps(summary, indent=2) + "\n"),
+        atomic_write(cmd.out / "distances.svg", distances_plot(distances)),
+    ]
+    for name, row in zip(short_names(cmd.models), rows, strict=True):
+        files.append(save_gif(cmd.out / f"{name}.gif", row))
+    return files
+
+
+def noise_walk(a: Tensor, b: Tensor, frames: int) -> Tensor:
+    """Return the latents (frames, C, h, w) on the arc from a to b, both (1, C, h, w).
+
+    SmoothS Eq. 3   ε^η = slerp(ε^a, ε^b, η), η = 0, 0.1, …, 1 (11 frames)
+    """
+    return sweep(a, b, frames)[:, 0]
+
+
+def walk(bundle: TextToImage, noise: Tensor, prompt: str, sampling: Sampling, label: str) -> Tensor:
+    """Return the images (frames, 3, H, W) in [-1, 1] of latents (frames, C, h, w), one prompt."""
+    images = []
+    with progress(total=len(noise), label=label, unit="image") as bar:
+        for batch in generate(bundle, noise, [prompt] * len(noise), sampling):
+            images.append(batch)
+            bar.update(len(batch))
+    return torch.cat(images)
+
+
+def adjacent_distances(images: Tensor) -> Tensor:
+    """Return d (N, F - 1), float64, of N walks of images (N, F, C, H, W) in [-1, 1].
+
+    SmoothS Sec. A.3   d_i = ‖x^{i+1} - x^i‖_2 over pixels and channels, here in [0, 1]
+
+    Multiply by 255 for the scale of 8-bit pixels; the paper does not say which it used.
+    """
+    if images.ndim != 5 or images.shape[1] < 2:
+        raise ValueError(f"images: got {tuple(images.shape)}, wanted (N, F, C, H, W) with F >= 2")
+    x = images.double().flatten(2) / 2  # [-1, 1] has twice the range of [0, 1]
+    return (x[:, 1:] - x[:, :-1]).norm(dim=2)
+
+
+def short_names(specs: Sequence[str]) -> list[str]:
+    """Return a short name per model that can label a row and be part of a file name."""
+    names = [Path(spec.replace(".safetensors", "")).name.replace("+", "-") for spec in specs]
+    return names if len(set(names)) == len(names) else [f"{i}-{n}" for i, n in enumerate(names)]

@@ -1,0 +1,216 @@
+"""Text to image: prompts and noise in, pictures out, the same for every batch size.
+
+Notation   x_T (B, C, h, w) initial latents; w the guidance scale (Smooth Eq. 5), with a negative
+           prompt in place of the null caption if one is given; η (eta) of DDIM Eq. 16.
+Noise      An image's noise comes from a CPU generator seeded with the image's own seed, so that
+           neither the batch nor the device changes it.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from latentgeo.core import ddim
+from latentgeo.core.device import generator, pick_device, pick_dtype
+from latentgeo.core.guidance import guided
+from latentgeo.core.parameterization import Predict
+from latentgeo.core.schedule import batch_time, times
+from latentgeo.models.bundle import TextToImage, find, find_lora, load_bundle
+
+ALIASES = {"avatars-smooth": "avatars+smooth_lora"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How an image is sampled, whatever its prompt; checked when made."""
+
+    steps: int  # network evaluations of DDIM
+    guidance: float  # w; 1 is the conditional model alone
+    eta: float = 0.0  # η, the share of fresh noise per step
+    negative: str = ""  # prompt to steer away from; empty is the null caption
+    batch: int = 16  # images at a time
+
+    def __post_init__(self) -> None:
+        """Refuse values that no sampler could use, each by its name."""
+        for name in ("steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not math.isfinite(self.guidance) or self.guidance < 0:
+            raise ValueError(f"guidance must be finite and not negative, got {self.guidance}")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta must be in [0, 1], got {self.eta}")
+
+    def plain(self) -> dict[str, object]:
+        """Return what decides the image, that is all but the batch, for records and hashes."""
+        return {name: value for name, value in asdict(self).items() if name != "batch"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Where a model's weights are: `NAME`, `NAME+LORA` or `NAME+LORA@SCALE`, taken apart."""
+
+    source: str  # an embedded name, or a folder
+    lora: str | None  # a file, or the name of one beside the model
+    scale: float  # of the adapter
+
+    def check(self) -> None:
+        """Raise FileNotFoundError if there is no such model or adapter, without loading it."""
+        folder = find(self.source)
+        if self.lora is not None:
+            find_lora(self.lora, folder)
+
+
+def parse_model(spec: str) -> Model:
+    """Take apart the name of a model; `avatars-smooth` is short for `avatars+smooth_lora`."""
+    source, plus, adapter = ALIASES.get(spec, spec).partition("+")
+    lora, _, scale = adapter.rpartition("@") if "@" in adapter else (adapter, "", "1")
+    try:
+        weight = float(scale)
+    except ValueError:
+        raise ValueError(f"model {spec!r}: the scale after '@' must be a number") from None
+    if not source or bool(plus) != bool(lora) or not math.isfinite(weight):
+        raise ValueError(f"model: got {spec!r}, wanted NAME, NAME+LORA or NAME+LORA@SCALE")
+    return Model(source=source, lora=lora or None, scale=weight)
+
+
+def load_model(spec: str, device: str = "auto", dtype: str = "fp32") -> TextToImage:
+    """Load a model as `parse_model` reads its name, frozen."""
+    model = parse_model(spec)
+    where, kind = pick_device(device), pick_dtype(dtype)
+    return load_bundle(model.source, model.lora, model.scale, where, kind)
+
+
+def loaded_hash(bundle: TextToImage) -> str:
+    """Return 16 hexadecimal digits of a SHA-256 over every loaded weight, an adapter's included."""
+    digest = hashlib.sha256()
+    for part in bundle.modules.values():
+        for name, weight in sorted(part.state_dict().items()):
+            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+            digest.update(weight.contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def sampling_of(
+    bundle: TextToImage, steps: int | None, guidance: float | None, **more: object
+) -> Sampling:
+    """Return how to sample a model: as given, with the model's own defaults for what is None."""
+    default = bundle.config.sampling
+    return Sampling(
+        steps=default.steps if steps is None else steps,
+        guidance=default.guidance if guidance is None else guidance,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def sampling_times(bundle: TextToImage, steps: int) -> tuple[int, ...]:
+    """Return the paper's times t that a model is sampled at in so many steps."""
+    how = bundle.config.sampling
+    return times(bundle.schedule, steps, how.spacing, how.offset, how.final)
+
+
+def latent_shape(bundle: TextToImage, size: int | None = None) -> tuple[int, int, int]:
+    """Return (C, h, w) for images of `size` pixels a side, the model's own size if None."""
+    if size is None:
+        return bundle.latent_shape
+    factor = bundle.config.vae.factor
+    cell = factor * 2 ** (len(bundle.config.unet.channels) - 1)  # what the UNet can halve evenly
+    if size < cell or size % cell:
+        raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
+    return (bundle.config.vae.latent_channels, size // factor, size // factor)
+
+
+def image_noise(seed: int, shape: Sequence[int]) -> Tensor:
+    """Return x_T (1, C, h, w), float32 on the CPU, that belongs to a seed and to nothing else."""
+    return torch.randn(1, *shape, generator=generator(seed))
+
+
+def seed_noises(seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Return x_T (B, C, h, w) of B seeds, float32 on the CPU."""
+    return torch.cat([image_noise(seed, shape) for seed in seeds])
+
+
+@torch.no_grad()
+def generate(
+    bundle: TextToImage,
+    x_T: Tensor,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    seeds: Sequence[int] | None = None,
+) -> Iterator[Tensor]:
+    """Yield images (≤ batch, 3, H, W) in [-1, 1], float32 on the CPU, of x_T (N, C, h, w).
+
+    `seeds` (N,) is needed where η > 0: each image draws the noise of its steps from its own seed.
+    Raises `RuntimeError` where an image is not finite.
+    """
+    _check(x_T, prompts, sampling, seeds)
+    for start in range(0, len(prompts), sampling.batch):
+        part = slice(start, start + sampling.batch)
+        z = denoise(bundle, x_T[part], prompts[part], sampling, seeds[part] if seeds else None)
+        images = bundle.decode(z).float().cpu()
+        if not images.isfinite().all():
+            raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
+        yield images.clamp(-1, 1)
+
+
+@torch.no_grad()
+def denoise(
+    bundle: TextToImage,
+    x_T: Tensor,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    seeds: Sequence[int] | None = None,
+) -> Tensor:
+    """Return the latents z_0 (B, C, h, w) that one batch of noise x_T (B, C, h, w) denoises to."""
+    predict = guided_predict(bundle, prompts, sampling)
+    visited = sampling_times(bundle, sampling.steps)
+    x = x_T.to(bundle.device, bundle.dtype)
+    if sampling.eta == 0:
+        return ddim.sample(predict, bundle.schedule, x, visited)
+    return _stochastic(predict, bundle, x, visited, sampling.eta, seeds or ())
+
+
+def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampling) -> Predict:
+    """Return the guided predict(x_t, t) -> ε for one batch of prompts; equal ones are encoded once.
+
+    Smooth Eq. 5, with the negative prompt as ∅
+    """
+    distinct = list(dict.fromkeys([*prompts, sampling.negative]))
+    encoded = bundle.encode_text(distinct)
+    context = encoded[[distinct.index(prompt) for prompt in prompts]]  # (B, L, D)
+    null = encoded[distinct.index(sampling.negative)][None]  # (1, L, D)
+    return guided(lambda x, t, c: bundle.predict(c)(x, t), context, null, sampling.guidance)
+
+
+def _stochastic(
+    predict: Predict,
+    bundle: TextToImage,
+    x: Tensor,
+    visited: tuple[int, ...],
+    eta: float,
+    seeds: Sequence[int],
+) -> Tensor:
+    """Sample with η > 0, the noise of each image from a stream of its own seed."""
+    draws = [generator(seed, "step noise") for seed in seeds]
+    for t, t_prev in pairwise(visited):
+        now, prev = batch_time(t, x), batch_time(t_prev, x)
+        noise = torch.stack([torch.randn(x.shape[1:], generator=draw) for draw in draws]).to(x)
+        x = ddim.step(bundle.schedule, x, predict(x, now), now, prev, eta, noise)
+    return x
+
+
+def _check(
+    x_T: Tensor,
+    prompts: Sequence[str],
+    sampling: Sampling,
+    seeds: Sequence[int] | None,
+) -> None:
+    """Raise unless there is one latent, one prompt and, where needed, one seed per image."""
+    if not len(prompts) or len(x_T) != len(prompts):
+        raise ValueError(f"prompts: got {len(prompts)} for {len(x_T)} latents, wanted one each")
+    if sampling.eta > 0 and (seeds is None or len(seeds) != len(prompts)):
+        raise ValueError(f"seeds: eta {sampling.eta} draws noise per image, wanted a seed for each")

@@ -1,0 +1,86 @@
+"""What the tests share: a tiny model with random weights, its adapter, data and a classifier."""
+
+import io
+import json
+import random
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from latentgeo.models import lora
+from latentgeo.models.avatars import caption, draw, draw_stated
+from latentgeo.models.bundle import BundleConfig, SamplingDefaults, new_bundle, save_bundle
+from latentgeo.models.classifier import AttributeClassifier, ClassifierConfig, save_classifier
+from latentgeo.models.presets import TEXT_PRESETS, UNET_PRESETS, VAE_PRESETS
+
+SIZE = 32  # pixels a side; AlexNet takes no less than 31
+FACES = 24  # of which half are held out
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Files of a tiny text-to-image model and of what it is judged by."""
+
+    model: Path  # folder of the bundle
+    data: Path  # zip of captioned images
+    classifier: Path
+
+    @property
+    def smooth(self) -> str:
+        """The model with its adapter, as commands name it."""
+        return f"{self.model}+smooth_lora"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """A model of 32 × 32 images that is sampled in 2 steps; its pictures mean nothing."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        write_model(folder / "model")
+        config = ClassifierConfig(size=SIZE, channels=(8, 8), groups=4)
+        classifier = AttributeClassifier(config).eval()
+        save_classifier(classifier, folder / "classifier.safetensors", torch.float32)
+    write_faces(folder / "faces.zip")
+    return Tiny(folder / "model", folder / "faces.zip", folder / "classifier.safetensors")
+
+
+def write_model(folder: Path) -> None:
+    """Write the bundle, and beside it adapters that change its images."""
+    sampling = SamplingDefaults(size=SIZE, steps=2, guidance=2.0)
+    config = BundleConfig(
+        name="tiny",
+        unet=UNET_PRESETS["tiny"],
+        vae=VAE_PRESETS["tiny"],
+        text=replace(TEXT_PRESETS["tiny"], context=77),
+        sampling=sampling,
+    )
+    bundle = new_bundle(config).eval()
+    save_bundle(bundle, folder)
+    lora.attach(bundle.unet, rank=2)
+    for parameter in lora.lora_parameters(bundle.unet):
+        torch.nn.init.normal_(parameter, std=0.3)
+    lora.save_lora(folder / "smooth_lora.safetensors", bundle.unet)
+
+
+def write_faces(path: Path) -> None:
+    """Write a zip of noise pictures with captions of the avatars' grammar."""
+    rows = []
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(FACES):
+            rng = random.Random(i)
+            values = draw(rng)
+            pixels = np.random.default_rng(i).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            archive.writestr(f"{i}.png", buffer.getvalue())
+            text = caption(values, draw_stated(values, rng))
+            split = "train" if i < FACES // 2 else "test"
+            row = {"file_name": f"{i}.png", "text": text, "attributes": values, "split": split}
+            rows.append(json.dumps(row))
+        archive.writestr("metadata.jsonl", "\n".join(rows))
