@@ -1,0 +1,87 @@
+"""The training commands as a user meets them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latentgeo.core.cli import parse, to_toml
+from latentgeo.eval.main import main
+from latentgeo.train.commands import RenderAvatars, TrainDiffusion, TrainSmooth, TrainVae
+
+COMMANDS = [TrainVae, TrainDiffusion, TrainSmooth, RenderAvatars]
+
+
+def test_reading_the_commands_needs_no_torch() -> None:
+    code = "import sys, latentgeo.train.commands as c; c.TrainSmooth(out='x'); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert "latentgeo.train.settings" in modules and " torch" not in modules
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_run_file_gives_the_command_back(command: type[object], tmp_path: Path) -> None:
+    words = ["--out", str(tmp_path), "--seed", "7"]
+    words += ["--vae", "folder"] if command is TrainDiffusion else []
+    words += ["--minutes", "2.5", "--batch", "8"] if command is not RenderAvatars else []
+    first = parse(command, words)
+    (tmp_path / "recipe.toml").write_text(to_toml(first))
+    assert parse(command, ["--config", str(tmp_path / "recipe.toml")]) == first
+
+
+def test_the_paper_is_the_default(tmp_path: Path) -> None:
+    """Smooth Sec. 4.1: rank 8, λ = 1, batch 96, 30K steps, AdamW at 1e-4, weight decay 1e-4."""
+    paper = TrainSmooth(out=tmp_path)
+    assert (paper.rank, paper.reg_weight, paper.batch, paper.steps) == (8, 1.0, 96, 30_000)
+    assert (paper.rate, paper.weight_decay, paper.schedule) == (1e-4, 1e-4, "constant")
+    assert paper.part(4) == 3  # 3 samples per GPU, 4 GPUs, 8 accumulated parts
+    assert (paper.drop_caption, paper.ranges, paper.warm_up) == (0.0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train-smooth --out o --rank 0", "rank must be at least 1, got 0"),
+        ("train-smooth --out o --route fast", "--route: got 'fast'"),
+        ("train-smooth --out o --decay 1", "decay must be at least 0 and below 1"),
+        ("train-smooth --out o --model nowhere", "nowhere"),
+        ("train-diffusion --out o", "--vae is required"),
+        ("train-diffusion --out o --vae v --drop-caption 1.5", "drop_caption must be at least 0"),
+        ("train-diffusion --out o --vae v --min-snr 0", "min_snr must be positive"),
+        ("train-vae --out o --kl-weight -1", "kl_weight must be at least 0, got -1.0"),
+        ("train-vae --out o --data nowhere", "nowhere"),
+        ("train-vae --out o --steps x", "--steps: got 'x', wanted an integer"),
+        ("train-vae --out o --device tpu", "tpu"),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_status_2(
+    words: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_from_pictures_to_a_model(tmp_path: Path, pictures: Path) -> None:
+    """An autoencoder, then a model on it: what the commands write is what the next one reads."""
+    common = f"--data {pictures} --size 16 --preset tiny --steps 2 --batch 4 --device cpu"
+    vae = f"train-vae --out {tmp_path}/vae {common} --scale-images 11 --perceptual-weight 0"
+    assert main(vae.split()) == 0
+    model = f"train-diffusion --out {tmp_path}/model {common} --vae {tmp_path}/vae --sample-every 2"
+    model += " --samples 2 --sample-steps 2 --min-snr 5 --prediction v --dtype bf16 --channels-last"
+    assert main(model.split()) == 0
+    assert (tmp_path / "model" / "samples" / "step-00000002.png").is_file()
+
+    from latentgeo.models.bundle import load_bundle
+    from latentgeo.train.vae import load_vae
+
+    bundle = load_bundle(tmp_path / "model")
+    assert bundle.config.prediction == "v" and bundle.config.sampling.size == 16
+    scale = load_vae(str(tmp_path / "vae")).config.scale
+    assert bundle.config.vae.scale == scale and scale != 1.0
+    assert load_vae(str(tmp_path / "model")).config.scale == scale

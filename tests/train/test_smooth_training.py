@@ -1,0 +1,181 @@
+"""Smooth-LoRA training: the objective, its statistic, and what a run leaves behind."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
+from latentgeo.models.lora import attach, detach, load_lora
+from latentgeo.train.commands import TrainSmooth
+from latentgeo.train.draws import Draws
+from latentgeo.train.latents import moments
+from latentgeo.train.log import read_log
+from latentgeo.train.smooth import SmoothTask, direction_of
+from latentgeo.train.task import Batch
+
+CPU = torch.device("cpu")
+
+
+def make_task(bundle: TextToImage, **changes: Any) -> SmoothTask:
+    """Return a task on a float64 model whose LoRA is not zero."""
+    bundle.to("cpu", torch.float64)
+    torch.manual_seed(5)
+    attach(bundle.unet, 2)
+    task = SmoothTask(bundle, TrainSmooth(out=Path("unused"), rank=2, **changes), [], CPU)
+    for weight in task.parameters().values():
+        weight.data.normal_(0, 0.3)
+    return task
+
+
+def make_batch(bundle: TextToImage, count: int) -> Batch:
+    images = torch.rand(count, 3, 8, 8, dtype=torch.float64) * 2 - 1
+    return moments(bundle.vae, images), [f"disc {i}" for i in range(count)]
+
+
+def predict_one(
+    bundle: TextToImage, bar: Tensor, z_0: Tensor, t: int, context: Tensor, eps: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return x̂_0 (n,) and ε_θ (C, h, w) of one sample, from the definitions."""
+    x_t = bar.sqrt() * z_0 + (1 - bar).sqrt() * eps
+    out = bundle.unet(x_t[None], torch.tensor([t - 1]), context[None])[0]
+    return ((x_t - (1 - bar).sqrt() * out) / bar.sqrt()).flatten(), out
+
+
+def test_objective_from_the_full_jacobian(tiny: TextToImage) -> None:
+    """Smooth Eq. 9, Smooth Eq. 14: v from the whole J; a is the batch's mean of v."""
+    task = make_task(tiny, reg_weight=0.7)
+    batch, schedule = make_batch(tiny, 3), tiny.schedule
+    loss, terms = task.loss(batch, Draws(1, 20, 3))
+    draws = Draws(1, 20, 3)
+    draws.chance(0.0)  # whether the caption is dropped
+    mean, std = batch[0].double().chunk(2, dim=1)
+    z_0 = mean + std * draws.normal_like(mean)
+    t = draws.integers(1, 1000)
+    eps, normal = draws.normal_like(z_0), draws.normal_like(z_0)
+    bars, context = schedule.alpha_bar[t], tiny.encode_text(batch[1])
+    base, v = [], []
+    for i, bar in enumerate(bars):
+        predicted = partial(predict_one, tiny, bar, z_0[i], int(t[i]), context[i])
+        jacobian = torch.autograd.functional.jacobian(lambda e, p=predicted: p(e)[0], eps[i])
+        direction = normal[i].flatten() / normal[i].norm()
+        v.append((1 - bar).sqrt() * (jacobian.flatten(1).T @ direction).norm())
+        base.append((predicted(eps[i])[1] - eps[i]).square().mean())
+    a = sum(v) / 3  # a after one update is that batch's mean
+    reg = sum((x - a) ** 2 for x in v) / 3
+    assert float(terms["a"]) == pytest.approx(a.item(), rel=1e-10)
+    assert float(terms["reg"]) == pytest.approx(reg.item(), rel=1e-9)
+    assert loss.item() == pytest.approx((sum(base) / 3 + 0.7 * reg).item(), rel=1e-10)
+
+
+def gradients(task: SmoothTask, batch: Batch) -> list[Tensor]:
+    loss, _ = task.loss(batch, Draws(1, 0, len(batch[1])))
+    return list(torch.autograd.grad(loss, list(task.parameters().values())))
+
+
+def test_central_difference_has_the_exact_routes_gradient(tiny: TextToImage) -> None:
+    """Smooth Eq. 10: the tolerance is the difference's own error, h² = 4e-11 relative."""
+    task, batch = make_task(tiny), make_batch(tiny, 2)
+    exact = gradients(task, batch)
+    task = SmoothTask(tiny, replace(task.settings, route="central-difference"), [], CPU)
+    for one, other in zip(exact, gradients(task, batch), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-6, atol=1e-8)
+
+
+def test_the_forward_route_is_exact(tiny: TextToImage) -> None:
+    """Smooth Eq. 10: reverse over forward has the gradient of double backward."""
+    task, batch = make_task(tiny), make_batch(tiny, 2)
+    settings = replace(task.settings, route="reverse-over-forward")
+    other = gradients(SmoothTask(tiny, settings, [], CPU), batch)
+    for one, two in zip(gradients(task, batch), other, strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-9, atol=1e-11)
+
+
+def test_the_forward_route_is_refused_where_torch_is_wrong(tiny: TextToImage) -> None:
+    """Smooth Eq. 10: torch's own LayerNorm, wrong in this mode, is not used in silence."""
+    task = make_task(tiny)
+    norm = next(m for m in tiny.unet.modules() if isinstance(m, nn.LayerNorm))
+    norm.__class__ = nn.LayerNorm
+    settings = replace(task.settings, route="reverse-over-forward")
+    with pytest.raises(ValueError, match="route: reverse-over-forward would be wrong"):
+        SmoothTask(tiny, settings, [], CPU)
+
+
+def test_only_the_adapter_is_trained(tiny: TextToImage) -> None:
+    task = make_task(tiny)
+    names = task.parameters()
+    adapted = [n for n in dict(tiny.unet.named_modules()) if n.endswith(("to_q", "to_k", "to_v"))]
+    assert names and all(".lora." in name for name in names)
+    assert len(names) == 2 * (len(adapted) + len(adapted) // 3)  # A and B of q, k, v and out
+    assert not any(w.requires_grad for m in (tiny.vae, tiny.text) for w in m.parameters())
+
+
+def test_a_moves_once_per_step_and_survives_a_checkpoint(tiny: TextToImage) -> None:
+    """Smooth Eq. 9: two parts of a step are one update, by the mean over all their samples."""
+    task, batch = make_task(tiny), make_batch(tiny, 2)
+    values = []
+    for first in (0, 2, 4, 6):  # two steps of two parts
+        _, terms = task.loss(batch, Draws(1, first, 2))
+        values.append(float(terms["v"]))
+        if first in (2, 6):
+            bins = task.end_step()
+    steps = [sum(values[:2]) / 2, sum(values[2:]) / 2]
+    raw = 0.01 * steps[0] * 0.99 + 0.01 * steps[1]
+    assert task.mean.count.tolist() == [2]
+    assert task.mean.raw.item() == pytest.approx(raw, rel=1e-12)
+    assert set(bins) <= {f"v_{100 * i + 1}_{100 * i + 100}" for i in range(10)} and bins
+    other = SmoothTask(tiny, task.settings, [], CPU)
+    other.load_state(task.state())
+    assert torch.equal(other.mean.raw, task.mean.raw) and other.mean.count.tolist() == [2]
+    ranged = SmoothTask(tiny, replace(task.settings, ranges=4), [], CPU)
+    with pytest.raises(ValueError, match="ranges: the checkpoint has 1, got 4"):
+        ranged.load_state(task.state())
+
+
+def test_directions() -> None:
+    """Smooth Eq. 9: unit length; the released code's N(0, I / n) only on average."""
+    like = torch.zeros(400, 2, 3, 5, dtype=torch.float64)
+    unit = direction_of(Draws(0, 0, 400), like, "unit").flatten(1).norm(dim=1)
+    torch.testing.assert_close(unit, torch.ones_like(unit))
+    official = direction_of(Draws(0, 0, 400), like, "official").flatten(1).square().sum(dim=1)
+    assert official.std() > 0.1 and abs(official.mean() - 1) < 0.05  # 4 standard errors: 0.052
+
+
+def test_a_run_leaves_a_lora_that_loads(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
+    save_bundle(tiny, tmp_path / "model")
+    out = tmp_path / "run"
+    TrainSmooth(
+        model=str(tmp_path / "model"),
+        data=str(pictures),
+        out=out,
+        steps=2,
+        batch=4,
+        accumulate=2,
+        rank=2,
+        rate=0.01,
+        samples=2,
+        cache_latents=False,
+        log_every=1,
+        device="cpu",
+    ).run()
+    for record in read_log(out / "log.jsonl"):
+        whole = record["base"] + record["reg"]
+        assert record["loss"] == pytest.approx(whole, rel=1e-5)
+        assert any(name.startswith("v_") for name in record)
+    made = json.loads((out / "smooth_lora.json").read_text())
+    assert made["reg_weight"] == 1.0 and made["running_mean"]["count"] == [2]
+    record = json.loads((out / "run.json").read_text())
+    assert record["seed"] == 0 and len(record["hashes"]) == 4  # three weight files and the data
+    x, t, context = torch.randn(2, 4, 8, 8), torch.tensor([3, 900]), tiny.encode_text(["a", "b"])
+    before = tiny.unet(x, t, context)
+    load_lora(tiny.unet, out / "smooth_lora.safetensors")
+    assert not torch.equal(tiny.unet(x, t, context), before)
+    with_lora = load_bundle(tmp_path / "model", lora=out / "smooth_lora.safetensors")
+    torch.testing.assert_close(with_lora.unet(x, t, context), tiny.unet(x, t, context))
+    detach(tiny.unet)
+    assert torch.equal(tiny.unet(x, t, context), before)

@@ -1,0 +1,138 @@
+"""The commands that train and that make data; no torch until one of them runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.cli import option, required
+from latentgeo.train.settings import Training, at_least, positive, within
+
+Preset = Literal["sd15", "avatars", "tiny"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainVae(Training):
+    """Train the KL autoencoder: L1 + LPIPS + KL, no discriminator."""
+
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int = option(64, "side of the square images in pixels")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    preset: Preset = option("avatars", "shape of the autoencoder")
+    perceptual_weight: float = option(1.0, "weight of LPIPS")
+    kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
+    scale_images: int = option(2048, "images that the latent scale factor is measured on")
+    steps: int = option(20_000, "optimiser steps in all")
+    rate: float = option(4e-4, "learning rate of AdamW after the warm-up")
+    weight_decay: float = option(0.0, "decoupled weight decay of AdamW")
+    beta_1: float = option(0.5, "decay of AdamW's first moment")
+    beta_2: float = option(0.9, "decay of AdamW's second moment")
+    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 0, "perceptual_weight", "kl_weight")
+        at_least(self, 1, "size", "scale_images")
+
+    def run(self) -> None:
+        """Train, and write vae.safetensors and vae.json with the measured latent scale factor."""
+        from latentgeo.train.vae import train
+
+        train(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDiffusion(Training):
+    """Train a latent diffusion model on a trained autoencoder; the text encoder with it."""
+
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int = option(64, "side of the square images in pixels")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    preset: Preset = option("avatars", "shape of the UNet and the text encoder")
+    vae: str = required("what train-vae wrote, or a model's folder or name")
+    start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
+    train_text: bool = option(True, "train the text encoder jointly")
+    cache_latents: bool = option(True, "encode all images once, before training")
+    drop_caption: float = option(0.1, "probability of an empty caption, for guidance")
+    noise_schedule: Literal["scaled_linear", "linear", "cosine"] = option("scaled_linear", "β_t")
+    prediction: Literal["eps", "v"] = option("eps", "what the UNet returns")
+    min_snr: float | None = option(None, "γ of min-SNR weighting (5 is usual); none is off")
+    guidance: float = option(3.0, "guidance scale of the sample grids, and the model's default")
+    sample_steps: int = option(50, "DDIM steps of the sample grids")
+    samples: int = option(16, "images in a sample grid")
+    warm_up: int = option(500, "steps over which the learning rate rises linearly")
+    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        within(self, 0, 1, "drop_caption")
+        at_least(self, 1, "size", "sample_steps", "samples")
+        at_least(self, 0, "guidance")
+        positive(self, "min_snr")
+
+    def run(self) -> None:
+        """Train, and write a model folder: config.json, unet, vae and text weights."""
+        from latentgeo.train.diffusion import train
+
+        train(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSmooth(Training):
+    """Train a Smooth-LoRA: the denoising loss plus Step-wise Variation Regularization.
+
+    Smooth Sec. 4.1   the defaults: rank 8, λ = 1, AdamW at 1e-4 with decay 1e-4, batch 96,
+                      30,000 steps
+    """
+
+    model: str = option("avatars", "model to smooth: a folder or an embedded name")
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    cache_latents: bool = option(True, "encode all images once, before training")
+    drop_caption: float = option(0.0, "probability of an empty caption")
+    rank: int = option(8, "rank of the LoRA on the attention projections")
+    alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
+    reg_weight: float = option(1.0, "λ, the weight of the regularizer")
+    route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(
+        "double-backward", "how the regularizer's gradient is computed"
+    )
+    difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
+    direction: Literal["unit", "official"] = option("unit", "length of Δx̂_0: exact, or on average")
+    ranges: int = option(1, "ranges of t with a running mean a of their own; the paper has 1")
+    decay: float = option(0.99, "decay of the running mean a per optimiser step")
+    samples: int = option(16, "images in a sample grid")
+    batch: int = option(96, "images per optimiser step, over all ranks and accumulated parts")
+    accumulate: int = option(8, "parts that a batch is split into, one after the other")
+    weight_decay: float = option(1e-4, "decoupled weight decay of AdamW")
+    ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 1, "rank", "ranges", "samples")
+        at_least(self, 0, "reg_weight")
+        positive(self, "size", "alpha", "difference_step")
+        within(self, 0, 1, "drop_caption", "decay")
+
+    def run(self) -> None:
+        """Train, and write smooth_lora.safetensors and smooth_lora.json."""
+        from latentgeo.train.smooth import train
+
+        train(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderAvatars:
+    """Render the embedded set's faces anew, with captions and exact attributes."""
+
+    out: Path = required("zip file to write")
+    count: int = option(4000, "faces")
+    seed: int = option(0, "seed of the attributes; face i depends on (seed, i) alone")
+
+    def run(self) -> None:
+        """Render, and write the zip file."""
+        from latentgeo.train.avatars import render
+
+        render(self.out, self.count, self.seed)

@@ -1,0 +1,44 @@
+"""Random numbers that belong to a sample and not to the process that computes it.
+
+Sample n of a run has one Philox stream, keyed by (seed, n). Its time, noise, dropped caption and
+probe direction are the same whichever rank, batch size or device computes it, and whether or not
+the run was interrupted. So two ranks with batches of B are one rank with a batch of 2 B.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WORD = 2**64  # Philox's key is two words
+
+
+class Draws:
+    """The streams of samples first, first + 1, … first + count - 1 of a run."""
+
+    def __init__(self, seed: int, first: int, count: int) -> None:
+        self.first, self.count = first, count
+        self.streams = [
+            np.random.Generator(np.random.Philox(key=[seed % WORD, first + i]))
+            for i in range(count)
+        ]
+
+    def normal(self, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return standard normals (B, *shape) in like's dtype, on its device."""
+        kind = np.float64 if like.dtype == torch.float64 else np.float32
+        values = np.stack([s.standard_normal(tuple(shape), dtype=kind) for s in self.streams])
+        return torch.from_numpy(values).to(like.device, like.dtype)
+
+    def normal_like(self, like: Tensor) -> Tensor:
+        """Return standard normals of the shape of `like`, whose first dimension is the sample."""
+        return self.normal(like.shape[1:], like)
+
+    def integers(self, low: int, high: int, device: torch.device | None = None) -> Tensor:
+        """Return int64 (B,), uniform on low … high, both included."""
+        values = [int(s.integers(low, high, endpoint=True)) for s in self.streams]
+        return torch.tensor(values, dtype=torch.int64, device=device)
+
+    def chance(self, probability: float) -> list[bool]:
+        """Return B booleans, each true with the given probability."""
+        return [bool(s.random() < probability) for s in self.streams]

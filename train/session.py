@@ -1,0 +1,157 @@
+"""What every training command does around its loop: join ranks, seed, write down the run."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from latentgeo.core.cli import environment, write_run
+from latentgeo.core.device import (
+    barrier,
+    is_main,
+    pick_device,
+    process_group,
+    ranks,
+    seed_everything,
+)
+from latentgeo.core.files import atomic_write, sha256
+from latentgeo.models.bundle import ZOO
+from latentgeo.train.checkpoint import checkpoints
+from latentgeo.train.data import AVATARS, Batches, Source
+from latentgeo.train.items import BadItem, Example
+from latentgeo.train.latents import Latents
+from latentgeo.train.prefetch import Prefetch
+from latentgeo.train.settings import Training
+from latentgeo.train.shards import Shards
+from latentgeo.train.task import Data
+
+MEMORY = 2 << 30  # bytes of images that are kept decoded
+
+
+@contextmanager
+def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iterator[torch.device]:
+    """Join the run's processes, seed them, write run.toml and run.json, and yield the device.
+
+    Every rank draws the same initial weights; what is drawn later is seeded per sample.
+    """
+    device = pick_device(settings.device)
+    with process_group(device):
+        settings.part(ranks().world)
+        if checkpoints(settings.out / "checkpoints") and not settings.resume:
+            raise ValueError(f"out: {settings.out} holds a run; add --resume to continue it")
+        barrier()
+        if is_main():
+            write_record(settings, device, dict(hashes or {}))
+        seed_everything(settings.seed)
+        yield device
+
+
+def write_record(settings: Training, device: torch.device, hashes: dict[str, str]) -> None:
+    """Write run.toml, from which `--config` repeats the run, and run.json, what it depended on."""
+    hashes |= data_hash(str(getattr(settings, "data", "")))
+    write_run(settings, settings.out, hashes)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    record = {
+        "settings": settings.plain(),
+        "environment": environment(),
+        "device": name,
+        "ranks": ranks().world,
+        "seed": settings.seed,
+        "hashes": hashes,
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    atomic_write(settings.out / "run.json", text + "\n")
+
+
+def data_hash(spec: str) -> dict[str, str]:
+    """Return a SHA-256 of the data: of a file, or of a folder's file names, sizes and captions."""
+    if spec.partition(":")[0] == "avatars":
+        path = Path(__file__).parents[1] / "models" / AVATARS
+        return {spec: sha256(path)} if path.is_file() else {}
+    path = Path(spec)
+    if path.is_file():
+        return {spec: sha256(path)}
+    if not path.is_dir():
+        return {}
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+        if file.suffix in (".jsonl", ".txt"):
+            digest.update(file.read_bytes())
+    return {spec: digest.hexdigest()}
+
+
+def weight_hashes(*sources: str | None) -> dict[str, str]:
+    """Return the SHA-256 of every weight file in the folders (or embedded names) that are given."""
+    folders = [ZOO / s if (ZOO / s / "config.json").is_file() else Path(s) for s in sources if s]
+    files = [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+    return {str(path): sha256(path) for path in files}
+
+
+class Remembered:
+    """A map-style source whose decoded examples stay in memory after they are first read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.rejects, self.framing = source, source.rejects, source.framing
+        self.examples: dict[int, Example] = {}
+
+    @property
+    def bad(self) -> Counter[str]:
+        """Items refused so far, by reason."""
+        return self.source.bad
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.source)
+
+    def read(self, i: int, draw: random.Random | None = None) -> Example:
+        """Return example i; one that cannot be used raises `BadItem`."""
+        if i not in self.examples:
+            self.examples[i] = self.source.read(i)
+        return self.examples[i]
+
+
+def remembered(source: Source | Shards) -> Source | Shards:
+    """Return the source, kept in memory where it fits and its examples are always the same."""
+    if isinstance(source, Shards) or source.framing.draws:
+        return source
+    fits = 3 * source.framing.size**2 * len(source) <= MEMORY
+    return Remembered(source) if fits else source
+
+
+def stream(source: Source | Shards, settings: Training) -> Data:
+    """Return this rank's batches of a run, read ahead on a thread where they are decoded anew."""
+    here = ranks()
+    part = settings.part(here.world)
+    batches = Batches(source, part, settings.seed, here.rank, here.world)
+    return batches if isinstance(source, Remembered | Latents) else Prefetch(batches)
+
+
+def first_examples(source: Source | Shards, count: int) -> list[Example]:
+    """Return the first `count` usable examples, uncropped by chance; fewer if there are fewer."""
+    found: list[Example] = []
+    if isinstance(source, Shards):
+        for example in source:
+            found.append(example)
+            if len(found) == count:
+                break
+        return found
+    for i in range(len(source)):
+        if len(found) == count:
+            break
+        try:
+            found.append(source.read(i))
+        except BadItem as bad:
+            source.rejects.add(bad)
+    return found
+
+
+def channels_last(module: nn.Module) -> None:
+    """Keep a network's convolution weights channels-last."""
+    module.to(memory_format=torch.channels_last)

@@ -1,0 +1,207 @@
+"""Training of Smooth Diffusion's adapter, Smooth-LoRA.
+
+Guo et al., Smooth Diffusion (arXiv 2312.04410), Sec. 3.2, 3.3 and 4.1. The UNet of a text-to-image
+model gets a LoRA on its attention projections; everything else is frozen. Each step adds the
+regularizer of core/smooth.py to the denoising loss. The command's defaults are the paper's.
+
+SmoothS Eq. 2   L_base = E ‖ε - ε_θ(x_t, t)‖²
+Smooth Eq. 9    L_reg = E (v - a)²,   v = √(1-ᾱ_t) ‖J_εᵀ Δx̂_0‖
+Smooth Eq. 14   L = L_base + λ L_reg
+
+Statistic   a is averaged over all ranks and moved once per optimiser step. Every rank sees the same
+            a, and a checkpoint holds it. (In the released code a is each rank's own, moves once per
+            accumulated part and starts from zero again after a resume.)
+Parts       The a that a part is compared with has moved by the parts of its step so far, itself
+            included, as in the released code; what is kept moves once, at the end of the step.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentgeo.core.device import all_reduce_mean, ranks
+from latentgeo.core.files import atomic_write
+from latentgeo.core.parameterization import target
+from latentgeo.core.smooth import (
+    RunningMean,
+    batch_sums,
+    mean_at,
+    objective,
+    regularizer,
+    running_mean,
+    update,
+)
+from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
+from latentgeo.models.bundle import TextToImage, load_bundle
+from latentgeo.models.lora import attach, save_lora
+from latentgeo.train.commands import TrainSmooth
+from latentgeo.train.data import open_source
+from latentgeo.train.diffusion import drop_captions, sample_captions
+from latentgeo.train.draws import Draws
+from latentgeo.train.latents import cached, moments, sample_latent
+from latentgeo.train.loop import Loop
+from latentgeo.train.session import (
+    channels_last,
+    first_examples,
+    remembered,
+    session,
+    stream,
+    weight_hashes,
+)
+from latentgeo.train.task import Batch, Terms
+
+BINS = 10  # ranges of t for which the log has a mean of v
+BF16_STEP = 0.05  # of central differences in bfloat16, see core/variation_routes.py
+
+
+def direction_of(draws: Draws, like: Tensor, kind: str) -> Tensor:
+    """Return Δx̂_0 (B, ...) from the samples' own streams: of unit length, or N(0, I / n).
+
+    Smooth Eq. 9   "unit": ‖Δx̂_0‖ = 1; "official": as in the released code, in the mean square only
+    """
+    normal = draws.normal_like(like)
+    if kind == "official":
+        return normal / like[0].numel() ** 0.5
+    return normal / normal.flatten(1).norm(dim=1).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def check_route(unet: nn.Module, route: str) -> None:
+    """Raise `ValueError` for the forward-mode route on layers whose forward derivative is wrong."""
+    if route == "reverse-over-forward" and any(type(m) is nn.LayerNorm for m in unet.modules()):
+        raise ValueError(
+            "route: reverse-over-forward would be wrong for this model (torch's LayerNorm has a "
+            "wrong second derivative in forward mode); use double-backward or central-difference"
+        )
+
+
+class SmoothTask:
+    """What the loop trains: the LoRA of the UNet, on latents (or images) and captions."""
+
+    def __init__(
+        self, bundle: TextToImage, settings: TrainSmooth, captions: list[str], device: torch.device
+    ) -> None:
+        check_route(bundle.unet, settings.route)
+        self.bundle, self.settings, self.captions, self.device = bundle, settings, captions, device
+        self.mean = running_mean(settings.ranges, settings.decay)
+        self.bins = running_mean(BINS)
+        self.sums = torch.zeros(2, settings.ranges, dtype=torch.float64)  # of this step's parts
+        self.bin_sums = torch.zeros(2, BINS, dtype=torch.float64)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return A and B of every adapted layer, by their names in the UNet."""
+        named = self.bundle.unet.named_parameters()
+        return {name: weight for name, weight in named if weight.requires_grad}
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the mean objective of a batch of moments (B, 2 C, h, w) or images (B, 3, H, W).
+
+        Smooth Eq. 14   L = L_base + λ L_reg
+        """
+        schedule, kind = self.bundle.schedule, self.bundle.config.prediction
+        z_0, context = self._inputs(batch, draws)
+        t = draws.integers(1, schedule.T, self.device)
+        eps = draws.normal_like(z_0)
+        direction = direction_of(draws, z_0, self.settings.direction)
+        raw, v = self._variation(context, z_0, eps, t, direction)
+        wanted = target(schedule, z_0, eps, t, kind)
+        base = (wanted - raw.to(wanted.dtype)).square().mean()
+        a = self._a(v, t)
+        reg = regularizer(v, a)
+        terms = {"base": base, "reg": reg, "v": v.mean(), "a": a.mean()}
+        loss = objective(base, reg, self.settings.reg_weight)
+        return loss, {name: term.detach() for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _inputs(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Return z_0 (B, C, h, w) and the context (B, L, K) of a batch."""
+        kept = batch[0].to(self.device)
+        if not self.settings.cache_latents:
+            kept = moments(self.bundle.vae, kept)
+        kept = kept.to(self.bundle.dtype)
+        captions = drop_captions(batch[1], draws, self.settings.drop_caption)
+        return sample_latent(kept, draws), self.bundle.encode_text(captions)
+
+    def _variation(
+        self, context: Tensor, z_0: Tensor, eps: Tensor, t: Tensor, direction: Tensor
+    ) -> Variation:
+        schedule, kind = self.bundle.schedule, self.bundle.config.prediction
+        predict = self.bundle.raw(context)
+        if self.settings.route == "central-difference":
+            h = BF16_STEP if self.settings.dtype == "bf16" else None
+            h = self.settings.difference_step or h
+            return central_difference(predict, schedule, z_0, eps, t, direction, kind, h)
+        return ROUTES[self.settings.route](predict, schedule, z_0, eps, t, direction, kind)
+
+    def _a(self, v: Tensor, t: Tensor) -> Tensor:
+        """Return a (B,) after the parts of this step so far, over all ranks.
+
+        Smooth Eq. 9   a is the exponential moving average of v
+        """
+        schedule, t = self.bundle.schedule, t.cpu()
+        v = v.detach().cpu()
+        self.sums += self._over_ranks(batch_sums(self.mean, schedule, v, t))
+        self.bin_sums += batch_sums(self.bins, schedule, v, t)
+        return mean_at(update(self.mean, self.sums), schedule, t)
+
+    def _over_ranks(self, sums: Tensor) -> Tensor:
+        world = ranks().world
+        return sums if world == 1 else all_reduce_mean(sums.to(self.device)).cpu() * world
+
+    def end_step(self) -> Terms:
+        """Move a by all samples of the step; return the mean of v per tenth of t."""
+        self.mean = update(self.mean, self.sums)
+        total, count = self._over_ranks(self.bin_sums)
+        self.sums, self.bin_sums = torch.zeros_like(self.sums), torch.zeros_like(self.bin_sums)
+        width = self.bundle.schedule.T // BINS
+        return {
+            f"v_{i * width + 1}_{(i + 1) * width}": total[i] / count[i]
+            for i in range(BINS)
+            if count[i] > 0
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return the running mean a."""
+        return {"raw": self.mean.raw, "count": self.mean.count, "decay": self.mean.decay}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue the running mean a; `ValueError` if it was kept for other ranges of t."""
+        if len(state["raw"]) != self.settings.ranges:
+            raise ValueError(
+                f"ranges: the checkpoint has {len(state['raw'])}, got {self.settings.ranges}"
+            )
+        self.mean = RunningMean(state["raw"], state["count"], self.settings.decay)
+
+    def sample_grid(self) -> Tensor | None:
+        """Return images (N, 3, H, W) of the data's first captions, the same noise each time."""
+        return sample_captions(self.bundle, self.captions, self.settings.seed)
+
+    def save(self, folder: Path) -> None:
+        """Write smooth_lora.safetensors and smooth_lora.json, which says how it was made."""
+        a = {"raw": self.mean.raw.tolist(), "count": self.mean.count.tolist()}
+        made = self.settings.plain() | {"running_mean": a}
+        notes = {"method": "Smooth-LoRA, arXiv 2312.04410", "base": self.bundle.config.name}
+        path = save_lora(folder / "smooth_lora.safetensors", self.bundle.unet, notes=notes)
+        atomic_write(folder / "smooth_lora.json", json.dumps(made, indent=2) + "\n")
+        print(f"wrote {path}", flush=True)
+
+
+def train(settings: TrainSmooth) -> None:
+    """Run `latentgeo train-smooth`."""
+    with session(settings, weight_hashes(settings.model)) as device:
+        bundle = load_bundle(settings.model, device=device)
+        attach(bundle.unet, settings.rank, settings.alpha)
+        if settings.channels_last:
+            channels_last(bundle.unet)
+        size = settings.size or bundle.config.sampling.size
+        source = open_source(settings.data, size, flip=settings.flip)
+        captions = [example.caption for example in first_examples(source, settings.samples)]
+        if settings.cache_latents:
+            source = cached(source, bundle.vae, device)
+        else:
+            source = remembered(source)
+        task = SmoothTask(bundle, settings, captions, device)
+        Loop(task, stream(source, settings), settings, device).run()

@@ -1,0 +1,156 @@
+"""Training of the KL autoencoder that diffusion models work in.
+
+Latent Diffusion (Rombach et al., arXiv 2112.10752), Sec. 3.1 and App. G, without its discriminator:
+
+LDM Sec. 3.1   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I)),   z ~ q(z|x)
+
+Units      L1 is a mean over values in [-1, 1]; KL is nats per image, summed over the latent. The
+           published code sums both L1 and KL, so its w_KL of 1e-6 is 1e-6 / (3 H W) here.
+Scale      The latent scale factor is 1 / std(z), measured after training (LDM App. G).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from latentgeo.core.files import atomic_write
+from latentgeo.models.bundle import find, from_plain, load_weights, read_config
+from latentgeo.models.presets import VAE_PRESETS
+from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
+from latentgeo.train.commands import TrainVae
+from latentgeo.train.data import Batches, collate, open_source
+from latentgeo.train.draws import Draws
+from latentgeo.train.loop import Loop
+from latentgeo.train.session import channels_last, first_examples, remembered, session, stream
+from latentgeo.train.task import Batch, Terms
+
+SHOWN = 12  # images in a sample grid
+SCALE_BATCH = 32  # images encoded at once for the latent scale factor
+
+
+class VAETask:
+    """What the loop trains: encoder and decoder, on images."""
+
+    def __init__(
+        self,
+        vae: VAE,
+        lpips: nn.Module | None,
+        settings: TrainVae,
+        shown: Tensor,
+        device: torch.device,
+        scale_data: Batches | None = None,
+    ) -> None:
+        self.vae, self.lpips, self.settings = vae, lpips, settings
+        self.shown, self.device, self.scale_data = shown, device, scale_data
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return all weights of the autoencoder."""
+        return dict(self.vae.named_parameters())
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the loss and its terms for images (B, 3, H, W) in [-1, 1].
+
+        LDM Sec. 3.1   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I))
+        """
+        x = batch[0].to(self.device)
+        mean, log_variance = (part.float() for part in self.vae.posterior(x))
+        z = mean + (0.5 * log_variance).exp() * draws.normal_like(mean)
+        y = self.vae.decode(z * self.vae.config.scale).float()
+        l1, kl = (x - y).abs().mean(), kl_divergence(mean, log_variance).mean()
+        loss = l1 + self.settings.kl_weight * kl
+        terms = {"l1": l1.detach(), "kl": kl.detach()}
+        if self.lpips is not None:
+            lpips = self.lpips(x, y).mean()
+            loss = loss + self.settings.perceptual_weight * lpips
+            terms["lpips"] = lpips.detach()
+        return loss, terms
+
+    def end_step(self) -> Terms:
+        """Do nothing: there is no statistic."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: the weights are all there is."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    @torch.no_grad()
+    def sample_grid(self) -> Tensor:
+        """Return originals and their reconstructions from the posterior mean, in turns."""
+        x = self.shown.to(self.device)
+        y = self.vae.decode(self.vae.encode(x))
+        return torch.stack([x, y], dim=1).flatten(0, 1)
+
+    def save(self, folder: Path) -> None:
+        """Write vae.safetensors and vae.json, with the latent scale factor measured now."""
+        scale = self.vae.config.scale
+        if self.scale_data is not None:
+            scale = measure_scale(self.vae, self.scale_data, self.settings.scale_images)
+        save_vae(self.vae, replace(self.vae.config, scale=scale), folder)
+        print(f"latent scale factor {scale:.5f}; wrote {folder / 'vae.safetensors'}", flush=True)
+
+
+@torch.no_grad()
+def measure_scale(vae: VAE, data: Batches, images: int) -> float:
+    """Return 1 / std(z) over all values of one posterior sample z per image (LDM App. G)."""
+    device = vae.quant_conv.weight.device
+    values, seen = [], 0
+    while seen < images:
+        x = next(data)[0].to(device)
+        mean, log_variance = vae.posterior(x)
+        noise = Draws(0, seen, len(x)).normal_like(mean)
+        values.append((mean + (0.5 * log_variance).exp() * noise).double().cpu())
+        seen += len(x)
+    return 1 / torch.cat(values).std().item()
+
+
+def save_vae(vae: VAE, config: VAEConfig, folder: Path) -> None:
+    """Write an autoencoder's weights and configuration into a folder."""
+    state = {name: tensor.float().contiguous() for name, tensor in vae.state_dict().items()}
+    atomic_write(folder / "vae.safetensors", save(state))
+    atomic_write(folder / "vae.json", json.dumps(asdict(config), indent=2) + "\n")
+
+
+def load_vae(source: str) -> VAE:
+    """Return the frozen autoencoder that `save_vae` wrote, or that of a model's folder or name."""
+    folder = Path(source)
+    if (folder / "vae.json").is_file():
+        config = from_plain(VAEConfig, json.loads((folder / "vae.json").read_text()), source)
+    else:
+        folder = find(source)
+        config = read_config(folder / "config.json").vae
+    vae = VAE(config)
+    load_weights(vae, folder / "vae.safetensors")
+    return vae.eval().requires_grad_(False)
+
+
+def perceptual(device: torch.device) -> nn.Module:
+    """Return the frozen LPIPS network."""
+    from latentgeo.models.perceptual import load_lpips
+
+    return load_lpips().to(device).eval().requires_grad_(False)
+
+
+def train(settings: TrainVae) -> None:
+    """Run `latentgeo train-vae`."""
+    with session(settings) as device:
+        opened = open_source(
+            settings.data, settings.size, flip=settings.flip, allow_uncaptioned=True
+        )
+        source = remembered(opened)
+        shown = collate(first_examples(source, SHOWN))[0]
+        vae = VAE(VAE_PRESETS[settings.preset]).to(device)
+        if settings.channels_last:
+            channels_last(vae)
+        lpips = perceptual(device) if settings.perceptual_weight else None
+        scale_data = Batches(source, SCALE_BATCH, settings.seed)
+        task = VAETask(vae, lpips, settings, shown, device, scale_data)
+        Loop(task, stream(source, settings), settings, device).run()
