@@ -92,7 +92,10 @@ def grid(
     captions: Sequence[Sequence[str]] = (),
     gap: int = GAP,
 ) -> Image.Image:
-    """Return one picture of rows of tiles, labelled at the left and above, captioned below each."""
+    """Return rows of tiles as one picture, labelled left and above, captioned below each.
+
+    `gap` is between the columns; rows are always apart.
+    """
     _check_grid(rows, row_labels, column_labels, captions)
     tiles = [[enlarge(tile) for tile in row] for row in rows]
     width, height = tiles[0][0].size
@@ -105,7 +108,7 @@ def grid(
 
     size = (
         left + columns * (width + gap) - gap,
-        top + sum(height + extra + gap for extra in below) - gap,
+        top + sum(height + extra + GAP for extra in below) - GAP,
     )
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -120,7 +123,7 @@ def grid(
             sheet.paste(tile, (x, y))
             if text:
                 _write(draw, (x, y + height), text[index][column])
-        y += height + below[index] + gap
+        y += height + below[index] + GAP
     return sheet
 
 

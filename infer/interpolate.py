@@ -54,7 +54,9 @@ def interpolate_images(cmd: Interpolate) -> list[Path]:
     write_run(cmd, cmd.out)
     summary = {**seeds, "scale": "[0,1]", "distances": distances, "settings": settings}
     files = [
-        save_png(cmd.out / "strip.png", grid(rows, row_labels=short_names(cmd.models)), summary),
+        save_png(
+            cmd.out / "strip.png", grid(rows, row_labels=short_names(cmd.models), gap=0), summary
+        ),
         atomic_write(cmd.out / "distances.json", json.dumps(summary, indent=2) + "\n"),
         atomic_write(cmd.out / "distances.svg", distances_plot(distances)),
     ]

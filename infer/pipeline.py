@@ -165,10 +165,14 @@ def denoise(
     sampling: Sampling,
     seeds: Sequence[int] | None = None,
 ) -> Tensor:
-    """Return the latents z_0 (B, C, h, w) that one batch of noise x_T (B, C, h, w) denoises to."""
+    """Return the latents z_0 (B, C, h, w) that one batch of noise x_T (B, C, h, w) denoises to.
+
+    They stay in x_T's dtype, float32 as a rule, also where the network computes in bfloat16: its
+    8 bits would drown a small step's change.
+    """
     predict = guided_predict(bundle, prompts, sampling)
     visited = sampling_times(bundle, sampling.steps)
-    x = x_T.to(bundle.device, bundle.dtype)
+    x = x_T.to(bundle.device)
     if sampling.eta == 0:
         return ddim.sample(predict, bundle.schedule, x, visited)
     return _stochastic(predict, bundle, x, visited, sampling.eta, seeds or ())
@@ -183,7 +187,11 @@ def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampli
     encoded = bundle.encode_text(distinct)
     context = encoded[[distinct.index(prompt) for prompt in prompts]]  # (B, L, D)
     null = encoded[distinct.index(sampling.negative)][None]  # (1, L, D)
-    return guided(lambda x, t, c: bundle.predict(c)(x, t), context, null, sampling.guidance)
+
+    def predict(x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
+        return bundle.predict(context)(x_t.to(bundle.dtype), t).to(x_t.dtype)
+
+    return guided(predict, context, null, sampling.guidance)
 
 
 def _stochastic(

@@ -127,12 +127,19 @@ class TrainSmooth(Training):
 class RenderAvatars:
     """Render the embedded set's faces anew, with captions and exact attributes."""
 
-    out: Path = required("zip file to write")
+    out: Path = required("folder to write, or a .zip, whose second half is held out as `test`")
     count: int = option(4000, "faces")
     seed: int = option(0, "seed of the attributes; face i depends on (seed, i) alone")
+    size: int = option(64, "side of the square images in pixels")
+    workers: int = option(1, "processes that render")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "count", "workers")
+        at_least(self, 8, "size")
 
     def run(self) -> None:
-        """Render, and write the zip file."""
+        """Render, and write the images with metadata.jsonl."""
         from latentgeo.train.avatars import render
 
-        render(self.out, self.count, self.seed)
+        render(self.out, self.count, self.seed, self.size, self.workers)

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from latentgeo.infer.images import (
+    GAP,
     TILE,
     enlarge,
     grid,
@@ -78,7 +79,7 @@ def test_small_tiles_are_enlarged_by_whole_pixels():
 def test_tiles_are_where_they_belong():
     rows = [[plain("red", (99, 99)), plain("green", (99, 99))], [plain("blue", (99, 99))]]
     sheet = grid(rows, gap=5)
-    assert sheet.size == (2 * 99 + 5, 2 * 99 + 5)
+    assert sheet.size == (2 * 99 + 5, 2 * 99 + GAP)
     assert sheet.getpixel((50, 50)) == (255, 0, 0)
     assert sheet.getpixel((150, 50)) == (0, 128, 0)
     assert sheet.getpixel((50, 150)) == (0, 0, 255)

@@ -135,6 +135,16 @@ def test_sizes(bundle):
             latent_shape(bundle, size)
 
 
+def test_half_precision_networks_keep_exact_latents(tiny, bundle):
+    """In bfloat16 the image is that of float32 up to the network's rounding, not the latent's."""
+    half = load_model(str(tiny.model), "cpu", "bf16")
+    sampling, x = sampling_of(half, 8, 2.0), seed_noises([1], bundle.latent_shape)
+    z = denoise(half, x, PROMPTS[:1], sampling)
+    assert z.dtype == torch.float32 and z.unique().numel() > 0.99 * z.numel()
+    exact = denoise(bundle, x, PROMPTS[:1], sampling)
+    assert (z - exact).norm() < 0.05 * exact.norm()
+
+
 def test_the_adapter_and_its_scale_are_loaded(tiny, bundle):
     smooth = load_model(tiny.smooth, "cpu")
     none = load_model(f"{tiny.smooth}@0", "cpu")

@@ -1,0 +1,147 @@
+"""The commands of `eval`; importing them imports no torch."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.cli import option, required
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+Preset = Literal["sd15", "avatars", "tiny"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What every measurement of models needs to know."""
+
+    out: Path = required("folder for the results; files of the same name are replaced")
+    models: tuple[str, ...] = option(
+        ("avatars", "avatars-smooth"),
+        "models to compare, the first is the reference: NAME, NAME+LORA or NAME+LORA@SCALE",
+    )
+    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    seed: int = option(0, "seed of the captions and of every noise")
+    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
+    guidance: float | None = option(None, "guidance scale w; the model's own default if unset")
+    batch: int = option(66, "images at a time; changes speed and memory alone")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        if not self.models or len(set(self.models)) != len(self.models):
+            raise ValueError(f"models: got {list(self.models)}, wanted at least one, each once")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance must be finite and not negative, got {self.guidance}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalIstd(Evaluation):
+    """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out."""
+
+    prompts: int = option(500, "prompts, drawn by the seed")
+    prompt_file: Path | None = option(
+        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+    )
+    frames: int = option(11, "images per walk, both ends included")
+
+    def __post_init__(self) -> None:
+        """Refuse walks without a standard deviation."""
+        super().__post_init__()
+        if self.prompts < 1:
+            raise ValueError(f"prompts must be at least 1, got {self.prompts}")
+        if self.frames < 3:
+            raise ValueError(f"frames must be at least 3, got {self.frames}")
+
+    def run(self) -> None:
+        """Measure, write results.json, print the table."""
+        from latentgeo.eval.istd import evaluate_istd
+
+        evaluate_istd(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalQuality(Evaluation):
+    """Measure Fréchet distance to held-out images, and how samples follow their captions."""
+
+    images: int = option(1000, "samples, and held-out images, of each model")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def __post_init__(self) -> None:
+        """Refuse sets too small for an interval."""
+        super().__post_init__()
+        if self.images < 10:
+            raise ValueError(f"images must be at least 10, got {self.images}")
+
+    def run(self) -> None:
+        """Measure, write results.json, print the table."""
+        from latentgeo.eval.quality_run import evaluate_quality
+
+        evaluate_quality(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Evaluation):
+    """Show and measure what Smooth-LoRA changes: one report.html and results.json."""
+
+    quick: bool = option(False, "a minute on two cores instead of ten; wider intervals")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def run(self) -> None:
+        """Sample, walk, measure, and print where the report is."""
+        from latentgeo.eval.demo import run_demo
+
+        print(run_demo(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchUNet:
+    """Time the UNet's forward pass beside diffusers' in the same process."""
+
+    preset: Preset = option("sd15", "shape of the UNet")
+    size: int = option(32, "side of the latents")
+    batch: int = option(1, "samples at a time")
+    rounds: int = option(10, "measurements of each, in turn")
+    only: Literal["ours", "diffusers"] | None = option(None, "run one alone, for its peak memory")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        _at_least_one(self)
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench import bench_unet
+
+        print(bench_unet(self.preset, self.size, self.batch, self.rounds, self.only))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchStep:
+    """Time a training step of Smooth Diffusion beside the published formulation."""
+
+    preset: Preset = option("avatars", "shape of the UNet")
+    size: int = option(16, "side of the latents")
+    batch: int = option(4, "samples at a time")
+    rounds: int = option(5, "measurements of each, in turn")
+    rank: int = option(8, "of the adapters")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        _at_least_one(self)
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench import bench_step
+
+        print(bench_step(self.preset, self.size, self.batch, self.rounds, self.rank))
+
+
+def _at_least_one(bench: BenchUNet | BenchStep) -> None:
+    for name in ("size", "batch", "rounds"):
+        if getattr(bench, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(bench, name)}")

@@ -1,0 +1,69 @@
+"""One model of a comparison: how it is loaded, walked, sampled and judged, the same for all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.cli import version
+from latentgeo.eval.commands import Evaluation
+from latentgeo.eval.quality import Judged, Judges, draw_samples
+from latentgeo.eval.smoothness import FRAMES, Walks, measure
+from latentgeo.infer.interpolate import short_names
+from latentgeo.infer.pipeline import (
+    Sampling,
+    load_model,
+    loaded_hash,
+    parse_model,
+    sampling_of,
+)
+from latentgeo.infer.sample import record
+from latentgeo.models.bundle import TextToImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A loaded model under the name that results give it."""
+
+    name: str
+    spec: str  # as `load_model` reads it
+    bundle: TextToImage
+    sampling: Sampling
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What makes one of its images again, with prompt and seed."""
+        return record(self.bundle, self.spec, self.sampling)
+
+
+def check_models(cmd: Evaluation) -> None:
+    """Raise if any model of the command is not there, before hours go into the first."""
+    for spec in cmd.models:
+        parse_model(spec).check()
+
+
+def contender(cmd: Evaluation, name: str, spec: str, steps: int | None = None) -> Contender:
+    """Load one model and decide how it is sampled: the command's steps, or `steps`, or its own."""
+    bundle = load_model(spec, cmd.device, cmd.dtype)
+    wanted = steps if cmd.steps is None else cmd.steps
+    sampling = sampling_of(bundle, wanted, cmd.guidance, batch=cmd.batch)
+    return Contender(name=name, spec=spec, bundle=bundle, sampling=sampling)
+
+
+def measured(
+    one: Contender, captions: Sequence[str], rows: Path, seed: int, frames: int = FRAMES
+) -> Walks:
+    """Measure the walks of one model, continuing from the rows kept in its folder below `rows`."""
+    identity: dict[str, object] = {
+        "model": one.spec,
+        "weights": loaded_hash(one.bundle),
+        "dtype": str(one.bundle.dtype).removeprefix("torch."),
+        "version": version("latentgeo"),
+    }
+    folder = rows / short_names([one.spec])[0]
+    return measure(one.bundle, captions, one.sampling, folder, identity, seed, frames)
+
+
+def judged(one: Contender, judges: Judges, captions: Sequence[str], seed: int) -> Judged:
+    """Return what the judges see in one model's samples of captions, one each."""
+    label = f"quality, {one.name}"
+    return judges.judge(draw_samples(one.bundle, captions, one.sampling, seed, label), captions)

@@ -1,0 +1,30 @@
+"""`latentgeo eval-istd`: the smoothness of several models on the same prompts and noises.
+
+Files: a folder of rows per model, and `results.json`. Started again, it goes on where it stopped.
+Under torchrun the prompts are shared out; the folder must then be one that all processes see.
+"""
+
+from latentgeo.core.cli import write_run
+from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.eval.commands import EvalIstd
+from latentgeo.eval.contenders import check_models, contender, measured
+from latentgeo.eval.heldout import read_captions
+from latentgeo.eval.results import text_table, write_results
+from latentgeo.eval.smoothness import Walks, smoothness_results
+
+
+def evaluate_istd(cmd: EvalIstd) -> dict[str, Walks]:
+    """Measure every model, write the results and print them; returns the walks by model."""
+    check_models(cmd)
+    captions = read_captions(cmd.prompt_file, cmd.data, cmd.prompts, cmd.seed)
+    walks: dict[str, Walks] = {}
+    with process_group(pick_device(cmd.device)):
+        for spec in cmd.models:
+            one = contender(cmd, spec, spec)
+            walks[spec] = measured(one, captions, cmd.out / "rows", cmd.seed, cmd.frames)
+        if is_main():
+            write_run(cmd, cmd.out)
+            results = smoothness_results(walks)
+            write_results(cmd.out / "results.json", results)
+            print(text_table(results))
+    return walks

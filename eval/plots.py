@@ -1,0 +1,36 @@
+"""Plots of a report: intervals and trade-offs, as SVG in the style of `infer/plots.py`."""
+
+from collections.abc import Mapping
+
+from latentgeo.infer.plots import COLOURS, INK, figure, svg
+
+
+def intervals_plot(
+    rows: Mapping[str, tuple[float, float, float]], label: str, reference: float | None = None
+) -> str:
+    """Return a dot and its interval per row (value, low, high), as SVG; `reference` is dotted."""
+    drawing, axes = figure(0.3 + 0.32 * len(rows))
+    for place, (value, low, high) in enumerate(rows.values()):
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot([low, high], [place, place], color=colour, linewidth=2)
+        axes.plot([value], [place], "o", color=colour)
+    if reference is not None:
+        axes.axvline(reference, color=INK, linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    return svg(drawing)
+
+
+def trade_off_plot(points: Mapping[str, tuple[float, float]], x_label: str, y_label: str) -> str:
+    """Return labelled points (x, y) as SVG."""
+    drawing, axes = figure(2.2)
+    for (label, (x, y)), colour in zip(points.items(), COLOURS * len(points), strict=False):
+        axes.plot([x], [y], "o", color=colour)
+        axes.annotate(
+            label, (x, y), textcoords="offset points", xytext=(6, 4), color=INK, fontsize=9
+        )
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.margins(0.15)
+    return svg(drawing)

@@ -1,0 +1,44 @@
+"""`latentgeo eval-quality`: Fréchet distance and caption adherence of several models.
+
+Files: `results.json`, and for each model a grid of its first samples.
+"""
+
+from PIL import Image
+from torch import Tensor
+
+from latentgeo.core.cli import write_run
+from latentgeo.eval.commands import EvalQuality
+from latentgeo.eval.contenders import contender
+from latentgeo.eval.heldout import captioned
+from latentgeo.eval.quality import draw_samples, load_judges, quality_results, references
+from latentgeo.eval.results import Result, text_table, write_results
+from latentgeo.infer.images import grid, save_png, to_picture
+from latentgeo.infer.interpolate import short_names
+
+SHOWN = 8  # samples per side of a grid
+
+
+def evaluate_quality(cmd: EvalQuality) -> list[Result]:
+    """Judge every model, write results and grids, print the table."""
+    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
+    other = captioned(cmd.data, "train").chosen(cmd.images, cmd.seed)
+    judges = load_judges(cmd.classifier)
+    contenders = [contender(cmd, spec, spec) for spec in cmd.models]
+    write_run(cmd, cmd.out)
+    target, seen = references(contenders[0].bundle, judges, held, other)
+    for one, name in zip(contenders, short_names(cmd.models), strict=True):
+        label = f"sampling {one.name}"
+        images = draw_samples(one.bundle, held.captions, one.sampling, cmd.seed, label)
+        seen[one.name] = judges.judge(images, held.captions)
+        save_png(cmd.out / f"{name}.png", grid(_square(images)), one.settings)
+    settings = {one.name: one.settings for one in contenders}
+    results = quality_results(target, seen, cmd.seed, settings, cmd.models[0])
+    write_results(cmd.out / "results.json", results)
+    print(text_table(results))
+    return results
+
+
+def _square(images: Tensor) -> list[list[Image.Image]]:
+    """Return the first images as rows of pictures."""
+    pictures = [to_picture(image) for image in images[: SHOWN * SHOWN]]
+    return [pictures[i : i + SHOWN] for i in range(0, len(pictures), SHOWN)]

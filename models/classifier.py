@@ -1,0 +1,136 @@
+"""A small CNN that reads a face's attributes: one softmax per attribute over shared features.
+
+It judges whether samples show what their caption says, where no CLIP weights are at hand. Its own
+mistakes bound that measure, so its accuracy on real images is always reported beside it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from latentgeo.core.files import atomic_write
+from latentgeo.models.avatars import ATTRIBUTES
+from latentgeo.models.bundle import ZOO
+
+EMBEDDED = ZOO / "avatars" / "classifier.safetensors"
+FINE = 16  # channels at full resolution, where an eye is a few pixels
+HIDDEN = 256  # features that all heads share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """Shape of the classifier. The defaults are the embedded one's."""
+
+    size: int = 64  # side of the images it sees, in pixels
+    channels: tuple[int, ...] = (32, 64, 96, 128)  # per resolution, finest first; each halves
+    groups: int = 8  # of every GroupNorm
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(ATTRIBUTES))
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that no layer could have."""
+        if self.size % 2 ** len(self.channels):
+            raise ValueError(
+                f"size must be a multiple of {2 ** len(self.channels)}, got {self.size}"
+            )
+        if any(width % self.groups for width in self.channels):
+            raise ValueError(f"channels must be multiples of groups ({self.groups})")
+
+
+class AttributeClassifier(nn.Module):
+    """Images to one set of logits per attribute."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = (FINE, *config.channels)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, FINE, 3, padding=1),
+            nn.ReLU(),
+            *(
+                _halving(inp, out, config.groups)
+                for inp, out in zip(widths, config.channels, strict=False)
+            ),
+        )
+        cells = (config.size // 2 ** len(config.channels)) ** 2  # kept apart: faces are laid out
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(cells * widths[-1], HIDDEN), nn.ReLU(), nn.Dropout(0.3)
+        )
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(HIDDEN, len(values)) for name, values in config.attributes.items()}
+        )
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Return logits (B, values) by attribute of images x (B, 3, size, size) in [-1, 1]."""
+        size = self.config.size
+        if x.ndim != 4 or x.shape[1:] != (3, size, size):
+            raise ValueError(f"x: got {tuple(x.shape)}, wanted (B, 3, {size}, {size})")
+        hidden = self.body(self.stem(x))
+        return {name: head(hidden) for name, head in self.heads.items()}
+
+    @torch.no_grad()
+    def read(self, x: Tensor, batch: int = 64) -> list[dict[str, str]]:
+        """Return the most likely value of every attribute for each image (N, 3, size, size)."""
+        device = next(self.parameters()).device
+        found: list[dict[str, str]] = []
+        for part in x.split(batch):
+            logits = self(part.to(device, torch.float32))
+            best = {name: scores.argmax(1).tolist() for name, scores in logits.items()}
+            found += [
+                {name: self.config.attributes[name][rows[i]] for name, rows in best.items()}
+                for i in range(len(part))
+            ]
+        return found
+
+
+def save_classifier(model: AttributeClassifier, path: Path, dtype: torch.dtype) -> Path:
+    """Write weights in a dtype, and the configuration in the file's header, atomically."""
+    state = {name: weight.to(dtype).contiguous() for name, weight in model.state_dict().items()}
+    return atomic_write(path, save(state, {"config": json.dumps(asdict(model.config))}))
+
+
+def load_classifier(path: Path | None = None) -> AttributeClassifier:
+    """Return a saved classifier, by default the embedded one, frozen, float32 on the CPU."""
+    source = EMBEDDED if path is None else path
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file, wanted an attribute classifier's weights")
+    try:
+        with safe_open(source, "pt") as file:
+            config = _config((file.metadata() or {})["config"])
+            state = {name: file.get_tensor(name).float() for name in file.keys()}
+        model = AttributeClassifier(config)
+        model.load_state_dict(state)
+    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
+        raise ValueError(f"{source}: not an attribute classifier: {error}") from None
+    return model.eval().requires_grad_(False)
+
+
+def _config(text: str) -> ClassifierConfig:
+    """Return the configuration in a file's header; an unknown key is a ValueError."""
+    data = json.loads(text)
+    if unknown := set(data) - {known.name for known in fields(ClassifierConfig)}:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+    attributes = {name: tuple(values) for name, values in data.pop("attributes").items()}
+    return ClassifierConfig(
+        size=data["size"],
+        channels=tuple(data["channels"]),
+        groups=data["groups"],
+        attributes=attributes,
+    )
+
+
+def _halving(inp: int, out: int, groups: int) -> nn.Sequential:
+    """A strided and a plain 3×3 convolution, each normalised and rectified."""
+    return nn.Sequential(
+        nn.Conv2d(inp, out, 3, stride=2, padding=1),
+        nn.GroupNorm(groups, out),
+        nn.ReLU(),
+        nn.Conv2d(out, out, 3, padding=1),
+        nn.GroupNorm(groups, out),
+        nn.ReLU(),
+    )

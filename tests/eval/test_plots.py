@@ -1,0 +1,15 @@
+"""The report's plots name what they show."""
+
+from xml.etree import ElementTree
+
+from latentgeo.eval.plots import intervals_plot, trade_off_plot
+
+
+def test_intervals_and_trade_offs_carry_their_labels():
+    rows = {"ISTD": (0.8, 0.7, 0.9), "relative": (1.0, 0.95, 1.05)}
+    for svg, labels in (
+        (intervals_plot(rows, "ratio", 1.0), ["ISTD", "relative", "ratio"]),
+        (trade_off_plot({"base": (1, 2), "λ = 1": (2, 1)}, "x", "y"), ["base", "λ = 1"]),
+    ):
+        ElementTree.fromstring(svg)
+        assert all(label in svg for label in labels)

@@ -1,0 +1,70 @@
+"""Tests of the avatars' grammar: what a caption states is exactly what is read back from it."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from latentgeo.models.avatars import (
+    ATTRIBUTES,
+    STATED,
+    caption,
+    draw,
+    draw_stated,
+    parse_caption,
+)
+
+
+def test_captions_state_what_is_parsed_from_them():
+    """Over random faces and random subsets: stated values come back, and nothing else does."""
+    rng = random.Random(0)
+    for _ in range(2_003):
+        values = draw(rng)
+        stated = draw_stated(values, rng)
+        expected = {name: values[name] for name in stated if values[name] != "none"}
+        assert parse_caption(caption(values, stated)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTRIBUTES) - {"hair_colour", "clothes_colour"}))
+def test_each_value_alone_survives_the_caption(name):
+    """One attribute stated by itself, each of its values."""
+    values = {key: choices[0] for key, choices in ATTRIBUTES.items()}
+    for value in ATTRIBUTES[name]:
+        text = caption(values | {name: value}, {name})
+        assert parse_caption(text) == ({} if value == "none" else {name: value}), text
+
+
+def test_a_caption_reads_as_english():
+    """The whole grammar in one sentence."""
+    values = {
+        "mouth": "smiling",
+        "eyes": "open",
+        "brows": "raised",
+        "hair": "short",
+        "hair_colour": "blond",
+        "facial_hair": "beard",
+        "accessory": "round glasses",
+        "skin": "light",
+        "clothes": "overall",
+        "clothes_colour": "blue",
+        "background": "orange",
+    }
+    assert caption(values, set(values)) == (
+        "a smiling light-skinned person with short blond hair, open eyes, raised brows, a beard "
+        "and round glasses wearing a blue overall on an orange background"
+    )
+    assert caption(values, set()) == "a person"
+
+
+def test_free_words_state_nothing():
+    """Captions from elsewhere are passed over, not misread."""
+    assert parse_caption("two dogs on a beach, oil painting") == {}
+    assert parse_caption("") == {}
+
+
+def test_attributes_are_stated_as_often_as_said():
+    """A caption states an attribute with probability STATED, by binomial bounds."""
+    rng, n = random.Random(1), 5_003
+    counts = Counter(name for _ in range(n) for name in draw_stated(draw(rng), rng))
+    for name in ("mouth", "skin", "background"):
+        assert counts[name] / n == pytest.approx(STATED, abs=4.5 * (STATED * (1 - STATED) / n) ** 0.5)
