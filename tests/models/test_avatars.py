@@ -66,5 +66,6 @@ def test_attributes_are_stated_as_often_as_said():
     """A caption states an attribute with probability STATED, by binomial bounds."""
     rng, n = random.Random(1), 5_003
     counts = Counter(name for _ in range(n) for name in draw_stated(draw(rng), rng))
+    bound = 4.5 * (STATED * (1 - STATED) / n) ** 0.5
     for name in ("mouth", "skin", "background"):
-        assert counts[name] / n == pytest.approx(STATED, abs=4.5 * (STATED * (1 - STATED) / n) ** 0.5)
+        assert counts[name] / n == pytest.approx(STATED, abs=bound)
