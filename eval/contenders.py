@@ -52,14 +52,18 @@ def contender(cmd: Evaluation, name: str, spec: str, steps: int | None = None) -
 def measured(
     one: Contender, captions: Sequence[str], rows: Path, seed: int, frames: int = FRAMES
 ) -> Walks:
-    """Measure the walks of one model, continuing from the rows kept in its folder below `rows`."""
+    """Measure the walks of one model, continuing from the rows kept in its folder below `rows`.
+
+    The folder is named by the model and its weights: two files of one name do not share it.
+    """
+    weights = loaded_hash(one.bundle)
     identity: dict[str, object] = {
         "model": one.spec,
-        "weights": loaded_hash(one.bundle),
+        "weights": weights,
         "dtype": str(one.bundle.dtype).removeprefix("torch."),
         "version": version("latentgeo"),
     }
-    folder = rows / short_names([one.spec])[0]
+    folder = rows / f"{short_names([one.spec])[0]}-{weights[:8]}"
     return measure(one.bundle, captions, one.sampling, folder, identity, seed, frames)
 
 

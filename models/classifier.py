@@ -20,7 +20,7 @@ from latentgeo.models.bundle import ZOO
 
 EMBEDDED = ZOO / "avatars" / "classifier.safetensors"
 FINE = 16  # channels at full resolution, where an eye is a few pixels
-HIDDEN = 256  # features that all heads share
+HIDDEN = 160  # features that all heads share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ClassifierConfig:
     """Shape of the classifier. The defaults are the embedded one's."""
 
     size: int = 64  # side of the images it sees, in pixels
-    channels: tuple[int, ...] = (32, 64, 96, 128)  # per resolution, finest first; each halves
+    channels: tuple[int, ...] = (32, 64, 96, 96)  # per resolution, finest first; each halves
     groups: int = 8  # of every GroupNorm
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(ATTRIBUTES))
 

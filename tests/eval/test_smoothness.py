@@ -166,7 +166,8 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
     assert first.keys() == wanted
     assert (first["paper"], first["model"], first["n"]) == ("Smooth", models[0], 3)
     assert first["settings"]["ddof"] == 0
-    rows = [json.loads(line) for line in (tmp_path / "rows/model/rows-0.jsonl").open()]
+    (path,) = tmp_path.glob("rows/model-????????/rows-0.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
     stds = [np.std(row["distances"]) for row in rows]
     assert first["value"] == pytest.approx(np.mean(stds))
 
@@ -206,7 +207,7 @@ def test_two_processes_measure_what_one_does(tiny, tmp_path):
     done = subprocess.run(launch, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ISTD, pixels [0,1]") == 1
-    files = sorted((tmp_path / "two/rows/model").glob("rows-*.jsonl"))
+    files = sorted((tmp_path / "two").glob("rows/model-????????/rows-*.jsonl"))
     assert [len(path.read_text().splitlines()) for path in files] == [3, 2]
     one, two = (
         json.loads((tmp_path / name / "results.json").read_text())["results"]
