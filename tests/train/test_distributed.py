@@ -73,11 +73,14 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: fl
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
+def test_two_ranks_are_one(
+    tmp_path: Path, pictures: Path, tiny: TextToImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Gradients of L_base + λ L_reg, the statistic a, and the weights after two steps.
 
     In float64 the two differ by rounding alone; AdamW divides by √v̂, which enlarges it.
     """
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # the ranks import `tests`
     save_bundle(tiny, tmp_path / "model")
     (tmp_path / "pictures").symlink_to(pictures)
     alone = outcome(tmp_path, tmp_path / "one")
