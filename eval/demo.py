@@ -43,7 +43,9 @@ class Plan:
     steps: int | None = None  # DDIM steps; None is the model's own default
 
 
-FULL = Plan(samples=8, walks=3, prompts=50, images=128, sweep_prompts=10, sweep_images=48, steps=15)
+FULL = Plan(
+    samples=8, walks=3, prompts=100, images=128, sweep_prompts=10, sweep_images=48, steps=15
+)
 QUICK = Plan(samples=6, walks=1, prompts=5, images=16, steps=10)
 
 
