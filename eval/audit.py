@@ -144,7 +144,8 @@ def place(reference: str) -> str:
     try:
         file, line, _ = locate(reference)
     except LookupError:
-        return f"{reference} (not found)"
+        absent = reference.startswith("tests/") and not (ROOT / "tests").is_dir()
+        return f"{reference} ({'in the repository, not installed' if absent else 'not found'})"
     return f"{file}:{line} {name}"
 
 

@@ -138,3 +138,12 @@ def test_the_command_prints_writes_and_fails_loudly(tmp_path, monkeypatch, capsy
 def test_importing_the_audit_imports_no_torch():
     code = "import sys, latentgeo.eval.audit; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path("/"))
+
+
+def test_an_installed_package_says_where_its_tests_are(monkeypatch, tmp_path):
+    """Tests are not part of an installation, which is no gap in the ledger."""
+    monkeypatch.setattr(audit, "ROOT", tmp_path)
+    assert audit.place("tests/core/test_ddim.py::test_step").endswith(
+        "(in the repository, not installed)"
+    )
+    assert audit.place("core/nowhere.py:step").endswith("(not found)")
