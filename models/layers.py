@@ -14,6 +14,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps
 
@@ -45,19 +46,24 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class LayerNorm(nn.LayerNorm):
-    """Normalization of the last dimension, written out wherever a gradient is recorded.
+    """Normalization of the last dimension, written out where a tangent passes through it.
 
     PyTorch's fused form is silently wrong under reverse over forward (up to release 2.15), which is
-    one of the routes to the regularizers' weight gradient.
+    one of the routes to the regularizers' weight gradient. In reverse it is right, and faster.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, N, C)."""
-        if not torch.is_grad_enabled():
+        if not (has_tangent(x) or has_tangent(self.weight)):
             return super().forward(x)
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
         return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
+
+
+def has_tangent(x: Tensor) -> bool:
+    """Whether forward-mode differentiation is under way through x."""
+    return forward_ad.unpack_dual(x).tangent is not None
 
 
 class TimeEmbedding(nn.Module):

@@ -128,6 +128,24 @@ def test_reverse_over_forward_equals_double_backward():
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
+def test_batched_tangents_are_those_of_single_ones():
+    """LDM Sec. 3.3: vmap over forward mode, and its gradient, through every layer of the UNet."""
+    unet = small_unet()
+    x, t, context = inputs(size=(8, 4))
+    generator = torch.Generator().manual_seed(5)
+    u, *probes = torch.randn(3, *x.shape, generator=generator, dtype=x.dtype)
+    weight = unet.mid_block.attentions[0].transformer_blocks[0].norm1.weight
+
+    def push(w: torch.Tensor) -> torch.Tensor:
+        return torch.func.jvp(lambda z: unet(z, t, context), (x,), (w,))[1]
+
+    together = torch.func.vmap(push)(torch.stack(probes))
+    apart = [push(w) for w in probes]
+    torch.testing.assert_close(together, torch.stack(apart), rtol=1e-9, atol=1e-11)
+    one = torch.autograd.grad((u * together[1]).sum(), weight)
+    torch.testing.assert_close(one, torch.autograd.grad((u * apart[1]).sum(), weight))
+
+
 def test_context_matters_and_its_order_does_not():
     """LDM Sec. 3.3: cross-attention sees the context as a set of tokens."""
     unet = small_unet()
