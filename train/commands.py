@@ -17,6 +17,9 @@ class TrainVae(Training):
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int = option(64, "side of the square images in pixels")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
     preset: Preset = option("avatars", "shape of the autoencoder")
     perceptual_weight: float = option(1.0, "weight of LPIPS")
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
@@ -48,6 +51,9 @@ class TrainDiffusion(Training):
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int = option(64, "side of the square images in pixels")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
     preset: Preset = option("avatars", "shape of the UNet and the text encoder")
     vae: str = required("what train-vae wrote, or a model's folder or name")
     start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
@@ -90,6 +96,9 @@ class TrainSmooth(Training):
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int | None = option(None, "side of the square images in pixels; none is the model's")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.0, "probability of an empty caption")
     rank: int = option(8, "rank of the LoRA on the attention projections")

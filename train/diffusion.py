@@ -180,7 +180,9 @@ def train(settings: TrainDiffusion) -> None:
             module.to(device)
             if settings.channels_last:
                 channels_last(module)
-        source = open_source(settings.data, settings.size, flip=settings.flip)
+        source = open_source(
+            settings.data, settings.size, flip=settings.flip, on_bad=settings.on_bad
+        )
         captions = [example.caption for example in first_examples(source, settings.samples)]
         source = cached(source, vae, device) if settings.cache_latents else remembered(source)
         task = DiffusionTask(bundle, settings, captions, device)

@@ -197,7 +197,7 @@ def train(settings: TrainSmooth) -> None:
         if settings.channels_last:
             channels_last(bundle.unet)
         size = settings.size or bundle.config.sampling.size
-        source = open_source(settings.data, size, flip=settings.flip)
+        source = open_source(settings.data, size, flip=settings.flip, on_bad=settings.on_bad)
         captions = [example.caption for example in first_examples(source, settings.samples)]
         if settings.cache_latents:
             source = cached(source, bundle.vae, device)

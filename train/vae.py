@@ -143,7 +143,11 @@ def train(settings: TrainVae) -> None:
     """Run `latentgeo train-vae`."""
     with session(settings) as device:
         opened = open_source(
-            settings.data, settings.size, flip=settings.flip, allow_uncaptioned=True
+            settings.data,
+            settings.size,
+            flip=settings.flip,
+            on_bad=settings.on_bad,
+            allow_uncaptioned=True,
         )
         source = remembered(opened)
         shown = collate(first_examples(source, SHOWN))[0]

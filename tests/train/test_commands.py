@@ -1,5 +1,6 @@
 """The training commands as a user meets them."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,18 @@ def test_from_pictures_to_a_model(tmp_path: Path, pictures: Path) -> None:
     scale = load_vae(str(tmp_path / "vae")).config.scale
     assert bundle.config.vae.scale == scale and scale != 1.0
     assert load_vae(str(tmp_path / "model")).config.scale == scale
+
+
+def test_on_bad_skips_or_refuses_a_damaged_image(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A truncated picture is passed over with a warning, or named with exit status 2."""
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:60])
+    words = f"train-vae --data {folder} --size 16 --preset tiny --steps 3 --batch 5 --device cpu"
+    words += " --scale-images 5 --perceptual-weight 0 --sample-every 0"
+    assert main([*words.split(), "--out", str(tmp_path / "fail"), "--on-bad", "fail"]) == 2
+    assert "3.png" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=r"3\.png"):
+        assert main([*words.split(), "--out", str(tmp_path / "skip")]) == 0
