@@ -1,6 +1,7 @@
 """ISTD: known distances, known images, the protocol's noises, and a measurement that can stop."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -204,7 +205,8 @@ def test_two_processes_measure_what_one_does(tiny, tmp_path):
     assert main([*words, str(tmp_path / "one")]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     launch += ["--standalone", "-m", "latentgeo.eval.main", *words, str(tmp_path / "two")]
-    done = subprocess.run(launch, capture_output=True, text=True)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # torchrun's own default is one
+    done = subprocess.run(launch, capture_output=True, text=True, env=os.environ | threads)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ISTD, pixels [0,1]") == 1
     files = sorted((tmp_path / "two").glob("rows/model-????????/rows-*.jsonl"))
