@@ -22,6 +22,9 @@ class TrainVae(Training):
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
     perceptual_weight: float = option(1.0, "weight of LPIPS")
+    compile: bool = option(
+        False, "torch.compile the networks: minutes first, then about twice as fast"
+    )
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
     scale_images: int = option(2048, "images that the latent scale factor is measured on")
     steps: int = option(20_000, "optimiser steps in all")
@@ -57,6 +60,9 @@ class TrainDiffusion(Training):
     preset: Preset = option("avatars", "shape of the UNet and the text encoder")
     vae: str = required("what train-vae wrote, or a model's folder or name")
     start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
+    compile: bool = option(
+        False, "torch.compile the networks: minutes first, then about twice as fast"
+    )
     train_text: bool = option(True, "train the text encoder jointly")
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.1, "probability of an empty caption, for guidance")
@@ -101,7 +107,11 @@ class TrainSmooth(Training):
     )
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.0, "probability of an empty caption")
-    rank: int = option(8, "rank of the LoRA on the attention projections")
+    rank: int = option(8, "rank of the LoRA")
+    targets: tuple[str, ...] = option(
+        ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
+    )
+    lora: str | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
     alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
     reg_weight: float = option(1.0, "λ, the weight of the regularizer")
     route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(

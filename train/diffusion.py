@@ -39,6 +39,7 @@ from latentgeo.train.latents import cached, moments, sample_latent
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import (
     channels_last,
+    compiled,
     first_examples,
     remembered,
     session,
@@ -180,6 +181,8 @@ def train(settings: TrainDiffusion) -> None:
             module.to(device)
             if settings.channels_last:
                 channels_last(module)
+        if settings.compile:
+            compiled(bundle.unet, bundle.text)
         source = open_source(
             settings.data, settings.size, flip=settings.flip, on_bad=settings.on_bad
         )

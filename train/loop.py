@@ -30,6 +30,7 @@ from latentgeo.train.draws import Draws
 from latentgeo.train.ema import EMA
 from latentgeo.train.grids import save_grid
 from latentgeo.train.log import Log
+from latentgeo.train.session import as_written
 from latentgeo.train.settings import Training
 from latentgeo.train.stop import Stop
 from latentgeo.train.task import Data, Task, Terms
@@ -76,7 +77,7 @@ class Loop:
         if stop.signal:
             raise SystemExit(128 + stop.signal)
         if self.here.is_main:
-            with self.ema.swapped():
+            with self.ema.swapped(), as_written():
                 self.task.save(self.settings.out)
         barrier()
 
@@ -175,7 +176,7 @@ class Loop:
 
     def _sample(self) -> None:
         if self.here.is_main:
-            with self.ema.swapped(), torch.no_grad():
+            with self.ema.swapped(), as_written(), torch.no_grad():
                 images = self.task.sample_grid()
             if images is not None:
                 save_grid(images, self.settings.out / "samples" / f"step-{self.step:08d}.png")

@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -155,3 +155,18 @@ def first_examples(source: Source | Shards, count: int) -> list[Example]:
 def channels_last(module: nn.Module) -> None:
     """Keep a network's convolution weights channels-last."""
     module.to(memory_format=torch.channels_last)
+
+
+def compiled(*modules: nn.Module) -> None:
+    """Compile the networks in place for the one batch shape of training; names stay as they are.
+
+    Only for a loss that is differentiated once: compiled code has no second derivative. The loop
+    samples with the networks `as_written`, so that other batch shapes compile nothing.
+    """
+    for module in modules:
+        module.compile(dynamic=False)
+
+
+def as_written() -> AbstractContextManager[None]:
+    """Return a context in which compiled networks run as they are written."""
+    return torch.compiler.set_stance("force_eager")

@@ -1,8 +1,9 @@
 """Training of Smooth Diffusion's adapter, Smooth-LoRA.
 
 Guo et al., Smooth Diffusion (arXiv 2312.04410), Sec. 3.2, 3.3 and 4.1. The UNet of a text-to-image
-model gets a LoRA on its attention projections; everything else is frozen. Each step adds the
-regularizer of core/smooth.py to the denoising loss. The command's defaults are the paper's.
+model gets a LoRA, in the paper on its attention projections; everything else is frozen. Each step
+adds the regularizer of core/smooth.py to the denoising loss. The command's defaults are the
+paper's.
 
 SmoothS Eq. 2   L_base = E ‖ε - ε_θ(x_t, t)‖²
 Smooth Eq. 9    L_reg = E (v - a)²,   v = √(1-ᾱ_t) ‖J_εᵀ Δx̂_0‖
@@ -36,8 +37,8 @@ from latentgeo.core.smooth import (
     update,
 )
 from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
-from latentgeo.models.bundle import TextToImage, load_bundle
-from latentgeo.models.lora import attach, save_lora
+from latentgeo.models.bundle import TextToImage, find, find_lora, load_bundle
+from latentgeo.models.lora import ATTENTION, attach, load_lora, save_lora
 from latentgeo.train.commands import TrainSmooth
 from latentgeo.train.data import open_source
 from latentgeo.train.diffusion import drop_captions, sample_captions
@@ -189,11 +190,28 @@ class SmoothTask:
         print(f"wrote {path}", flush=True)
 
 
+def adapt(unet: nn.Module, settings: TrainSmooth) -> None:
+    """Attach the LoRA to train: a new one on the layers asked for, or that of a file.
+
+    Smooth Sec. 4.1   rank 8 on the query, key, value and output projections of all attentions
+
+    Raises ValueError that names the targets where one matches no layer.
+    """
+    if settings.lora is not None:
+        load_lora(unet, find_lora(settings.lora, find(settings.model)))
+        return
+    targets = [ATTENTION if target == "attention" else target for target in settings.targets]
+    try:
+        attach(unet, settings.rank, settings.alpha, targets)
+    except ValueError as error:
+        raise ValueError(f"targets: {error}") from error
+
+
 def train(settings: TrainSmooth) -> None:
     """Run `latentgeo train-smooth`."""
     with session(settings, weight_hashes(settings.model)) as device:
         bundle = load_bundle(settings.model, device=device)
-        attach(bundle.unet, settings.rank, settings.alpha)
+        adapt(bundle.unet, settings)
         if settings.channels_last:
             channels_last(bundle.unet)
         size = settings.size or bundle.config.sampling.size

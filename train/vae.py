@@ -27,7 +27,14 @@ from latentgeo.train.commands import TrainVae
 from latentgeo.train.data import Batches, collate, open_source
 from latentgeo.train.draws import Draws
 from latentgeo.train.loop import Loop
-from latentgeo.train.session import channels_last, first_examples, remembered, session, stream
+from latentgeo.train.session import (
+    channels_last,
+    compiled,
+    first_examples,
+    remembered,
+    session,
+    stream,
+)
 from latentgeo.train.task import Batch, Terms
 
 SHOWN = 12  # images in a sample grid
@@ -154,6 +161,8 @@ def train(settings: TrainVae) -> None:
         vae = VAE(VAE_PRESETS[settings.preset]).to(device)
         if settings.channels_last:
             channels_last(vae)
+        if settings.compile:
+            compiled(vae.encoder, vae.decoder)
         lpips = perceptual(device) if settings.perceptual_weight else None
         scale_data = Batches(source, SCALE_BATCH, settings.seed)
         task = VAETask(vae, lpips, settings, shown, device, scale_data)

@@ -37,6 +37,7 @@ def test_the_paper_is_the_default(tmp_path: Path) -> None:
     assert (paper.rate, paper.weight_decay, paper.schedule) == (1e-4, 1e-4, "constant")
     assert paper.part(4) == 3  # 3 samples per GPU, 4 GPUs, 8 accumulated parts
     assert (paper.drop_caption, paper.ranges, paper.warm_up) == (0.0, 1, 0)
+    assert paper.targets == ("attention",)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
@@ -144,6 +145,35 @@ def test_directions() -> None:
     torch.testing.assert_close(unit, torch.ones_like(unit))
     official = direction_of(Draws(0, 0, 400), like, "official").flatten(1).square().sum(dim=1)
     assert official.std() > 0.1 and abs(official.mean() - 1) < 0.05  # 4 standard errors: 0.052
+
+
+def smooth(tmp_path: Path, pictures: Path, out: str, **more: object) -> Path:
+    """Train two tiny steps and return the adapter's file."""
+    common = {"model": str(tmp_path / "model"), "data": str(pictures), "out": tmp_path / out}
+    small = {"steps": 2, "batch": 4, "accumulate": 1, "rate": 0.01, "samples": 1, "device": "cpu"}
+    TrainSmooth(**{**common, **small, **more}).run()  # type: ignore[arg-type]
+    return tmp_path / out / "smooth_lora.safetensors"
+
+
+def test_targets_choose_the_layers(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
+    """Smooth Sec. 4.1: attention projections alone, unless other layers are asked for."""
+    save_bundle(tiny, tmp_path / "model")
+    state = load_file(smooth(tmp_path, pictures, "paper", rank=2))
+    assert state and all(".attn1.to_" in key or ".attn2.to_" in key for key in state)
+    state = load_file(smooth(tmp_path, pictures, "all", rank=2, targets=("*",)))
+    linear = [m for m in tiny.unet.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    assert len(state) == 2 * len(linear)
+    with pytest.raises(ValueError, match=r"targets: target 'nothing\*' matches no linear"):
+        smooth(tmp_path, pictures, "none", targets=("nothing*",))
+
+
+def test_training_goes_on_from_a_file(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
+    """A rate too small to matter leaves the weights of the file that it started from."""
+    save_bundle(tiny, tmp_path / "model")
+    first = smooth(tmp_path, pictures, "first", rank=3)
+    again = load_file(smooth(tmp_path, pictures, "again", lora=str(first), rate=1e-12))
+    for key, weight in load_file(first).items():
+        torch.testing.assert_close(again[key], weight, msg=key)
 
 
 def test_a_run_leaves_a_lora_that_loads(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
