@@ -20,7 +20,7 @@ from latentgeo.models.bundle import ZOO
 
 EMBEDDED = ZOO / "avatars" / "classifier.safetensors"
 FINE = 16  # channels at full resolution, where an eye is a few pixels
-HIDDEN = 160  # features that all heads share
+DROPOUT = 0.2  # share of the last features that a training step leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ClassifierConfig:
     """Shape of the classifier. The defaults are the embedded one's."""
 
     size: int = 64  # side of the images it sees, in pixels
-    channels: tuple[int, ...] = (32, 64, 96, 96)  # per resolution, finest first; each halves
+    channels: tuple[int, ...] = (32, 48, 64, 64)  # per resolution, finest first; each halves
     groups: int = 8  # of every GroupNorm
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(ATTRIBUTES))
 
@@ -52,17 +52,21 @@ class AttributeClassifier(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, FINE, 3, padding=1),
             nn.ReLU(),
+            nn.Conv2d(FINE, FINE, 3, padding=1),
+            nn.GroupNorm(config.groups, FINE),
+            nn.ReLU(),
             *(
                 _halving(inp, out, config.groups)
                 for inp, out in zip(widths, config.channels, strict=False)
             ),
         )
         cells = (config.size // 2 ** len(config.channels)) ** 2  # kept apart: faces are laid out
-        self.body = nn.Sequential(
-            nn.Flatten(), nn.Linear(cells * widths[-1], HIDDEN), nn.ReLU(), nn.Dropout(0.3)
-        )
+        self.body = nn.Sequential(nn.Flatten(), nn.Dropout(DROPOUT))
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(HIDDEN, len(values)) for name, values in config.attributes.items()}
+            {
+                name: nn.Linear(cells * widths[-1], len(values))
+                for name, values in config.attributes.items()
+            }
         )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:

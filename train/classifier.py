@@ -27,6 +27,8 @@ from latentgeo.train.shards import Shards
 
 SIZE = 64  # side of the faces in pixels
 SHIFT = 3  # pixels
+BLURRED = 0.25  # share of the batches
+NOISE = 0.03  # standard deviation, of values in [-1, 1]
 
 Labels = Sequence[Mapping[str, str]]
 
@@ -36,9 +38,9 @@ class TrainClassifier:
     """Train the attribute classifier and write it as one safetensors file."""
 
     data: str = option("avatars", "avatars, or a folder or zip of faces with their attributes")
-    limit: int = option(12_000, "faces used, the first ones of the data")
+    limit: int = option(14_000, "faces used, the first ones of the data")
     out: Path = option(EMBEDDED, "file for the weights; replaced")
-    steps: int = option(1500, "optimiser steps")
+    steps: int = option(2200, "optimiser steps")
     batch: int = option(64, "images per step")
     rate: float = option(2e-3, "highest learning rate of AdamW (one cycle)")
     seed: int = option(0, "seed of weights, order and augmentation")
@@ -111,14 +113,14 @@ def train(
 
 
 def augment(images: Tensor, draw: torch.Generator) -> Tensor:
-    """Return the images (B, 3, H, W) shifted together, noised, and in one of four calls blurred."""
+    """Return the images (B, 3, H, W) shifted together, noised, and now and then blurred."""
     dx, dy = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=draw).tolist()
     x = F.pad(images, [SHIFT] * 4, mode="replicate")
     height, width = images.shape[-2:]
     x = x[..., SHIFT + dy : SHIFT + dy + height, SHIFT + dx : SHIFT + dx + width]
-    if torch.rand((), generator=draw) < 0.25:
+    if torch.rand((), generator=draw) < BLURRED:
         x = 0.5 * x + 0.5 * F.avg_pool2d(F.pad(x, [1] * 4, mode="replicate"), 3, stride=1)
-    return x + 0.05 * torch.randn(x.shape, generator=draw)
+    return x + NOISE * torch.randn(x.shape, generator=draw)
 
 
 def accuracy(model: AttributeClassifier, images: Tensor, labels: Labels) -> dict[str, float]:
