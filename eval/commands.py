@@ -9,6 +9,7 @@ from latentgeo.core.cli import option, required
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Preset = Literal["sd15", "avatars", "tiny"]
+Route = Literal["double-backward", "reverse-over-forward", "central-difference"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ class BenchUNet:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least_one(self)
+        _at_least_one(self, "size", "batch", "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -132,7 +133,7 @@ class BenchStep:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least_one(self)
+        _at_least_one(self, "size", "batch", "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -141,7 +142,38 @@ class BenchStep:
         print(bench_step(self.preset, self.size, self.batch, self.rounds, self.rank))
 
 
-def _at_least_one(bench: BenchUNet | BenchStep) -> None:
-    for name in ("size", "batch", "rounds"):
+@dataclass(frozen=True, kw_only=True)
+class BenchAccount:
+    """Count what a training step of Smooth Diffusion launches, moves and holds; needs no GPU."""
+
+    preset: Preset = option("sd15", "shape of the UNet")
+    size: int = option(64, "side of the latents")
+    batch: int = option(1, "samples at a time")
+    rank: int = option(8, "of the adapters; 0 trains every weight")
+    route: Route = option("double-backward", "to the regularizer's gradient")
+    variants: tuple[Literal["math", "models", "fused-attention"], ...] = option(
+        ("math", "models", "fused-attention"), "ways to compute attention; models is as they are"
+    )
+    top: int = option(0, "operations to list for each, those that move most")
+
+    def __post_init__(self) -> None:
+        """Refuse what no step could be."""
+        _at_least_one(self, "size", "batch")
+        for name in ("rank", "top"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    def run(self) -> None:
+        """Count and print the table."""
+        from latentgeo.eval.account import Step, bench_account
+
+        step = Step(
+            preset=self.preset, size=self.size, batch=self.batch, rank=self.rank, route=self.route
+        )
+        print(bench_account(step, self.variants, self.top))
+
+
+def _at_least_one(bench: BenchUNet | BenchStep | BenchAccount, *names: str) -> None:
+    for name in names:
         if getattr(bench, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(bench, name)}")

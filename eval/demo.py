@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL = Plan(
-    samples=8, walks=3, prompts=100, images=128, sweep_prompts=24, sweep_images=64, steps=15
+    samples=8, walks=3, prompts=100, images=128, sweep_prompts=16, sweep_images=48, steps=15
 )
 QUICK = Plan(samples=6, walks=1, prompts=5, images=16, steps=10)
 

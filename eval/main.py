@@ -23,6 +23,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     ),
     "eval-quality": ("latentgeo.eval.commands:EvalQuality", "measure image quality"),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
+    "bench-account": (
+        "latentgeo.eval.commands:BenchAccount",
+        "count what a training step costs on a GPU, without one",
+    ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
     "render-avatars": (

@@ -1,0 +1,73 @@
+"""Attention that has first and second derivatives, in forward and in reverse mode.
+
+`attention` is the operator. Its derivatives in closed form are in `attention_reference.py`, the
+same as Triton kernels in `attention_triton.py`, and what ties them together for autograd, with the
+orders that exist, in `attention_autograd.py`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latentgeo.kernels.attention_autograd import attend
+from latentgeo.kernels.attention_reference import composed
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """Return softmax(α q kᵀ + b) v (B, H, N, d), for q (B, H, N, d) and k, v (B, H, M, d).
+
+    mask: boolean (True attends) or additive, broadcastable to (B, H, N, M), a constant. causal: row
+    i attends to the columns j ≤ i only. scale: α, by default 1/√d. A row that attends to nothing is
+    zero. Under autocast q, k and v are cast to its dtype, as for PyTorch's own attention.
+
+    Inside torch.compile, which drops the derivatives of custom functions in silence, this is
+    `attention_reference.composed`.
+
+    Raises `ValueError` for shapes and dtypes that do not fit and for a mask that requires a
+    gradient, and `RuntimeError` for a third derivative and for forward over forward.
+    """
+    q, k, v = _autocast(q), _autocast(k), _autocast(v)
+    _check(q, k, v)
+    mask = None if mask is None else _four_dimensional(mask, (*q.shape[:3], k.shape[2]))
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if torch.compiler.is_compiling():
+        return composed(q, k, v, mask, causal, scale)
+    return attend(q, k, v, mask, causal, scale)
+
+
+def _autocast(x: Tensor) -> Tensor:
+    device = x.device.type
+    if not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+        return x
+    return x.to(torch.get_autocast_dtype(device))
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
+    shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)} and v {tuple(v.shape)}"
+    if not q.ndim == k.ndim == 4 or k.shape != v.shape:
+        raise ValueError(f"attention: got {shapes}, wanted (B, H, N, d) and twice (B, H, M, d)")
+    if q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3]:
+        raise ValueError(f"attention: got {shapes}, which differ in B, H or d")
+    if not q.dtype == k.dtype == v.dtype or not q.dtype.is_floating_point:
+        dtypes = f"{q.dtype}, {k.dtype} and {v.dtype}"
+        raise ValueError(f"attention: got {dtypes}, wanted one floating dtype for q, k and v")
+
+
+def _four_dimensional(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the mask with leading dimensions of 1, checked to be a constant that fits."""
+    if mask.requires_grad:
+        raise ValueError("attention: the mask requires a gradient, but it is taken as a constant")
+    if mask.dtype != torch.bool and not mask.dtype.is_floating_point:
+        raise ValueError(f"attention: got a mask of {mask.dtype}, wanted bool or a floating dtype")
+    mask = mask[(None,) * (4 - mask.ndim)]
+    if mask.ndim != 4 or any(m not in (1, n) for m, n in zip(mask.shape, shape, strict=True)):
+        raise ValueError(f"attention: got a mask {tuple(mask.shape)}, wanted one for {shape}")
+    return mask

@@ -1,0 +1,275 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs
+"""How attention and its derivatives are derivatives of each other, for autograd.
+
+Notation   o = softmax(α q kᵀ + b) v, J its Jacobian in (q, k, v), t = (q_dot, k_dot, v_dot) a
+           tangent, u a cotangent; Jvp(t) = J t, Vjp(u) = Jᵀ u, Hvp(u; t) = ∇⟨u, J t⟩
+Backward   of o, with cotangent u: Vjp(u)
+           of Vjp(u), with cotangent t: Jvp(t) in u, Hvp(u; t) in q, k and v
+           of Jvp(t), with cotangent u: Vjp(u) in t, Hvp(u; t) in q, k and v
+Tangent    of o: Jvp(t);   of Vjp(u): Hvp(u; t) + Vjp(u_dot)
+Orders     first and second, but for forward over forward; all of them also under vmap. What needs
+           more raises `RuntimeError`
+Traffic    saved are q, k, v, o and L (B, H, N); a None, in t or for a result, is not computed
+
+Batches of vmap are folded into B. Where the primal has none, as with many tangents at one point,
+only u and t grow, to R·B (`attention_reference.py`, Probes): the primal is neither copied nor run
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn, cast
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
+from torch.autograd import Function, forward_ad
+from torch.autograd.function import FunctionCtx
+
+from latentgeo.kernels import attention_reference
+from latentgeo.kernels.attention_reference import Primal, Wanted
+from latentgeo.kernels.attention_tiles import widest
+from latentgeo.kernels.attention_vmap import apply_folded
+from latentgeo.kernels.dispatch import interpreting, use_triton
+
+FIELDS = len(Primal._fields)
+Results = tuple[Tensor | None, ...]
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> Tensor:
+    """Return o (B, H, N, d), as `attention_reference.forward`, with its derivatives."""
+    return _Attend.apply(q, k, v, mask, causal, scale)[0]
+
+
+class _Context(FunctionCtx):
+    """What autograd gives to the methods of a `Function`, as far as they use it."""
+
+    saved_tensors: tuple[Tensor, ...]  # some may be None
+    needs_input_grad: tuple[bool, ...]
+    causal: bool
+    scale: float
+    wanted: Wanted
+
+
+class _Attend(Function):
+    """(q, k, v, mask, causal, scale) -> (o, L); L serves the derivatives and has none."""
+
+    @staticmethod
+    def forward(
+        q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        return _compute("forward", (q, k), q, k, v, mask, causal, scale)
+
+    @staticmethod
+    def setup_context(ctx: _Context, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        _save(ctx, Primal._make((*inputs, *output)))
+
+    @staticmethod
+    def backward(ctx: _Context, u: Tensor | None, _: None) -> Results:
+        if ctx.needs_input_grad[3]:
+            _refuse("the mask is taken as a constant")
+        primal = _saved(ctx)[0]
+        return *_vjp(primal, u, ctx.needs_input_grad[:3]), None, None, None
+
+    @staticmethod
+    def jvp(ctx: _Context, *dots: Tensor | None) -> Results:
+        if dots[3] is not None:
+            _refuse("the mask is taken as a constant")
+        primal = _saved(ctx, unpack=True)[0]
+        return _jvp(primal, dots[:3])[0], None
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *args) -> tuple[Results, tuple]:
+        return apply_folded(_Attend, info.batch_size, in_dims, args, len(args))
+
+
+class _Jvp(Function):
+    """(*primal, q_dot, k_dot, v_dot) -> (o_dot, μ); μ serves Hvp and has no derivative."""
+
+    @staticmethod
+    def forward(*args) -> tuple[Tensor, Tensor]:
+        primal, t = Primal(*args[:FIELDS]), args[FIELDS:]
+        return _compute("jvp", (primal.q, primal.k, *t), primal, t)
+
+    @staticmethod
+    def setup_context(ctx: _Context, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        _save(ctx, Primal(*inputs[:FIELDS]), *inputs[FIELDS:], *output)
+
+    @staticmethod
+    def backward(ctx: _Context, u: Tensor | None, _: None) -> Results:
+        primal, (q_dot, k_dot, v_dot, o_dot, mu) = _saved(ctx)
+        to_t = ctx.needs_input_grad[FIELDS:]
+        curved = _hvp(primal, u, (q_dot, k_dot, v_dot), o_dot, mu, ctx.needs_input_grad[:3])
+        return *_over_probes(curved, primal), *[None] * 5, *_vjp(primal, u, to_t)
+
+    @staticmethod
+    def jvp(ctx: _Context, *_: Tensor | None) -> NoReturn:
+        _refuse("there is no derivative beyond the second, and no forward over forward")
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *args) -> tuple[Results, tuple]:
+        return apply_folded(_Jvp, info.batch_size, in_dims, args, FIELDS)
+
+
+class _Vjp(Function):
+    """(*primal, u, wanted) -> (dq, dk, dv), None where not wanted."""
+
+    @staticmethod
+    def forward(*args) -> Results:
+        primal, (u, wanted) = Primal(*args[:FIELDS]), args[FIELDS:]
+        return _compute("vjp", (primal.q, primal.k, u), primal, u, wanted)
+
+    @staticmethod
+    def setup_context(ctx: _Context, inputs: tuple, output: Results) -> None:
+        *primal, u, ctx.wanted = inputs
+        _save(ctx, Primal(*primal), u)
+
+    @staticmethod
+    def backward(ctx: _Context, *t: Tensor | None) -> Results:
+        primal, (u,) = _saved(ctx)
+        o_dot, mu = _jvp(primal, t)
+        curved = _hvp(primal, u, t, o_dot, mu, ctx.needs_input_grad[:3])
+        return *_over_probes(curved, primal), *[None] * 5, o_dot, None
+
+    @staticmethod
+    def jvp(ctx: _Context, *dots: Tensor | None) -> Results:
+        primal, (u,) = _saved(ctx, unpack=True)
+        t = [_like_probes(x, u) for x in dots[:3]]
+        o_dot, mu = _jvp(primal, t)
+        curved = _hvp(primal, u, t, o_dot, mu, ctx.wanted)
+        return tuple(map(_sum, curved, _vjp(primal, dots[FIELDS], ctx.wanted)))
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *args) -> tuple[Results, tuple]:
+        return apply_folded(_Vjp, info.batch_size, in_dims, args, FIELDS)
+
+
+class _Hvp(Function):
+    """(*primal, u, q_dot, k_dot, v_dot, o_dot, μ, wanted) -> (gq, gk, gv), None where unwanted."""
+
+    @staticmethod
+    def forward(*args) -> Results:
+        primal, (u, *t, o_dot, mu, wanted) = Primal(*args[:FIELDS]), args[FIELDS:]
+        return _compute("hvp", (primal.q, primal.k, u, *t), primal, u, t, o_dot, mu, wanted)
+
+    @staticmethod
+    def setup_context(ctx: _Context, inputs: tuple, output: Results) -> None:
+        """Save nothing: there is no next order."""
+
+    @staticmethod
+    def backward(ctx: _Context, *_: Tensor | None) -> NoReturn:
+        _refuse("there is no derivative beyond the second")
+
+    @staticmethod
+    def jvp(ctx: _Context, *_: Tensor | None) -> NoReturn:
+        _refuse("there is no derivative beyond the second")
+
+    @staticmethod
+    def vmap(info, in_dims: tuple, *args) -> tuple[Results, tuple]:
+        return apply_folded(_Hvp, info.batch_size, in_dims, args, FIELDS)
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise RuntimeError(f"attention: {reason}")
+
+
+def _compute(name: str, tensors: Sequence[Tensor | None], *args):
+    """Call a function of the kernels, or of the reference, outside of autocast.
+
+    tensors: q and k, then those among args that may rule the kernels out.
+    """
+    present = [x for x in tensors if x is not None]
+    with torch.autocast(present[0].device.type, enabled=False):
+        return getattr(_implementation(present), name)(*args)
+
+
+def _implementation(tensors: Sequence[Tensor]) -> ModuleType:
+    if not use_triton(*tensors, obstacle=_obstacle(tensors)):
+        return attention_reference
+    from latentgeo.kernels import attention_triton
+
+    return attention_triton
+
+
+def _obstacle(tensors: Sequence[Tensor]) -> str | None:
+    """Return what attention's kernels cannot do of this, in words, or None."""
+    q, k, *_ = tensors
+    width = widest(q.element_size())
+    if q.shape[-1] > width and not interpreting():
+        return f"attention in {q.dtype} has kernels for d ≤ {width}, got {q.shape[-1]}"
+    if not q.numel() or not k.numel():
+        return f"attention got q {tuple(q.shape)} and k {tuple(k.shape)}, with nothing to do"
+    if any(is_legacy_batchedtensor(x) for x in tensors):
+        return "is_grads_batched=True cannot batch kernels; torch.func.vmap can"
+    return None
+
+
+def _jvp(primal: Primal, t: Sequence[Tensor | None]) -> Results:
+    if all(x is None for x in t):
+        return None, None
+    return _Jvp.apply(*primal, *t)
+
+
+def _vjp(primal: Primal, u: Tensor | None, wanted: Sequence[bool]) -> Results:
+    if u is None or not any(wanted):
+        return None, None, None
+    return _Vjp.apply(*primal, u, tuple(wanted))
+
+
+def _hvp(
+    primal: Primal,
+    u: Tensor | None,
+    t: Sequence[Tensor | None],
+    o_dot: Tensor | None,
+    mu: Tensor | None,
+    wanted: Sequence[bool],
+) -> Results:
+    if u is None or o_dot is None or not any(wanted):
+        return None, None, None
+    return _Hvp.apply(*primal, u, *t, o_dot, mu, tuple(wanted))
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+def _like_probes(x: Tensor | None, u: Tensor) -> Tensor | None:
+    """Repeat a tangent (B, …) of the primal for every probe of u (R·B, …)."""
+    return x if x is None or len(x) == len(u) else x.repeat(len(u) // len(x), 1, 1, 1)
+
+
+def _over_probes(results: Results, primal: Primal) -> Results:
+    """Sum results (R·B, …) over their probes."""
+    batch = len(primal.q)
+    return tuple(
+        x if x is None or len(x) == batch else x.reshape(-1, batch, *x.shape[1:]).sum(0)
+        for x in results
+    )
+
+
+def _save(ctx: _Context, primal: Primal, *rest: Tensor | None) -> None:
+    tensors = (primal.q, primal.k, primal.v, primal.mask, primal.o, primal.lse, *rest)
+    ctx.save_for_backward(*cast(tuple[Tensor, ...], tensors))
+    ctx.save_for_forward(*cast(tuple[Tensor, ...], tensors))
+    ctx.causal, ctx.scale = primal.causal, primal.scale
+    ctx.set_materialize_grads(False)
+
+
+def _saved(ctx: _Context, unpack: bool = False) -> tuple[Primal, list[Tensor]]:
+    """Return the primal and the rest of what was saved.
+
+    unpack: without the tangents that they still have in a jvp rule under raw `forward_ad`.
+    """
+    tensors = list(ctx.saved_tensors)
+    if unpack:
+        tensors = [x if x is None else forward_ad.unpack_dual(x).primal for x in tensors]
+    q, k, v, mask, o, lse, *rest = tensors
+    return Primal(q, k, v, mask, ctx.causal, ctx.scale, o, lse), rest

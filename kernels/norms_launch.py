@@ -1,0 +1,167 @@
+"""The norms on Triton kernels: layouts, tilings and launches.
+
+Operands are (P, B, C, S), with the channels last in memory where x has them so; results have x's
+layout. The tilings follow the registers of a thread; none was measured on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import triton
+from torch import Tensor
+
+from latentgeo.kernels import norms_triton
+from latentgeo.kernels.norms_columns import columns_kernel
+from latentgeo.kernels.norms_reference import Norm
+from latentgeo.kernels.norms_wiring import Tensors, Wanted
+from latentgeo.kernels.reductions_tiles import (
+    APPLY,
+    SUMS,
+    WHOLE,
+    accumulated,
+    accumulator,
+    on,
+    stride,
+    tiling,
+)
+
+ROW = 4096  # numbers of a row that one program takes whole
+TILE = 4096  # numbers of a tile where it does not
+PER_THREAD = 16  # numbers of a tile
+COLUMNS = 1024  # numbers of a tile of the sums for γ and β
+CHANNELS = 32  # of such a tile where they are the faster axis in memory; else there is one
+PROGRAMS = 512  # aimed at, for those sums
+
+
+class TritonNorm(Norm):
+    """The same closed forms on Triton kernels."""
+
+    def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        """Return y (P, B, C, S) and (m, r) (P, B, G, 2)."""
+        run = _Launch(self, operands)
+        y, stats = run.result(), run.accumulated(run.samples, self.groups, 2)
+        stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
+        run.rows(norms_triton.forward_kernel, operands, (y, stats, run.sums(2)), stages)
+        return run.logical(y), stats
+
+    def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
+        """Return y_dot."""
+        run = _Launch(self, (*point, *t))
+        y_dot = run.result()
+        stages = [{"STAGE": stage} for stage in run.tiling.stages(summed=t[0] is not None)]
+        run.rows(norms_triton.jvp_kernel, (*point, *t), (y_dot, run.sums(2)), stages)
+        return run.logical(y_dot)
+
+    def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
+        """Return x̄, γ̄ and β̄."""
+        run = _Launch(self, (*point, u))
+        x_bar = run.result()
+        if wanted[0]:
+            stages = [{"STAGE": stage} for stage in run.tiling.stages()]
+            run.rows(norms_triton.vjp_kernel, (*point, u), (x_bar, run.sums(2)), stages)
+        in_weights = run.columns(point, (u, None, None, None, None), wanted, second=False)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
+        """Return the gradients of ⟨u, y_dot⟩ in x, γ and β."""
+        run = _Launch(self, (*point, u, *t))
+        x_bar, t_means = run.result(), run.accumulated(run.samples * self.groups, 2)
+        summed, bends = t[0] is not None, self.silu or t[1] is not None
+        if wanted[0] or summed:
+            outputs = x_bar, t_means, run.sums(5), run.sums(2)
+            stages = _hvp_stages(run.tiling.tiles, summed, bends)
+            run.rows(norms_triton.hvp_kernel, (*point, u, *t), outputs, stages)
+        in_weights = run.columns(point, (u, *t, t_means), wanted, second=True)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+
+def _hvp_stages(tiles: int, summed: bool, bends: bool) -> list[dict[str, Any]]:
+    """Return the stages of each launch: the sums of x_dot, those of z, which need them, the end."""
+    whole, sums, apply = WHOLE.value, SUMS.value, APPLY.value
+    if tiles == 1:
+        return [{"STAGE": whole, "BEND": whole}]
+    stages = [(sums, sums)] * summed + [(apply, sums)] * bends + [(apply, apply)]
+    return [{"STAGE": first, "BEND": second} for first, second in stages]
+
+
+class _Launch:
+    """How the kernels of one call are launched: the layout of x, its tiling and its probes."""
+
+    def __init__(self, norm: Norm, operands: Tensors) -> None:
+        x = operands[0]
+        assert x is not None
+        _, self.samples, self.channels, self.places = x.shape
+        self.x, self.norm = x, norm
+        self.last = x.stride(2) < x.stride(3)
+        self.probes = max(len(operand) for operand in operands if operand is not None)
+        self.n = self.channels // norm.groups * self.places
+        shrink = 2 if self.last else 1  # channels-last takes more registers for every number
+        self.tiling = tiling(self.n, ROW // shrink, TILE // shrink, PER_THREAD // shrink)
+        self.constants = {"SILU": norm.silu, "LAST": self.last, "CT": accumulator(x.dtype)}
+
+    def result(self) -> Tensor:
+        """Return an uninitialized tensor for a result like x, as it lies in memory."""
+        shape = [self.places, self.channels] if self.last else [self.channels, self.places]
+        return self.x.new_empty(self.probes, self.samples, *shape)
+
+    def accumulated(self, *shape: int) -> Tensor:
+        """Return an uninitialized tensor (P, *shape) in the accumulator's type."""
+        return accumulated(self.x, self.probes, *shape)
+
+    def sums(self, kinds: int) -> Tensor:
+        """Return room for so many sums per tile of a row."""
+        return self.accumulated(self.samples * self.norm.groups, self.tiling.tiles, kinds)
+
+    def logical(self, result: Tensor) -> Tensor:
+        """Return a result as (P, B, C, S)."""
+        return result.transpose(2, 3) if self.last else result
+
+    def rows(
+        self, kernel: Any, operands: Tensors, outputs: Tensors, stages: Iterable[dict[str, Any]]
+    ) -> None:
+        """Launch a kernel of `norms_triton.py` once per stage."""
+        operands = self._dense(operands)
+        rows = self.samples * self.norm.groups
+        sizes = (rows, self.norm.groups, self.channels, self.places, self.n, self.tiling.tiles)
+        strides = [stride(operand) for operand in operands]
+        constants = self.constants | self.tiling.constants
+        with on(self.x):
+            for stage in stages:
+                grid = self.probes * rows, self.tiling.tiles
+                kernel[grid](*operands, *outputs, *strides, *sizes, **stage, **constants)
+
+    def columns(
+        self, point: Sequence[Tensor], rest: Tensors, wanted: Wanted, second: bool
+    ) -> Tensors:
+        """Return the sums for γ and β, None where not wanted."""
+        if not any(wanted[1:]):
+            return None, None
+        operands = self._dense((*point, *rest))
+        places = self.samples * self.places
+        block = CHANNELS if self.last or self.places == 1 else 1
+        blocks, tiles = triton.cdiv(self.channels, block), triton.cdiv(places, COLUMNS // block)
+        steps = triton.next_power_of_2(triton.cdiv(tiles * blocks * self.probes, PROGRAMS))
+        partial = self.accumulated(triton.cdiv(tiles, steps), 2, self.channels)
+        grid = blocks, partial.shape[1], self.probes
+        sizes = self.norm.groups, self.channels, self.places, places
+        strides = [stride(operand) for operand in operands]
+        shape = {"CB": block, "KB": COLUMNS // block, "STEPS": min(steps, tiles)}
+        with on(self.x):
+            columns_kernel[grid](
+                *operands, partial, *strides, *sizes, SECOND=second, **shape, **self.constants
+            )
+        both = zip(partial.sum(1).unbind(1), point[1:3], wanted[1:], strict=True)
+        return tuple(bar.to(of.dtype) if ask else None for bar, of, ask in both)
+
+    def _dense(self, operands: Tensors) -> list[Tensor | None]:
+        """Return the operands without gaps in memory, those like x in the layout of x."""
+        return [
+            x
+            if x is None
+            else (
+                x.transpose(2, 3) if self.last and x.shape[1:] == self.x.shape[1:] else x
+            ).contiguous()
+            for x in operands
+        ]

@@ -1,0 +1,155 @@
+"""GroupNorm, also with SiLU behind it, and its derivatives up to the second, in closed form.
+
+Notation   x, u (P, B, C, S) with P probes, B samples, C channels, S positions; γ, β (P, C);
+           m, r mean and 1/√(variance + eps) of each of G groups; a dot marks a tangent
+           x̂ = (x - m) r,   a = γ x̂ + β,   y = φ(a), φ the identity or SiLU, s1 = φ'(a), s2 = φ''(a)
+           w = s1 u,   A z = r (z - mean z - x̂ mean(x̂ z)) = (∂x̂/∂x) z, a symmetric matrix
+Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `norms_wiring.py`
+Precision  16-bit inputs are computed in float32 and rounded at the end
+Traffic    x several times over; the Triton kernels read it once, or twice where a group is large
+Source     differentiated by hand; the tests hold it against autograd of the formula in float64
+
+LayerNorm is the same with one group, B rows and S = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from latentgeo.kernels.gates_reference import silu_curvature, silu_slope
+from latentgeo.kernels.norms_wiring import Op, Tensors, Wanted
+
+
+@dataclass(frozen=True)
+class Norm(Op):
+    """(x, γ, β) -> y, (m, r)."""
+
+    groups: int
+    eps: float
+    silu: bool
+    arity = 3
+
+    def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        """Return y (P, B, C, S) = φ(γ x̂ + β) and (m, r) (P, B, G, 2)."""
+        x, weight, bias = operands
+        rows = _grouped(x, self.groups)
+        mean = rows.mean((-2, -1), keepdim=True)
+        centred = rows - mean
+        rstd = (centred.square().mean((-2, -1), keepdim=True) + self.eps).rsqrt()
+        a = _per_channel(weight, rows) * (centred * rstd) + _per_channel(bias, rows)
+        y = a * a.sigmoid() if self.silu else a
+        return _ungrouped(y, x), torch.stack([mean[..., 0, 0], rstd[..., 0, 0]], -1)
+
+    def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
+        """Return y_dot = s1 (γ A x_dot + γ_dot x̂ + β_dot)."""
+        at = _Point(self, point)
+        y_dot = at.a_dot(t) if at.s1 is None else at.s1 * at.a_dot(t)
+        return _ungrouped(y_dot.expand(-1, *at.x_hat.shape[1:]), point[0])
+
+    def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
+        """Return x̄ = A(γ w), γ̄ = Σ w x̂ and β̄ = Σ w, sums over all but the channels."""
+        at = _Point(self, point)
+        w = at.through(u)
+        return (
+            _ungrouped(at.A(at.weight * w), point[0]) if wanted[0] else None,
+            _channel_sum(w * at.x_hat, point[1]) if wanted[1] else None,
+            _channel_sum(w, point[2]) if wanted[2] else None,
+        )
+
+    def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
+        """Return the gradients of ⟨u, y_dot⟩ in x, γ and β; q = s2 u a_dot, z = γ q + γ_dot w.
+
+        x   A z - r mean(W·A x_dot) x̂ - r mean(x̂ x_dot) A W - r mean(x̂ W) A x_dot,   W = γ w
+        γ   Σ q x̂ + w A x_dot
+        β   Σ q
+        """
+        at = _Point(self, point)
+        w, ax = at.through(u), None if t[0] is None else at.A(_grouped(t[0], self.groups))
+        q = torch.zeros_like(w)
+        if at.a is not None:
+            q = silu_curvature(at.a) * _grouped(u, self.groups) * at.a_dot(t)
+        in_weight = q * at.x_hat if ax is None else q * at.x_hat + w * ax
+        return (
+            _ungrouped(self._in_x(at, q, w, ax, t), point[0]) if wanted[0] else None,
+            _channel_sum(in_weight, point[1]) if wanted[1] else None,
+            _channel_sum(q, point[2]) if wanted[2] else None,
+        )
+
+    def _in_x(self, at: _Point, q: Tensor, w: Tensor, ax: Tensor | None, t: Tensors) -> Tensor:
+        z = at.weight * q if t[1] is None else at.weight * q + _per_channel(t[1], at.x_hat) * w
+        if t[0] is None or ax is None:
+            return at.A(z)
+        scaled = at.weight * w
+        along = _mean(at.x_hat * _grouped(t[0], self.groups))
+        bent = _mean(scaled * ax) * at.x_hat + along * at.A(scaled)
+        return at.A(z) - at.rstd * (bent + _mean(at.x_hat * scaled) * ax)
+
+    def triton(self) -> Op:
+        """Return the same operator on Triton kernels."""
+        from latentgeo.kernels.norms_launch import TritonNorm
+
+        return TritonNorm(self.groups, self.eps, self.silu)
+
+
+class _Point:
+    """What the derivatives are taken at: x̂ (P, B, G, C / G, S) and what broadcasts to it."""
+
+    def __init__(self, norm: Norm, point: Sequence[Tensor]) -> None:
+        x, weight, bias, stats = point
+        rows = _grouped(x, norm.groups)
+        mean, self.rstd = stats[..., None, None].unbind(3)
+        self.norm = norm
+        self.x_hat = (rows - mean) * self.rstd
+        self.weight = _per_channel(weight, rows)
+        self.a = self.weight * self.x_hat + _per_channel(bias, rows) if norm.silu else None
+        self.s1 = None if self.a is None else silu_slope(self.a)
+
+    def A(self, z: Tensor) -> Tensor:
+        """Return (∂x̂/∂x) z."""
+        return self.rstd * (z - _mean(z) - self.x_hat * _mean(self.x_hat * z))
+
+    def through(self, u: Tensor) -> Tensor:
+        """Return w = s1 u."""
+        u = _grouped(u, self.norm.groups)
+        return u if self.s1 is None else self.s1 * u
+
+    def a_dot(self, t: Tensors) -> Tensor:
+        """Return γ A x_dot + γ_dot x̂ + β_dot, of which a tangent may be None, but not all."""
+        x_dot, weight_dot, bias_dot = t
+        terms = []
+        if x_dot is not None:
+            terms.append(self.weight * self.A(_grouped(x_dot, self.norm.groups)))
+        if weight_dot is not None:
+            terms.append(_per_channel(weight_dot, self.x_hat) * self.x_hat)
+        if bias_dot is not None:
+            terms.append(_per_channel(bias_dot, self.x_hat))
+        return sum(terms[1:], start=terms[0])
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _grouped(x: Tensor, groups: int) -> Tensor:
+    shape = (*x.shape[:2], groups, x.shape[2] // groups, x.shape[3])
+    return _wide(x).reshape(shape)  # (P, B, G, C / G, S)
+
+
+def _ungrouped(rows: Tensor, like: Tensor) -> Tensor:
+    return rows.reshape(len(rows), *like.shape[1:]).to(like.dtype)
+
+
+def _per_channel(weight: Tensor, rows: Tensor) -> Tensor:
+    return _wide(weight).reshape(len(weight), 1, *rows.shape[2:4], 1)
+
+
+def _channel_sum(rows: Tensor, like: Tensor) -> Tensor:
+    return rows.sum((1, 4)).reshape(len(rows), *like.shape[1:]).to(like.dtype)
+
+
+def _mean(rows: Tensor) -> Tensor:
+    return rows.mean((-2, -1), keepdim=True)
