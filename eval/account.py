@@ -40,7 +40,7 @@ def _use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
 # What stands in for what, so that latentgeo.kernels run on the meta device as they do on a GPU
 KERNELS_ON_META: Final[dict[str, Callable[..., Any]]] = {
     "latentgeo.kernels.attention_autograd:use_triton": _use_triton,
-    "latentgeo.kernels.norms_wiring:use_triton": _use_triton,
+    "latentgeo.kernels.wiring:use_triton": _use_triton,
     "torch:is_autocast_enabled": lambda *device: False,  # PyTorch's raises for the meta device
     "torch:autocast": lambda *device, **options: nullcontext(),
 }

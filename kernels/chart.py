@@ -7,7 +7,7 @@ Notation   x (B, …) n numbers per sample, x_n the last of them; z (B, n-1); r 
            or one per sample (B,), a constant: no derivative in it; N = (0, …, 0, r) the north pole
 Errata     Iso Eq. 3 is the metric of the chart r times that of Iso Eq. 2: the latter's is
            4 r² / (1 + ‖z‖²)² I. Here z = r Π(x), so that Iso Eq. 3 holds as printed
-Orders     first and second, forward and reverse (`norms_wiring.py`); the closed forms are in
+Orders     first and second, forward and reverse (`wiring.py`); the closed forms are in
            `chart_reference.py`, the same as Triton kernels in `chart_triton.py`
 Traffic    every operand once, in one launch up to 16,384 numbers per sample (8,192 of three
            operands or more)
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from latentgeo.kernels.chart_reference import Scale, ToSphere
-from latentgeo.kernels.norms_wiring import differentiable
 from latentgeo.kernels.reductions import sample_square_norm
+from latentgeo.kernels.wiring import differentiable
 
 
 def to_plane(x: Tensor, radius: Tensor | float) -> Tensor:

@@ -3,7 +3,7 @@
 Notation   z, v (P, B, n-1) in the plane, P probes of B samples; r (P, B) the sphere's radius, a
            constant; ρ = ‖z‖² + r², k = 2 r² / ρ, so that the metric is G = k² I; a dot marks a
            tangent, u is the cotangent of the result, on the sphere u = (U, u_n); p = ⟨z, z_dot⟩
-Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `norms_wiring.py`
+Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  16-bit numbers are computed in float32 and rounded at the end
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.norms_wiring import Op, Tensors, Wanted, only
+from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
 
 
 @dataclass(frozen=True)

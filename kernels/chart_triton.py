@@ -15,8 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from latentgeo.kernels.chart_reference import Scale, ToSphere
-from latentgeo.kernels.norms_wiring import Tensors, Wanted
-from latentgeo.kernels.reductions_tiles import (
+from latentgeo.kernels.tiles import (
     SUMS,
     accumulated,
     accumulator,
@@ -26,6 +25,7 @@ from latentgeo.kernels.reductions_tiles import (
     tiling,
     total,
 )
+from latentgeo.kernels.wiring import Tensors, Wanted
 
 ROW = 16_384  # numbers of a sample that one program takes whole, of up to two operands
 TILE = 4096  # numbers of a tile where it does not

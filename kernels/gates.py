@@ -1,7 +1,7 @@
 """SiLU and the gate of GEGLU, with first and second derivatives in forward and in reverse mode.
 
 The closed forms are in `gates_reference.py`, the same as Triton kernels in `gates_triton.py`, what
-ties them together for autograd, with the orders that exist, in `norms_wiring.py`.
+ties them together for autograd, with the orders that exist, in `wiring.py`.
 
 Traffic    numbers per number of x: SiLU 2, its derivatives 3 and 4; GEGLU 1.5, then 2.5 and 3.5
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from latentgeo.kernels.gates_reference import Geglu, Silu
-from latentgeo.kernels.norms_wiring import differentiable
+from latentgeo.kernels.wiring import differentiable
 
 
 def silu(x: Tensor) -> Tensor:

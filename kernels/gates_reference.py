@@ -2,7 +2,7 @@
 
 Notation   σ the logistic function; Φ, φ distribution function and density of N(0, 1), g(b) = b Φ(b)
            GELU; x (P, …) with P probes; a dot marks a tangent, u is the cotangent of the result
-Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `norms_wiring.py`
+Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.norms_wiring import Op, Tensors, Wanted, only
+from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
 
 
 def silu_slope(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 All three are one operator, `norms_reference.Norm`, in closed form; the same as Triton kernels is in
 `norms_triton.py`, what ties them together for autograd, with the orders that exist, in
-`norms_wiring.py`. Derivatives are in x and in both weights, forward and reverse.
+`wiring.py`. Derivatives are in x and in both weights, forward and reverse.
 
 Autocast   as PyTorch's own: on a GPU the result is float32 (and 16-bit inputs are computed in
            float32 with or without it)
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.kernels.norms_reference import Norm
-from latentgeo.kernels.norms_wiring import differentiable
+from latentgeo.kernels.wiring import differentiable
 
 
 def group_norm(

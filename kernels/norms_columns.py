@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from latentgeo.kernels.norms_triton import slopes
-from latentgeo.kernels.reductions_tiles import load
+from latentgeo.kernels.tiles import load
 
 
 @triton.jit

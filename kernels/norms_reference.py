@@ -4,7 +4,7 @@ Notation   x, u (P, B, C, S) with P probes, B samples, C channels, S positions; 
            m, r mean and 1/√(variance + eps) of each of G groups; a dot marks a tangent
            x̂ = (x - m) r,   a = γ x̂ + β,   y = φ(a), φ the identity or SiLU, s1 = φ'(a), s2 = φ''(a)
            w = s1 u,   A z = r (z - mean z - x̂ mean(x̂ z)) = (∂x̂/∂x) z, a symmetric matrix
-Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `norms_wiring.py`
+Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
 Traffic    x several times over; the Triton kernels read it once, or twice where a group is large
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.kernels.gates_reference import silu_curvature, silu_slope
-from latentgeo.kernels.norms_wiring import Op, Tensors, Wanted
+from latentgeo.kernels.wiring import Op, Tensors, Wanted
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from latentgeo.kernels.reductions_tiles import APPLY, SUMS, load, total
+from latentgeo.kernels.tiles import APPLY, SUMS, load, total
 
 
 @triton.jit

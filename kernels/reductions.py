@@ -2,7 +2,7 @@
 
 Each has first and second derivatives in forward and in reverse mode. The closed forms are in
 `reductions_reference.py`, the same as Triton kernels in `reductions_triton.py`, what ties them
-together for autograd, with the orders that exist, in `norms_wiring.py`.
+together for autograd, with the orders that exist, in `wiring.py`.
 
 Precision  sums are in float32 or wider and so are results, with or without autocast
 Traffic    every operand once
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from latentgeo.kernels.norms_wiring import differentiable
 from latentgeo.kernels.reductions_reference import Dot, SquareNorm, TraceRatio
+from latentgeo.kernels.wiring import differentiable
 
 
 def sample_dot(x: Tensor, y: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 Notation   x, y (P, B, …) with P probes of B samples, n numbers a sample; ⟨x, y⟩ (P, B) their inner
            products; a dot marks a tangent, u or g is the cotangent of the result
-Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `norms_wiring.py`
+Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  sums are in float32 or wider, results of 16-bit numbers in float32
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.norms_wiring import Op, Tensors, Wanted, only
+from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
 
 
 class Rows(Op):

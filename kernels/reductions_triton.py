@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from latentgeo.kernels.reductions_reference import Dot, Rows, SquareNorm, TraceRatio
-from latentgeo.kernels.reductions_tiles import (
+from latentgeo.kernels.tiles import (
     accumulated,
     accumulator,
     load,

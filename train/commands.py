@@ -22,9 +22,7 @@ class TrainVae(Training):
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
     perceptual_weight: float = option(1.0, "weight of LPIPS")
-    compile: bool = option(
-        False, "torch.compile the networks: minutes first, then about twice as fast"
-    )
+    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
     scale_images: int = option(2048, "images that the latent scale factor is measured on")
     steps: int = option(20_000, "optimiser steps in all")
@@ -60,9 +58,7 @@ class TrainDiffusion(Training):
     preset: Preset = option("avatars", "shape of the UNet and the text encoder")
     vae: str = required("what train-vae wrote, or a model's folder or name")
     start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
-    compile: bool = option(
-        False, "torch.compile the networks: minutes first, then about twice as fast"
-    )
+    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
     train_text: bool = option(True, "train the text encoder jointly")
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.1, "probability of an empty caption, for guidance")

@@ -1,4 +1,4 @@
-"""The stereographic chart as geometry; the derivatives are in test_norms_wiring."""
+"""The stereographic chart as geometry; the derivatives are in test_wiring."""
 
 import math
 

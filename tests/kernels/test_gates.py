@@ -1,4 +1,4 @@
-"""The gates' values, layouts, dtypes and errors. Derivatives are in test_norms_wiring."""
+"""The gates' values, layouts, dtypes and errors. Derivatives are in test_wiring."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The norms' values, layouts, dtypes and errors. Derivatives are in test_norms_wiring."""
+"""The norms' values, layouts, dtypes and errors. Derivatives are in test_wiring."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Sums per sample and the ratio of traces. Their derivatives are in test_norms_wiring."""
+"""Sums per sample and the ratio of traces. Their derivatives are in test_wiring."""
 
 import pytest
 import torch

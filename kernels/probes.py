@@ -1,4 +1,4 @@
-"""vmap's axis folded into the probes, for the autograd functions of `norms_wiring.py`."""
+"""vmap's axis folded into the probes, for the autograd functions of `wiring.py`."""
 
 from __future__ import annotations
 

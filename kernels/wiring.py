@@ -14,12 +14,13 @@ Orders     first and second, but for forward over forward; all of them also unde
 Traffic    saved are p and what `forward` returns beside y; what is not asked for is not computed
 
 Probes     Every tensor has a leading axis, R long or 1, which broadcasts; vmap's batches are folded
-           into it (`norms_vmap.py`). Many tangents at one point have R, and the point keeps its 1:
+           into it (`probes.py`). Many tangents at one point have R, and the point keeps its 1:
            it is neither copied nor run again.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -27,13 +28,13 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from latentgeo.kernels.dispatch import use_triton
-from latentgeo.kernels.norms_vmap import batched
+from latentgeo.kernels.probes import batched
 
 Tensors = Sequence[Tensor | None]  # None is zero, or not asked for
 Wanted = tuple[bool, ...]  # which primals a result is asked for
 
 
-class Op:
+class Op(ABC):
     """An operator in closed form.
 
     `point` is the operands and behind them what `forward` returned beside y.
@@ -41,25 +42,25 @@ class Op:
 
     arity: int  # the first operands are primals; any others are constants, such as a radius
 
+    @abstractmethod
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Return y, and behind it whatever the derivatives need to know again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return J t."""
-        raise NotImplementedError
 
+    @abstractmethod
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return Jᵀu, None where not wanted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
         """Return ∇_p ⟨u, J t⟩, None where not wanted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def triton(self) -> Op:
         """Return the same operator on Triton kernels."""
-        raise NotImplementedError
 
 
 def only(t: Tensors) -> Tensor:
