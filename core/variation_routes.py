@@ -5,8 +5,8 @@ The three routes return the same values and differ in how v is connected to the 
 
 double_backward        differentiates the VJP itself, as published; needs every op twice
                        differentiable in reverse
-reverse_over_forward   with u = Jᵀd/‖Jᵀd‖ held fixed, ∂‖Jᵀd‖ = ∂⟨d, J u⟩: one JVP, then reverse
-                       through it; exact
+reverse_over_forward   with u = Jᵀd/‖Jᵀd‖ held fixed, ∂‖Jᵀd‖ = ∂⟨d, J u⟩: one JVP on dual numbers
+                       (`dual.py`), then reverse through it; exact
 central_difference     that JVP as ⟨d, y(ε+hu) - y(ε-hu)⟩ / 2h: first-order backward only, so any
                        attention kernel and checkpointing
 
@@ -15,11 +15,11 @@ vanishes (the envelope theorem).
 
 Notation  y(ε) = √(1-ᾱ_t) x̂_0(ε), J = ∂y/∂ε, d = Δx̂_0; v = ‖Jᵀd‖ per sample; samples of a batch
           must not mix in the network
-Orders    central_difference needs first derivatives; reverse_over_forward a JVP rule with a graph
-          for every op (torch 2.15's own `F.layer_norm` is silently wrong there, and GroupNorm
-          under autocast raises); double_backward needs second derivatives
-Traffic   forward passes: 1, 2 and 3. The first one gives `raw`, which the base loss shares, and v.
-          No dropout: passes must agree.
+Orders    central_difference needs first derivatives; reverse_over_forward a JVP with a graph of
+          every op (PyTorch's own GroupNorm raises there under autocast, latentgeo.kernels do
+          not); double_backward needs second derivatives
+Traffic   forward passes: double_backward 1, reverse_over_forward 3, of which two are one call on
+          the stacked pair, central_difference 3. No dropout: passes must agree
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.ddpm import q_sample
+from latentgeo.core.dual import jvp
 from latentgeo.core.parameterization import Kind, Predict, x_0_from
 from latentgeo.core.schedule import Schedule
 
@@ -43,7 +44,7 @@ class Variation(NamedTuple):
 
 
 class Pulled(NamedTuple):
-    """What the first pass gives: the output with its graph, and v and u = Jᵀd/v without one."""
+    """What the first pass gives, v and u = Jᵀd/v without a graph."""
 
     raw: Tensor  # (B, ...)
     v: Tensor  # (B,)
@@ -109,8 +110,8 @@ def reverse_over_forward(
     Smooth Eq. 10   v = ‖Jᵀd‖ (rearranged: ∂v = ∂⟨d, J u⟩, u = Jᵀd/‖Jᵀd‖ held fixed)
     """
     y_of = _scaled_x_0(predict, schedule, x_0, t, kind)
-    raw, v, u = _pull(y_of, eps, direction)
-    y_dot, _ = torch.func.jvp(y_of, (eps.detach(),), (u,))[1]
+    v, u = _pull(y_of, eps, direction, keep=False)[1:]
+    (_, raw), (y_dot, _) = jvp(y_of, eps.detach(), u)
     return Variation(raw, _with_gradient_of(v, _inner(direction, y_dot)))
 
 
@@ -135,7 +136,7 @@ def central_difference(
     is off by 9 % at h = 0.05, 4 % at 0.1 and 2 % at 0.2 (0.5 % by double backward).
     """
     y_of = _scaled_x_0(predict, schedule, x_0, t, kind)
-    raw, v, u = _pull(y_of, eps, direction)
+    raw, v, u = _pull(y_of, eps, direction, keep=True)
     fraction = torch.finfo(eps.dtype).eps ** (1 / 3) if h is None else h
     size = fraction * _norm(eps.detach())
     move = _like(size, eps) * u
@@ -165,14 +166,15 @@ def _scaled_x_0(
 
 
 def _pull(
-    y_of: Callable[[Tensor], tuple[Tensor, Tensor]], eps: Tensor, direction: Tensor
+    y_of: Callable[[Tensor], tuple[Tensor, Tensor]], eps: Tensor, direction: Tensor, keep: bool
 ) -> Pulled:
-    """Return raw with its graph and, without one, v = ‖Jᵀd‖ (B,) and u = Jᵀd/v (B, ...)."""
+    """Return raw, v = ‖Jᵀd‖ (B,) and u = Jᵀd/v (B, ...), raw alone with its graph, if to keep."""
     leaf = eps.detach().clone().requires_grad_()
     y, raw = y_of(leaf)
-    (pulled,) = torch.autograd.grad(y, leaf, direction, retain_graph=True)
+    (pulled,) = torch.autograd.grad(y, leaf, direction, retain_graph=keep)
     v = _norm(pulled)
-    return Pulled(raw, v, pulled / _like(v.clamp(min=torch.finfo(v.dtype).tiny), eps))
+    u = pulled / _like(v.clamp(min=torch.finfo(v.dtype).tiny), eps)
+    return Pulled(raw, v, u.to(eps))
 
 
 def _with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:

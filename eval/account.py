@@ -23,7 +23,6 @@ from latentgeo.core.smooth import objective, regularizer
 from latentgeo.core.variation_routes import ROUTES
 from latentgeo.eval.kernel_costs import KERNELS
 from latentgeo.eval.meter import Meter, replaced
-from latentgeo.kernels.attention import attention
 from latentgeo.models import lora
 from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet
@@ -102,11 +101,25 @@ def math_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(q, k, v)
 
 
-ATTENTION: Final = "latentgeo.models.layers:attention"
+def _eager_geglu(x: Tensor) -> Tensor:
+    value, gate = x.chunk(2, -1)
+    return value * F.gelu(gate)
+
+
+EAGER_ATTENTION: Final = {"latentgeo.models.layers:attention": math_attention}
+EAGER_REST: Final[dict[str, Callable[..., Any]]] = {  # PyTorch's own norms and gates
+    "latentgeo.models.layers:group_norm": F.group_norm,
+    "latentgeo.models.layers:group_norm_silu": lambda *args: F.silu(F.group_norm(*args)),
+    "latentgeo.models.layers:layer_norm": lambda x, weight, bias, eps: F.layer_norm(
+        x, x.shape[-1:], weight, bias, eps
+    ),
+    "latentgeo.models.transformer:geglu": _eager_geglu,
+}
 VARIANTS: Final[dict[str, Variant]] = {
-    "math": Variant(stand_ins={ATTENTION: math_attention}),
-    "models": Variant(),  # as they are
-    "fused-attention": Variant(stand_ins={ATTENTION: attention}, kernels=True),
+    "math": Variant(stand_ins={**EAGER_ATTENTION, **EAGER_REST}),
+    "reference": Variant(),  # the operators of latentgeo.kernels as they run on a CPU
+    "fused-attention": Variant(stand_ins=EAGER_REST, kernels=True),
+    "fused": Variant(kernels=True),
 }
 
 

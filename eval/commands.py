@@ -130,16 +130,17 @@ class BenchStep:
     batch: int = option(4, "samples at a time")
     rounds: int = option(5, "measurements of each, in turn")
     rank: int = option(8, "of the adapters")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least_one(self, "size", "batch", "rounds")
+        _at_least_one(self, "size", "batch", "rounds", "rank")
 
     def run(self) -> None:
         """Measure and print the table."""
-        from latentgeo.eval.bench import bench_step
+        from latentgeo.eval.bench_step import bench_step
 
-        print(bench_step(self.preset, self.size, self.batch, self.rounds, self.rank))
+        print(bench_step(self.preset, self.size, self.batch, self.rounds, self.rank, self.device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +152,9 @@ class BenchAccount:
     batch: int = option(1, "samples at a time")
     rank: int = option(8, "of the adapters; 0 trains every weight")
     route: Route = option("double-backward", "to the regularizer's gradient")
-    variants: tuple[Literal["math", "models", "fused-attention"], ...] = option(
-        ("math", "models", "fused-attention"), "ways to compute attention; models is as they are"
+    variants: tuple[Literal["math", "reference", "fused-attention", "fused"], ...] = option(
+        ("math", "reference", "fused-attention", "fused"),
+        "PyTorch's own operators; ours without a GPU; our kernels for attention; for all",
     )
     top: int = option(0, "operations to list for each, those that move most")
 

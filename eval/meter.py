@@ -17,6 +17,7 @@ Memory    storages that were made under the meter and are still referenced; what
 from __future__ import annotations
 
 import importlib
+import sys
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -105,9 +106,27 @@ class Meter(TorchDispatchMode):
         with replaced("triton.runtime.jit:KernelInterface.__getitem__", indexed):
             yield
 
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count launches of Triton kernels while making them, in a `with` block."""
+        if "triton" not in sys.modules:
+            yield
+            return
+        from triton.runtime.jit import KernelInterface
+
+        original = KernelInterface.__getitem__
+
+        def indexed(kernel: Any, grid: object) -> Callable[..., None]:
+            self.calls[_name(kernel)] += 1
+            launch: Callable[..., None] = original(kernel, grid)
+            return launch
+
+        with replaced("triton.runtime.jit:KernelInterface.__getitem__", indexed):
+            yield
+
     def _launch(self, kernel: Any, costs: Mapping[str, Cost], *args: Any, **kwargs: Any) -> None:
         given = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
-        name = f"{kernel.fn.__module__.rpartition('.')[2]}.{kernel.fn.__name__}"
+        name = _name(kernel)
         cost = costs.get(name, Cost())
         untouched = cost.untouched(given)
         tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
@@ -129,6 +148,10 @@ def replaced(target: str, stand_in: Any) -> Iterator[None]:
         yield
     finally:
         setattr(place, name, original)
+
+
+def _name(kernel: Any) -> str:
+    return f"{kernel.fn.__module__.rpartition('.')[2]}.{kernel.fn.__name__}"
 
 
 def _storage(tensor: Tensor) -> int:

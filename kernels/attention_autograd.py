@@ -28,16 +28,33 @@ from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import Function, forward_ad
 from torch.autograd.function import FunctionCtx
 
-from latentgeo.kernels import attention_reference
+from latentgeo.kernels import attention_reference, duals
 from latentgeo.kernels.attention_reference import Primal, Wanted
 from latentgeo.kernels.attention_tiles import widest
 from latentgeo.kernels.attention_vmap import apply_folded
 from latentgeo.kernels.dispatch import interpreting, use_triton
+from latentgeo.kernels.wanted import needed, note_tensors
 
 FIELDS = len(Primal._fields)
 Results = tuple[Tensor | None, ...]
 
 
+def _on_duals(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
+) -> Tensor:
+    """Return (o, o_dot) stacked, of q, k and v some of which are dual numbers."""
+    primals, t = duals.parts((q, k, v))
+    if t[0] is not None and (t[1] is None) == (t[2] is None) and not duals.transforming():
+        from latentgeo.kernels.attention_paired import Paired
+
+        return Paired.apply(*map(duals.stacked, (q, k, v)), mask, causal, scale)[0]
+    q, k, v = primals
+    o, lse = _Attend.apply(q, k, v, mask, causal, scale)
+    o_dot, _ = _jvp(Primal(q, k, v, mask, causal, scale, o, lse), t)
+    return torch.cat([o, torch.zeros_like(o) if o_dot is None else o_dot])
+
+
+@duals.by_hand(_on_duals)
 def attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
 ) -> Tensor:
@@ -66,6 +83,7 @@ class _Attend(Function):
 
     @staticmethod
     def setup_context(ctx: _Context, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        note_tensors(ctx, inputs)
         ctx.mark_non_differentiable(output[1])
         _save(ctx, Primal._make((*inputs, *output)))
 
@@ -74,7 +92,7 @@ class _Attend(Function):
         if ctx.needs_input_grad[3]:
             _refuse("the mask is taken as a constant")
         primal = _saved(ctx)[0]
-        return *_vjp(primal, u, ctx.needs_input_grad[:3]), None, None, None
+        return *_vjp(primal, u, needed(ctx)[:3]), None, None, None
 
     @staticmethod
     def jvp(ctx: _Context, *dots: Tensor | None) -> Results:
@@ -98,15 +116,16 @@ class _Jvp(Function):
 
     @staticmethod
     def setup_context(ctx: _Context, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+        note_tensors(ctx, inputs)
         ctx.mark_non_differentiable(output[1])
         _save(ctx, Primal(*inputs[:FIELDS]), *inputs[FIELDS:], *output)
 
     @staticmethod
     def backward(ctx: _Context, u: Tensor | None, _: None) -> Results:
         primal, (q_dot, k_dot, v_dot, o_dot, mu) = _saved(ctx)
-        to_t = ctx.needs_input_grad[FIELDS:]
-        curved = _hvp(primal, u, (q_dot, k_dot, v_dot), o_dot, mu, ctx.needs_input_grad[:3])
-        return *_over_probes(curved, primal), *[None] * 5, *_vjp(primal, u, to_t)
+        wanted = needed(ctx)
+        curved = _hvp(primal, u, (q_dot, k_dot, v_dot), o_dot, mu, wanted[:3])
+        return *_over_probes(curved, primal), *[None] * 5, *_vjp(primal, u, wanted[FIELDS:])
 
     @staticmethod
     def jvp(ctx: _Context, *_: Tensor | None) -> NoReturn:
@@ -127,6 +146,7 @@ class _Vjp(Function):
 
     @staticmethod
     def setup_context(ctx: _Context, inputs: tuple, output: Results) -> None:
+        note_tensors(ctx, inputs)
         *primal, u, ctx.wanted = inputs
         _save(ctx, Primal(*primal), u)
 
@@ -134,7 +154,7 @@ class _Vjp(Function):
     def backward(ctx: _Context, *t: Tensor | None) -> Results:
         primal, (u,) = _saved(ctx)
         o_dot, mu = _jvp(primal, t)
-        curved = _hvp(primal, u, t, o_dot, mu, ctx.needs_input_grad[:3])
+        curved = _hvp(primal, u, t, o_dot, mu, needed(ctx)[:3])
         return *_over_probes(curved, primal), *[None] * 5, o_dot, None
 
     @staticmethod

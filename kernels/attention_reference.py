@@ -68,6 +68,19 @@ def jvp(primal: Primal, tangent: Tangent) -> tuple[Tensor, Tensor]:
     return _folded(o_dot).to(primal.q.dtype), _folded(mu)
 
 
+def pair(
+    qkv: tuple[Tensor, Tensor, Tensor],
+    tangent: Tangent,
+    mask: Tensor | None,
+    causal: bool,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return o and o_dot stacked (2B, H, N, d), L and μ (B, H, N)."""
+    o, lse = forward(*qkv, mask, causal, scale)
+    o_dot, mu = jvp(Primal(*qkv, mask, causal, scale, o, lse), tangent)
+    return torch.cat([o, o_dot]), lse, mu
+
+
 def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
     """Return the cotangents of q, k, v, each (R·B, …), or None where not wanted.
 

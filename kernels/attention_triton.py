@@ -44,6 +44,22 @@ def jvp(primal: Primal, tangent: Tangent) -> tuple[Tensor, Tensor]:
     return o_dot, mu
 
 
+def pair(
+    qkv: tuple[Tensor, Tensor, Tensor],
+    tangent: Tangent,
+    mask: Tensor | None,
+    causal: bool,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return o and o_dot stacked, L and μ, as `attention_reference.pair`."""
+    at, batch = _Arguments(*qkv, mask, causal, scale), len(qkv[0])
+    both, lse, mu = at.like_q(2 * batch), at.row_numbers(batch), at.row_numbers(batch)
+    o, o_dot = both.chunk(2)
+    at.run("forward", batch, *at.primal, o, lse)
+    at.run("jvp", batch, *at.primal, o, lse, *at.tangent(tangent), o_dot, mu)
+    return both, lse, mu
+
+
 def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
     """Return the cotangents of q, k and v, or None, as `attention_reference.vjp`."""
     at = _Arguments(*primal[:6])

@@ -4,6 +4,7 @@ Notation   σ the logistic function; Φ, φ distribution function and density of
            GELU; x (P, …) with P probes; a dot marks a tangent, u is the cotangent of the result
 Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
+Traffic    x several times over; of PyTorch's own operators where there is one
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
 """
 
@@ -14,15 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
 
+aten = torch.ops.aten
 
-def silu_slope(x: Tensor) -> Tensor:
-    """Return SiLU' = σ (1 + x (1 - σ)) at x."""
-    s = x.sigmoid()
-    return s * (1 + x * (1 - s))
+
+def silu_slope_times(z: Tensor, x: Tensor) -> Tensor:
+    """Return SiLU'(x) z, SiLU' = σ (1 + x (1 - σ)): what PyTorch calls SiLU's backward."""
+    slope: Tensor = aten.silu_backward(z, x)
+    return slope
 
 
 def silu_curvature(x: Tensor) -> Tensor:
@@ -31,11 +35,15 @@ def silu_curvature(x: Tensor) -> Tensor:
     return s * (1 - s) * (2 + x * (1 - 2 * s))
 
 
-def gelu_derivatives(b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return g = b Φ, g' = Φ + b φ and g'' = φ (2 - b²) at b."""
-    cdf = 0.5 * (1 + torch.erf(b / math.sqrt(2)))
-    density = torch.exp(-0.5 * b * b) / math.sqrt(2 * math.pi)
-    return b * cdf, cdf + b * density, density * (2 - b * b)
+def gelu_slope_times(z: Tensor, b: Tensor) -> Tensor:
+    """Return g'(b) z, g' = Φ + b φ: what PyTorch calls GELU's backward."""
+    slope: Tensor = aten.gelu_backward(z, b)
+    return slope
+
+
+def gelu_curvature(b: Tensor) -> Tensor:
+    """Return g'' = φ (2 - b²) at b."""
+    return torch.exp(-0.5 * b * b) / math.sqrt(2 * math.pi) * (2 - b * b)
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,12 @@ class Silu(Op):
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Return y = x σ(x)."""
         (x,) = operands
-        wide = _wide(x)
-        return ((wide * wide.sigmoid()).to(x.dtype),)
+        return (F.silu(_wide(x)).to(x.dtype),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return SiLU'(x) x_dot."""
         (x,) = point
-        return (silu_slope(_wide(x)) * only(t)).to(x.dtype)
+        return silu_slope_times(_wide(only(t)), _wide(x)).to(x.dtype)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return SiLU'(x) u."""
@@ -81,29 +88,26 @@ class Geglu(Op):
         """Return y = a g(b)."""
         (x,) = operands
         a, b = _wide(x).chunk(2, -1)
-        return ((a * gelu_derivatives(b)[0]).to(x.dtype),)
+        return ((a * F.gelu(b)).to(x.dtype),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return a_dot g + a g' b_dot."""
         (x,) = point
-        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), only(t).chunk(2, -1)
-        g, g1, _ = gelu_derivatives(b)
-        return (a_dot * g + a * g1 * b_dot).to(x.dtype)
+        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), _wide(only(t)).chunk(2, -1)
+        return (a_dot * F.gelu(b) + gelu_slope_times(a * b_dot, b)).to(x.dtype)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return (u g, u a g')."""
         (x,) = point
         a, b = _wide(x).chunk(2, -1)
-        g, g1, _ = gelu_derivatives(b)
-        return (torch.cat([u * g, u * a * g1], -1).to(x.dtype),)
+        return (torch.cat([u * F.gelu(b), gelu_slope_times(u * a, b)], -1).to(x.dtype),)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
         """Return (u g' b_dot, u (g' a_dot + a g'' b_dot))."""
         (x,) = point
-        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), only(t).chunk(2, -1)
-        _, g1, g2 = gelu_derivatives(b)
-        in_b = u * (g1 * a_dot + a * g2 * b_dot)
-        return (torch.cat([u * g1 * b_dot, in_b], -1).to(x.dtype),)
+        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), _wide(only(t)).chunk(2, -1)
+        in_b = gelu_slope_times(u * a_dot, b) + u * a * gelu_curvature(b) * b_dot
+        return (torch.cat([gelu_slope_times(u * b_dot, b), in_b], -1).to(x.dtype),)
 
     def triton(self) -> Op:
         """Return the same operator on Triton kernels."""

@@ -1,8 +1,9 @@
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 """Triton: the norms' gradients in γ and β, sums over samples and positions for every channel.
 
-A program adds up CB channels over STEPS tiles of KB places each, a place k = b S + s being one
-position of one sample, and files the two sums; what is left to add is one row per program.
+A program of `columns_kernel` adds up CB channels over STEPS tiles of KB places each, a place
+k = b S + s being one position of one sample, and files the two sums. `added_kernel` adds what was
+filed, in one order, and rounds it to the weights' types.
 
 Traffic    x and u once, and x_dot for second derivatives
 """
@@ -18,13 +19,16 @@ from latentgeo.kernels.tiles import load
 
 @triton.jit
 def columns_kernel(
-    x, weight, bias, stats, u, x_dot, weight_dot, bias_dot, t_means, partial,
+    x, weight, bias, stats, u, x_dot, weight_dot, bias_dot, t_means, of_y, partial,
     x_stride, weight_stride, bias_stride, stats_stride, u_stride,
-    x_dot_stride, weight_dot_stride, bias_dot_stride, t_stride, groups, C, S, places,
+    x_dot_stride, weight_dot_stride, bias_dot_stride, t_stride, of_y_stride, groups, C, S, places,
     SILU: tl.constexpr, LAST: tl.constexpr, SECOND: tl.constexpr,
     CB: tl.constexpr, KB: tl.constexpr, STEPS: tl.constexpr, CT: tl.constexpr,
 ):  # fmt: skip
-    """Σ w x̂ and Σ w; with SECOND, Σ q x̂ + w A x_dot and Σ q. partial is (P, programs, 2, C)."""
+    """Σ w x̂ and Σ w; with SECOND, Σ q x̂ + w A x_dot and Σ q. partial is (P, programs, 2, C).
+
+    With SECOND, Σ w' x̂ and Σ w' are added for a cotangent of y, w' = s1 of_y.
+    """
     split, probe = tl.program_id(1).to(tl.int64), tl.program_id(2).to(tl.int64)
     channel = tl.program_id(0) * CB + tl.arange(0, CB)
     exists = channel < C
@@ -61,6 +65,8 @@ def columns_kernel(
             if bias_dot is not None:
                 a_dot += load(bias_dot + probe * bias_dot_stride, channel, exists, CT)[:, None]
             q = s2 * cotangent * a_dot
+            if of_y is not None:
+                q += s1 * load(of_y + probe * of_y_stride, at, inside, CT)
             in_weight += tl.sum(q * x_hat + w * curved, axis=1)
             in_bias += tl.sum(q, axis=1)
         else:
@@ -69,3 +75,27 @@ def columns_kernel(
     filed = partial + (probe * tl.num_programs(1) + split) * 2 * C + channel
     tl.store(filed, in_weight, mask=exists)
     tl.store(filed + C, in_bias, mask=exists)
+
+
+@triton.jit
+def added_kernel(
+    partial, in_weight, in_bias, programs, C,
+    CB: tl.constexpr, PB: tl.constexpr, STEPS: tl.constexpr, CT: tl.constexpr,
+):  # fmt: skip
+    """The sums (P, C) of partial (P, programs, 2, C) over programs, None where not wanted."""
+    probe = tl.program_id(1).to(tl.int64)
+    channel = tl.program_id(0) * CB + tl.arange(0, CB)
+    exists = channel < C
+    weight_sum, bias_sum = tl.zeros((CB,), CT), tl.zeros((CB,), CT)
+    for step in range(STEPS):
+        i = step * PB + tl.arange(0, PB)[:, None]
+        at = (probe * programs + i) * 2 * C + channel[None, :]
+        inside = (i < programs) & exists[None, :]
+        if in_weight is not None:
+            weight_sum += tl.sum(load(partial, at, inside, CT), axis=0)
+        if in_bias is not None:
+            bias_sum += tl.sum(load(partial, at + C, inside, CT), axis=0)
+    if in_weight is not None:
+        tl.store(in_weight + probe * C + channel, weight_sum, mask=exists)
+    if in_bias is not None:
+        tl.store(in_bias + probe * C + channel, bias_sum, mask=exists)

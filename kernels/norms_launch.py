@@ -13,7 +13,7 @@ import triton
 from torch import Tensor
 
 from latentgeo.kernels import norms_triton
-from latentgeo.kernels.norms_columns import columns_kernel
+from latentgeo.kernels.norms_columns import added_kernel, columns_kernel
 from latentgeo.kernels.norms_reference import Norm
 from latentgeo.kernels.tiles import (
     APPLY,
@@ -33,6 +33,7 @@ PER_THREAD = 16  # numbers of a tile
 COLUMNS = 1024  # numbers of a tile of the sums for γ and β
 CHANNELS = 32  # of such a tile where they are the faster axis in memory; else there is one
 PROGRAMS = 512  # aimed at, for those sums
+ADDED = (32, 16)  # channels and rows of a tile of their addition
 
 
 class TritonNorm(Norm):
@@ -41,40 +42,89 @@ class TritonNorm(Norm):
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Return y (P, B, C, S) and (m, r) (P, B, G, 2)."""
         run = _Launch(self, operands)
-        y, stats = run.result(), run.accumulated(run.samples, self.groups, 2)
-        stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
-        run.rows(norms_triton.forward_kernel, operands, (y, stats, run.sums(2)), stages)
-        return run.logical(y), stats
+        y = run.result()
+        return run.logical(y), self._forward(run, operands, y)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return y_dot."""
         run = _Launch(self, (*point, *t))
         y_dot = run.result()
-        stages = [{"STAGE": stage} for stage in run.tiling.stages(summed=t[0] is not None)]
-        run.rows(norms_triton.jvp_kernel, (*point, *t), (y_dot, run.sums(2)), stages)
+        self._jvp(run, (*point, *t), y_dot)
         return run.logical(y_dot)
+
+    def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """Return (y, y_dot) and (m, r)."""
+        x, x_dot = stacked.chunk(2)
+        run, results = _Launch(self, (x, *others)), _Launch(self, (stacked,)).result()
+        y, y_dot = results.chunk(2)
+        stats = self._forward(run, (x, *others), y)
+        self._jvp(run, (x, *others, stats, x_dot, None, None), y_dot)
+        return run.logical(results), stats
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return x̄, γ̄ and β̄."""
         run = _Launch(self, (*point, u))
-        x_bar = run.result()
+        x_bar, operands = run.result(), run.dense((*point, u))
         if wanted[0]:
-            stages = [{"STAGE": stage} for stage in run.tiling.stages()]
-            run.rows(norms_triton.vjp_kernel, (*point, u), (x_bar, run.sums(2)), stages)
-        in_weights = run.columns(point, (u, None, None, None, None), wanted, second=False)
+            self._vjp(run, operands, x_bar)
+        in_weights = run.columns((*operands, *[None] * 5), wanted, second=False)
         return run.logical(x_bar) if wanted[0] else None, *in_weights
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
         """Return the gradients of ⟨u, y_dot⟩ in x, γ and β."""
         run = _Launch(self, (*point, u, *t))
-        x_bar, t_means = run.result(), run.accumulated(run.samples * self.groups, 2)
-        summed, bends = t[0] is not None, self.silu or t[1] is not None
-        if wanted[0] or summed:
+        x_bar, operands = run.result(), run.dense((*point, u, *t))
+        t_means = self._hvp(run, operands, x_bar, wanted[0], add=False)
+        in_weights = run.columns((*operands, t_means, None), wanted, second=True)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def pair_vjp(
+        self, point: Sequence[Tensor], x_dot: Tensor, both: Tensor, wanted: Wanted
+    ) -> Tensors:
+        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot), γ and β."""
+        run = _Launch(self, (*point, x_dot))
+        twice = _Launch(self, (*point, both))
+        x_bar, (both_dense,) = twice.result(), run.dense((both,))
+        assert both_dense is not None
+        of_y, u = both_dense.chunk(2)
+        operands = [*run.dense(point), u, *run.dense((x_dot, None, None))]
+        if wanted[0]:
+            self._vjp(twice, [*operands[:4], both_dense], x_bar)
+        t_means = self._hvp(run, operands, x_bar.chunk(2)[0], wanted[0], add=True)
+        in_weights = run.columns((*operands, t_means, of_y), wanted, second=True)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def _forward(self, run: _Launch, operands: Tensors, y: Tensor) -> Tensor:
+        """Write y and return (m, r)."""
+        stats = run.accumulated(run.samples, self.groups, 2)
+        stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
+        outputs = y, stats, run.sums(2)
+        run.rows(norms_triton.forward_kernel, run.dense(operands), outputs, stages)
+        return stats
+
+    def _jvp(self, run: _Launch, operands: Tensors, y_dot: Tensor) -> None:
+        """Write y_dot."""
+        summed = operands[4] is not None
+        stages = [{"STAGE": stage} for stage in run.tiling.stages(summed)]
+        run.rows(norms_triton.jvp_kernel, run.dense(operands), (y_dot, run.sums(2)), stages)
+
+    def _vjp(self, run: _Launch, operands: Tensors, x_bar: Tensor) -> None:
+        """Write x̄."""
+        stages = [{"STAGE": stage} for stage in run.tiling.stages()]
+        run.rows(norms_triton.vjp_kernel, operands, (x_bar, run.sums(2)), stages)
+
+    def _hvp(
+        self, run: _Launch, operands: Tensors, x_bar: Tensor, wanted: bool, add: bool
+    ) -> Tensor:
+        """Write x̄, or add to what is there, and return the means of x_dot and x̂ x_dot."""
+        t_means = run.accumulated(run.samples * self.groups, 2)
+        summed, bends = operands[5] is not None, self.silu or operands[6] is not None
+        if wanted or summed:
             outputs = x_bar, t_means, run.sums(5), run.sums(2)
             stages = _hvp_stages(run.tiling.tiles, summed, bends)
-            run.rows(norms_triton.hvp_kernel, (*point, u, *t), outputs, stages)
-        in_weights = run.columns(point, (u, *t, t_means), wanted, second=True)
-        return run.logical(x_bar) if wanted[0] else None, *in_weights
+            added = [stage | {"ADD": add and wanted} for stage in stages]
+            run.rows(norms_triton.hvp_kernel, operands, outputs, added)
+        return t_means
 
 
 def _hvp_stages(tiles: int, summed: bool, bends: bool) -> list[dict[str, Any]]:
@@ -122,7 +172,6 @@ class _Launch:
         self, kernel: Any, operands: Tensors, outputs: Tensors, stages: Iterable[dict[str, Any]]
     ) -> None:
         """Launch a kernel of `norms_triton.py` once per stage."""
-        operands = self._dense(operands)
         rows = self.samples * self.norm.groups
         sizes = (rows, self.norm.groups, self.channels, self.places, self.n, self.tiling.tiles)
         strides = [stride(operand) for operand in operands]
@@ -132,13 +181,10 @@ class _Launch:
                 grid = self.probes * rows, self.tiling.tiles
                 kernel[grid](*operands, *outputs, *strides, *sizes, **stage, **constants)
 
-    def columns(
-        self, point: Sequence[Tensor], rest: Tensors, wanted: Wanted, second: bool
-    ) -> Tensors:
+    def columns(self, operands: Tensors, wanted: Wanted, second: bool) -> Tensors:
         """Return the sums for γ and β, None where not wanted."""
         if not any(wanted[1:]):
             return None, None
-        operands = self._dense((*point, *rest))
         places = self.samples * self.places
         block = CHANNELS if self.last or self.places == 1 else 1
         blocks, tiles = triton.cdiv(self.channels, block), triton.cdiv(places, COLUMNS // block)
@@ -152,10 +198,24 @@ class _Launch:
             columns_kernel[grid](
                 *operands, partial, *strides, *sizes, SECOND=second, **shape, **self.constants
             )
-        both = zip(partial.sum(1).unbind(1), point[1:3], wanted[1:], strict=True)
-        return tuple(bar.to(of.dtype) if ask else None for bar, of, ask in both)
+        return self._added(partial, operands[1:3], wanted[1:])
 
-    def _dense(self, operands: Tensors) -> list[Tensor | None]:
+    def _added(self, partial: Tensor, weights: Tensors, wanted: Wanted) -> Tensors:
+        """Return the sums of partial (P, programs, 2, C) over programs, like γ and β."""
+        shape, block, programs = (self.probes, self.channels), ADDED, partial.shape[1]
+        results = [
+            weight.new_empty(shape) if want and weight is not None else None
+            for weight, want in zip(weights, wanted, strict=True)
+        ]
+        tiles = {"CB": block[0], "PB": block[1], "STEPS": triton.cdiv(programs, block[1])}
+        grid = triton.cdiv(self.channels, block[0]), self.probes
+        with on(self.x):
+            added_kernel[grid](
+                partial, *results, programs, self.channels, **tiles, CT=self.constants["CT"]
+            )
+        return results
+
+    def dense(self, operands: Tensors) -> list[Tensor | None]:
         """Return the operands without gaps in memory, those like x in the layout of x."""
         return [
             x

@@ -6,7 +6,8 @@ Notation   x, u (P, B, C, S) with P probes, B samples, C channels, S positions; 
            w = s1 u,   A z = r (z - mean z - x̂ mean(x̂ z)) = (∂x̂/∂x) z, a symmetric matrix
 Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2; autograd: `wiring.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
-Traffic    x several times over; the Triton kernels read it once, or twice where a group is large
+Traffic    x several times over, by PyTorch's own operators where they fit (`norms_aten.py`); the
+           Triton kernels read it once, or twice where a group is large
 Source     differentiated by hand; the tests hold it against autograd of the formula in float64
 
 LayerNorm is the same with one group, B rows and S = 1.
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from latentgeo.kernels.gates_reference import silu_curvature, silu_slope
+from latentgeo.kernels.gates_reference import silu_curvature, silu_slope_times
+from latentgeo.kernels.norms_aten import normalized, transposed
 from latentgeo.kernels.wiring import Op, Tensors, Wanted
 
 
@@ -37,23 +41,30 @@ class Norm(Op):
         """Return y (P, B, C, S) = φ(γ x̂ + β) and (m, r) (P, B, G, 2)."""
         x, weight, bias = operands
         rows = _grouped(x, self.groups)
-        mean = rows.mean((-2, -1), keepdim=True)
-        centred = rows - mean
-        rstd = (centred.square().mean((-2, -1), keepdim=True) + self.eps).rsqrt()
-        a = _per_channel(weight, rows) * (centred * rstd) + _per_channel(bias, rows)
-        y = a * a.sigmoid() if self.silu else a
-        return _ungrouped(y, x), torch.stack([mean[..., 0, 0], rstd[..., 0, 0]], -1)
+        x_hat, mean, rstd = normalized(rows.flatten(0, 1), self.eps)
+        a = _per_channel(weight, rows) * x_hat.reshape(rows.shape) + _per_channel(bias, rows)
+        stats = torch.stack([mean, rstd], -1).reshape(*x.shape[:2], self.groups, 2)
+        return _ungrouped(F.silu(a) if self.silu else a, x), stats
+
+    def composed(self, *operands: Tensor) -> Tensor:
+        """Return y, made of operators that differentiate themselves, and rightly."""
+        x, weight, bias = operands
+        rows = _grouped(x, self.groups)
+        centred = rows - _mean(rows)
+        x_hat = centred * (_mean(centred.square()) + self.eps).rsqrt()
+        a = _per_channel(weight, rows) * x_hat + _per_channel(bias, rows)
+        return _ungrouped(a * a.sigmoid() if self.silu else a, x)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return y_dot = s1 (γ A x_dot + γ_dot x̂ + β_dot)."""
         at = _Point(self, point)
-        y_dot = at.a_dot(t) if at.s1 is None else at.s1 * at.a_dot(t)
-        return _ungrouped(y_dot.expand(-1, *at.x_hat.shape[1:]), point[0])
+        y_dot = at.slope(at.a_dot(t).expand(-1, *at.rows.shape[1:]))
+        return _ungrouped(y_dot, point[0])
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return x̄ = A(γ w), γ̄ = Σ w x̂ and β̄ = Σ w, sums over all but the channels."""
         at = _Point(self, point)
-        w = at.through(u)
+        w = at.slope(_grouped(u, self.groups))
         return (
             _ungrouped(at.A(at.weight * w), point[0]) if wanted[0] else None,
             _channel_sum(w * at.x_hat, point[1]) if wanted[1] else None,
@@ -68,10 +79,11 @@ class Norm(Op):
         β   Σ q
         """
         at = _Point(self, point)
-        w, ax = at.through(u), None if t[0] is None else at.A(_grouped(t[0], self.groups))
+        u = _grouped(u, self.groups)
+        w, ax = at.slope(u), None if t[0] is None else at.A(_grouped(t[0], self.groups))
         q = torch.zeros_like(w)
-        if at.a is not None:
-            q = silu_curvature(at.a) * _grouped(u, self.groups) * at.a_dot(t)
+        if self.silu:
+            q = silu_curvature(at.a) * u * at.a_dot(t)
         in_weight = q * at.x_hat if ax is None else q * at.x_hat + w * ax
         return (
             _ungrouped(self._in_x(at, q, w, ax, t), point[0]) if wanted[0] else None,
@@ -80,7 +92,7 @@ class Norm(Op):
         )
 
     def _in_x(self, at: _Point, q: Tensor, w: Tensor, ax: Tensor | None, t: Tensors) -> Tensor:
-        z = at.weight * q if t[1] is None else at.weight * q + _per_channel(t[1], at.x_hat) * w
+        z = at.weight * q if t[1] is None else at.weight * q + _per_channel(t[1], at.rows) * w
         if t[0] is None or ax is None:
             return at.A(z)
         scaled = at.weight * w
@@ -96,26 +108,37 @@ class Norm(Op):
 
 
 class _Point:
-    """What the derivatives are taken at: x̂ (P, B, G, C / G, S) and what broadcasts to it."""
+    """What the derivatives are taken at: x (P, B, G, C / G, S) and what broadcasts to it."""
 
     def __init__(self, norm: Norm, point: Sequence[Tensor]) -> None:
         x, weight, bias, stats = point
-        rows = _grouped(x, norm.groups)
-        mean, self.rstd = stats[..., None, None].unbind(3)
-        self.norm = norm
-        self.x_hat = (rows - mean) * self.rstd
-        self.weight = _per_channel(weight, rows)
-        self.a = self.weight * self.x_hat + _per_channel(bias, rows) if norm.silu else None
-        self.s1 = None if self.a is None else silu_slope(self.a)
+        self.norm, self.rows = norm, _grouped(x, norm.groups)
+        self.mean, self.rstd = stats[..., None, None].unbind(3)
+        self.weight, self.bias = _per_channel(weight, self.rows), _per_channel(bias, self.rows)
+
+    @cached_property
+    def x_hat(self) -> Tensor:
+        """x̂."""
+        return (self.rows - self.mean) * self.rstd
+
+    @cached_property
+    def a(self) -> Tensor:
+        """What SiLU is applied to."""
+        return self.weight * self.x_hat + self.bias
 
     def A(self, z: Tensor) -> Tensor:
         """Return (∂x̂/∂x) z."""
-        return self.rstd * (z - _mean(z) - self.x_hat * _mean(self.x_hat * z))
+        if len(z) == len(self.rows):
+            return self._transposed(z)
+        return torch.cat([self._transposed(probe) for probe in z.split(1)])
 
-    def through(self, u: Tensor) -> Tensor:
-        """Return w = s1 u."""
-        u = _grouped(u, self.norm.groups)
-        return u if self.s1 is None else self.s1 * u
+    def _transposed(self, z: Tensor) -> Tensor:
+        z_rows, rows = (x.reshape(-1, *x.shape[2:]) for x in (z, self.rows))
+        return transposed(z_rows, rows, self.mean, self.rstd).reshape(z.shape)
+
+    def slope(self, z: Tensor) -> Tensor:
+        """Return s1 z."""
+        return silu_slope_times(z, self.a) if self.norm.silu else z
 
     def a_dot(self, t: Tensors) -> Tensor:
         """Return γ A x_dot + γ_dot x̂ + β_dot, of which a tangent may be None, but not all."""
@@ -124,9 +147,9 @@ class _Point:
         if x_dot is not None:
             terms.append(self.weight * self.A(_grouped(x_dot, self.norm.groups)))
         if weight_dot is not None:
-            terms.append(_per_channel(weight_dot, self.x_hat) * self.x_hat)
+            terms.append(_per_channel(weight_dot, self.rows) * self.x_hat)
         if bias_dot is not None:
-            terms.append(_per_channel(bias_dot, self.x_hat))
+            terms.append(_per_channel(bias_dot, self.rows))
         return sum(terms[1:], start=terms[0])
 
 

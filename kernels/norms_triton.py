@@ -146,12 +146,12 @@ def hvp_kernel(
     x_stride, weight_stride, bias_stride, stats_stride, u_stride,
     x_dot_stride, weight_dot_stride, bias_dot_stride, rows, groups, C, S, n, tiles,
     SILU: tl.constexpr, LAST: tl.constexpr, STAGE: tl.constexpr, BEND: tl.constexpr,
-    BLOCK: tl.constexpr, TILES: tl.constexpr, CT: tl.constexpr,
+    ADD: tl.constexpr, BLOCK: tl.constexpr, TILES: tl.constexpr, CT: tl.constexpr,
 ):  # fmt: skip
     """x̄ = A z - r mean(W·A x_dot) x̂ - r mean(x̂ x_dot) A W - r mean(x̂ W) A x_dot.
 
     z needs the first sums (STAGE), and sums of z (BEND) come second. t_means (P, B·G, 2) receives
-    the means of x_dot and x̂ x_dot, for the weights.
+    the means of x_dot and x̂ x_dot, for the weights. With ADD x̄ is added to what is there.
     """
     pid, tile = tl.program_id(0).to(tl.int64), tl.program_id(1)
     probe, row = pid // rows, pid % rows
@@ -197,4 +197,6 @@ def hvp_kernel(
             z_along = total(x_hat * z, bent, pid, tile, 1, tiles, 2, BEND, TILES) / n
             result += r * (z - z_mean - x_hat * z_along)
         if BEND != SUMS:
+            if ADD:
+                result += load(x_bar + probe * rows * n, at, inside, CT)
             tl.store(x_bar + probe * rows * n + at, result, mask=inside)

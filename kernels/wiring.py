@@ -27,8 +27,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from latentgeo.kernels import duals
 from latentgeo.kernels.dispatch import use_triton
 from latentgeo.kernels.probes import batched
+from latentgeo.kernels.wanted import needed, note_tensors
 
 Tensors = Sequence[Tensor | None]  # None is zero, or not asked for
 Wanted = tuple[bool, ...]  # which primals a result is asked for
@@ -46,6 +48,10 @@ class Op(ABC):
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Return y, and behind it whatever the derivatives need to know again."""
 
+    def composed(self, *operands: Tensor) -> Tensor:
+        """Return y, made of operators whose own derivatives are right, of every order."""
+        return self.forward(*operands)[0]
+
     @abstractmethod
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return J t."""
@@ -62,6 +68,31 @@ class Op(ABC):
     def triton(self) -> Op:
         """Return the same operator on Triton kernels."""
 
+    def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """Return (y, y_dot) stacked, from (x, x_dot) stacked, and what `forward` has beside y."""
+        x, x_dot = stacked.chunk(2)
+        y, *reused = self.forward(x, *others)
+        y_dot = self.jvp((x, *others, *reused), (x_dot, *[None] * (self.arity - 1)))
+        return torch.cat([y, y_dot]), *reused
+
+    def pair_vjp(
+        self, point: Sequence[Tensor], x_dot: Tensor, both: Tensor, wanted: Wanted
+    ) -> Tensors:
+        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩, both = (u', u): in (x, x_dot), the others.
+
+        In x, Jᵀu' + ∇⟨u, J x_dot⟩, in x_dot, Jᵀu: one Vjp of two cotangents, and one Hvp.
+        """
+        of_y, u = both.chunk(2)
+        t = x_dot, *[None] * (self.arity - 1)
+        curved = self.hvp(point, u, t, wanted)
+        rest = self.vjp(point, of_y, (False, *wanted[1:])) if any(wanted[1:]) else [None] * len(t)
+        stacked = None
+        if wanted[0]:
+            stacked = self.vjp(point, both, (True, *[False] * (self.arity - 1)))[0]
+            assert stacked is not None and curved[0] is not None
+            stacked[: len(curved[0])].add_(curved[0])
+        return stacked, *map(_sum, rest[1:], curved[1:])
+
 
 def only(t: Tensors) -> Tensor:
     """Return the one tangent there is."""
@@ -69,6 +100,19 @@ def only(t: Tensors) -> Tensor:
     return tangent
 
 
+def _on_duals(op: Op, *operands: Tensor) -> Tensor:
+    """Return (y, y_dot) stacked, for operands some of which are dual numbers."""
+    primals, t = duals.parts(operands)
+    if all(x is None for x in t[1:]) and not duals.transforming():
+        from latentgeo.kernels.paired import Paired
+
+        return Paired.apply(op, duals.stacked(operands[0]), *operands[1:])[0]
+    y, *reused = Primal.apply(op, *primals)
+    y_dot = _jvp(op, [*primals, *reused], t)
+    return torch.cat([y, torch.zeros_like(y) if y_dot is None else y_dot])
+
+
+@duals.by_hand(_on_duals)
 def differentiable(op: Op, *operands: Tensor) -> Tensor:
     """Return y with its derivatives of both orders.
 
@@ -76,7 +120,7 @@ def differentiable(op: Op, *operands: Tensor) -> Tensor:
     the plain operations of the reference, with PyTorch's derivatives of them.
     """
     if torch.compiler.is_compiling():
-        return op.forward(*operands)[0]
+        return op.composed(*operands)
     return Primal.apply(op, *operands)[0]
 
 
@@ -89,6 +133,7 @@ class Primal(Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
+        note_tensors(ctx, inputs)
         op, *operands = inputs
         ctx.mark_non_differentiable(*output[1:])
         _save(ctx, op, (*operands, *output[1:]))
@@ -96,8 +141,8 @@ class Primal(Function):
     @staticmethod
     def backward(ctx, u, *_):
         op, point = _saved(ctx)
-        wanted = ctx.needs_input_grad[1:]
-        _check_constants(op, wanted)
+        _check_constants(op, ctx.needs_input_grad[1:])
+        wanted = needed(ctx)[1:]
         grads = _over_probes(_vjp(op, point, u, wanted[: op.arity]), point)
         return None, *grads, *[None] * (len(wanted) - op.arity)
 
@@ -121,6 +166,7 @@ class Jvp(Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
+        note_tensors(ctx, inputs)
         op, *args = inputs
         _save(ctx, op, args)
 
@@ -128,8 +174,8 @@ class Jvp(Function):
     def backward(ctx, u):
         op, args = _saved(ctx)
         t, point = args[: op.arity], args[op.arity :]
-        to_t = ctx.needs_input_grad[1 : 1 + op.arity]
-        to_primals = ctx.needs_input_grad[1 + op.arity : 1 + 2 * op.arity]
+        _, *wanted = needed(ctx)
+        to_t, to_primals = wanted[: op.arity], wanted[op.arity : 2 * op.arity]
         from_t = _over_probes(_vjp(op, point, u, to_t), t)
         from_primals = _over_probes(_hvp(op, point, u, t, to_primals), point)
         return None, *from_t, *from_primals, *[None] * (len(point) - op.arity)
@@ -152,13 +198,15 @@ class Vjp(Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output):
+        note_tensors(ctx, inputs)
         op, ctx.wanted, *args = inputs
         _save(ctx, op, args)
 
     @staticmethod
     def backward(ctx, *t):
         op, (u, *point) = _saved(ctx)
-        to_u, to_primals = ctx.needs_input_grad[2], ctx.needs_input_grad[3 : 3 + op.arity]
+        _, _, to_u, *wanted = needed(ctx)
+        to_primals = wanted[: op.arity]
         (from_u,) = _over_probes([_jvp(op, point, t) if to_u else None], [u])
         from_primals = _over_probes(_hvp(op, point, u, t, to_primals), point)
         return None, None, from_u, *from_primals, *[None] * (len(point) - op.arity)
@@ -219,9 +267,11 @@ def _run(order, op, point, *rest):
     tensors = [x for x in _flat((*point, *rest)) if isinstance(x, Tensor)]
     chosen = op.triton() if use_triton(*tensors, obstacle=_obstacle(tensors)) else op
     with torch.autocast(tensors[0].device.type, enabled=False):
-        if order == "forward":
-            return chosen.forward(*point)
+        if order in ("forward", "pair"):
+            return getattr(chosen, order)(*point)
         results = getattr(chosen, order)(point, *rest)
+    if order == "pair_vjp":
+        return results
     probes = max(len(x) for x in tensors)
     if isinstance(results, Tensor):
         return _to_probes(results, probes)

@@ -5,8 +5,8 @@ configures them. Sub-module names follow the layout in which Stable Diffusion's 
 widely distributed, so that a state dict is a checkpoint.
 
 Notation   x (B, C, H, W) features; temb (B, E) the embedded time; q, k, v (B, heads, N, d).
-Orders     Every block is differentiable to any order whenever gradients are recorded; see
-           `attention` for the one place where that takes a decision.
+Orders     Norms, gates and attention are the operators of latentgeo.kernels, with first and second
+           derivatives in forward and in reverse mode; everything else is PyTorch's
 """
 
 import math
@@ -14,7 +14,9 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
+
+from latentgeo.kernels.attention import attention
+from latentgeo.kernels.norms import group_norm, group_norm_silu, layer_norm
 
 MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps
 
@@ -30,40 +32,32 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return softmax(q kᵀ / √d) v (B, heads, N, d).
+class GroupNorm(nn.GroupNorm):
+    """`kernels.norms.group_norm` with its weights."""
 
-    LDM Sec. 3.3   Attention(Q, K, V) = softmax(Q Kᵀ / √d) · V
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, ...)."""
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
-    The fused implementations behind `scaled_dot_product_attention` have a first derivative only,
-    and the regularizers of this project need more. So the fused form runs where no gradient is
-    recorded (sampling, evaluation), and the written-out form wherever one is.
-    """
-    if not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(q, k, v)
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (B, heads, N, M)
-    return scores.softmax(dim=-1) @ v
+
+class GroupNormSiLU(nn.GroupNorm):
+    """A GroupNorm and the SiLU behind it, as one operator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, ...)."""
+        return group_norm_silu(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class LayerNorm(nn.LayerNorm):
-    """Normalization of the last dimension, written out where a tangent passes through it.
+    """Normalization of the last dimension.
 
-    PyTorch's fused form is silently wrong under reverse over forward (up to release 2.15), which is
-    one of the routes to the regularizers' weight gradient. In reverse it is right, and faster.
+    PyTorch's own is silently wrong under reverse over forward (up to release 2.15), which is one of
+    the routes to the regularizers' weight gradient.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, N, C)."""
-        if not (has_tangent(x) or has_tangent(self.weight)):
-            return super().forward(x)
-        centred = x - x.mean(dim=-1, keepdim=True)
-        variance = centred.square().mean(dim=-1, keepdim=True)
-        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
-
-
-def has_tangent(x: Tensor) -> bool:
-    """Whether forward-mode differentiation is under way through x."""
-    return forward_ad.unpack_dual(x).tangent is not None
+        """Return (..., C)."""
+        return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class TimeEmbedding(nn.Module):
@@ -84,11 +78,11 @@ class ResnetBlock(nn.Module):
 
     def __init__(self, inp: int, out: int, groups: int, eps: float, temb: int | None) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inp, eps)
+        self.norm1 = GroupNormSiLU(groups, inp, eps)
         self.conv1 = nn.Conv2d(inp, out, 3, padding=1)
         if temb is not None:
             self.time_emb_proj = nn.Linear(temb, out)
-        self.norm2 = nn.GroupNorm(groups, out, eps)
+        self.norm2 = GroupNormSiLU(groups, out, eps)
         self.conv2 = nn.Conv2d(out, out, 3, padding=1)
         if inp != out:
             self.conv_shortcut = nn.Conv2d(inp, out, 1)
@@ -96,10 +90,10 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
         """Return the block's output (B, C', H, W); temb (B, E) if the block was built with it."""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(self.norm1(x))
         if temb is not None:
             h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv2(self.norm2(h))
         return (self.conv_shortcut(x) if self.has_shortcut else x) + h
 
 
@@ -130,7 +124,10 @@ class Upsample(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of x (B, N, C) to context (B, M, K), or to itself."""
+    """Multi-head attention of x (B, N, C) to context (B, M, K), or to itself.
+
+    LDM Sec. 3.3   Attention(Q, K, V) = softmax(Q Kᵀ / √d) · V
+    """
 
     def __init__(
         self, channels: int, heads: int, head_width: int, context: int | None, bias: bool = False

@@ -60,7 +60,8 @@ class Update(nn.Module):
 
         LoRA Eq. 3   h = W_0 x + ΔW x = W_0 x + B A x; this is the second term, times s α / r
         """
-        return self.scale * self.B(self.A(x.to(self.A.weight.dtype)))
+        update = self.B(self.A(x.to(self.A.weight.dtype)))
+        return update if self.scale == 1 else self.scale * update
 
     def weight(self) -> Tensor:
         """Return ΔW in the shape of the layer's weight.

@@ -3,10 +3,11 @@
 Rombach et al., arXiv 2112.10752, Sec. 3.3 and Appendix E.2.1; Shazeer, arXiv 2002.05202 (GEGLU).
 """
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
-from latentgeo.models.layers import Attention, LayerNorm
+from latentgeo.kernels.gates import geglu
+from latentgeo.models.layers import Attention, GroupNorm, LayerNorm
 
 
 class GEGLU(nn.Module):
@@ -24,8 +25,7 @@ class GEGLU(nn.Module):
 
         GLU Eq. 5   GELU(xW + b) ⊗ (xV + c), V's half of the one matrix first
         """
-        value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * F.gelu(gate)
+        return geglu(self.proj(x))
 
 
 class FeedForward(nn.Module):
@@ -71,7 +71,7 @@ class SpatialTransformer(nn.Module):
         self, channels: int, heads: int, context: int | None, depth: int, groups: int
     ) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(channels, heads, context) for _ in range(depth)
@@ -81,8 +81,14 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Return (B, C, H, W)."""
         height, width = x.shape[-2:]
-        h = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2)  # (B, H·W, C)
+        layout = torch.channels_last if _channels_last(x) else torch.contiguous_format
+        h = self.proj_in(self.norm(x)).flatten(2).transpose(1, 2).contiguous()  # (B, H·W, C)
         for block in self.transformer_blocks:
             h = block(h, context)
         h = h.transpose(1, 2).unflatten(2, (height, width))  # (B, C, H, W)
-        return x + self.proj_out(h)
+        return x + self.proj_out(h.contiguous(memory_format=layout))
+
+
+def _channels_last(x: Tensor) -> bool:
+    """Whether x (B, C, H, W) is kept with its channels innermost, as a layer would keep it."""
+    return x.stride(1) == 1

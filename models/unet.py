@@ -12,11 +12,11 @@ Bottleneck `encode` returns h, the output of the middle block (the h-space of As
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentgeo.models.layers import (
     Downsample,
+    GroupNormSiLU,
     ResnetBlock,
     TimeEmbedding,
     Upsample,
@@ -178,7 +178,7 @@ class UNet(nn.Module):
             )
             for i in reversed(levels)
         )
-        self.conv_norm_out = nn.GroupNorm(config.groups, channels[0], eps=1e-5)
+        self.conv_norm_out = GroupNormSiLU(config.groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
 
     def embed(self, t: Tensor, x: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class UNet(nn.Module):
         remaining = list(skips)
         for stage in self.up_blocks:
             h = stage(h, remaining, temb, context)
-        return self.conv_out(F.silu(self.conv_norm_out(h)))
+        return self.conv_out(self.conv_norm_out(h))
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the prediction (B, C_out, H, W) for z_t = x, t (B,) and context (B, M, K)."""

@@ -11,10 +11,16 @@ Notation   x images (B, 3, H, W) in [-1, 1]; z scaled latents (B, 4, H / f, W / 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.models.layers import Attention, Downsample, ResnetBlock, Upsample
+from latentgeo.models.layers import (
+    Attention,
+    Downsample,
+    GroupNorm,
+    GroupNormSiLU,
+    ResnetBlock,
+    Upsample,
+)
 
 EPS = 1e-6  # of every GroupNorm
 LOG_VARIANCE_RANGE = (-30.0, 20.0)  # clamp of the posterior's log variance, as published
@@ -42,7 +48,7 @@ class AttentionBlock(Attention):
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, 1, channels, None, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, EPS)
+        self.group_norm = GroupNorm(groups, channels, EPS)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return (B, C, H, W); there is no context in the autoencoder."""
@@ -105,7 +111,7 @@ class Encoder(nn.Module):
             for i, width in enumerate(widths)
         )
         self.mid_block = MidBlock(widths[-1], groups)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_norm_out = GroupNormSiLU(groups, widths[-1], EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,7 +119,7 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for level in self.down_blocks:
             x = level(x)
-        return self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
+        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
 
 
 class Decoder(nn.Module):
@@ -135,7 +141,7 @@ class Decoder(nn.Module):
             )
             for i, width in enumerate(widths)
         )
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_norm_out = GroupNormSiLU(groups, widths[-1], EPS)
         self.conv_out = nn.Conv2d(widths[-1], config.in_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -143,7 +149,7 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(z))
         for level in self.up_blocks:
             x = level(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_norm_out(x))
 
 
 class VAE(nn.Module):

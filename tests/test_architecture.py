@@ -24,7 +24,8 @@ OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside f
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/device.py": {"numpy", "tqdm"},
-    "eval/bench.py": {"diffusers", "peft"},  # the peers that it times; nothing else may
+    "eval/bench.py": {"diffusers"},  # the peers that they time; nothing else may
+    "eval/bench_step.py": {"diffusers", "peft"},
 }
 ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",

@@ -70,22 +70,12 @@ def direction_of(draws: Draws, like: Tensor, kind: str) -> Tensor:
     return normal / normal.flatten(1).norm(dim=1).reshape(-1, *[1] * (like.ndim - 1))
 
 
-def check_route(unet: nn.Module, route: str) -> None:
-    """Raise `ValueError` for the forward-mode route on layers whose forward derivative is wrong."""
-    if route == "reverse-over-forward" and any(type(m) is nn.LayerNorm for m in unet.modules()):
-        raise ValueError(
-            "route: reverse-over-forward would be wrong for this model (torch's LayerNorm has a "
-            "wrong second derivative in forward mode); use double-backward or central-difference"
-        )
-
-
 class SmoothTask:
     """What the loop trains: the LoRA of the UNet, on latents (or images) and captions."""
 
     def __init__(
         self, bundle: TextToImage, settings: TrainSmooth, captions: list[str], device: torch.device
     ) -> None:
-        check_route(bundle.unet, settings.route)
         self.bundle, self.settings, self.captions, self.device = bundle, settings, captions, device
         self.mean = running_mean(settings.ranges, settings.decay)
         self.bins = running_mean(BINS)
