@@ -175,6 +175,39 @@ class BenchAccount:
         print(bench_account(step, self.variants, self.top))
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchKernels:
+    """Time the fused operators on a GPU beside PyTorch's, and against the machine's roofline."""
+
+    out: Path | None = option(None, "folder for the rows; started again on it, the command goes on")
+    only: tuple[str, ...] = option(
+        (), "cases to run: names, parts of names, or globs such as '*x77-*'"
+    )
+    list: bool = option(False, "print the cases and run none; needs no GPU")
+    seconds: float = option(0.06, "seconds of runs per contender, and as many of its graph")
+    graphs: bool = option(True, "time kernels alone too, recorded as CUDA graphs")
+    profile: Path | None = option(
+        None, "folder for PyTorch profiler traces, written instead of times"
+    )
+    limit: float = option(
+        180.0, "seconds without a sign of life after which a contender is given up"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        for name in ("seconds", "limit"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.profile is not None and self.out is not None:
+            raise ValueError("profile writes traces instead of rows: give it or out, not both")
+
+    def run(self) -> None:
+        """Measure, print rows and bars."""
+        from latentgeo.eval.kernel_bench import bench_kernels
+
+        bench_kernels(self)
+
+
 def _at_least_one(bench: BenchUNet | BenchStep | BenchAccount, *names: str) -> None:
     for name in names:
         if getattr(bench, name) < 1:

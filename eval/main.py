@@ -27,6 +27,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.commands:BenchAccount",
         "count what a training step costs on a GPU, without one",
     ),
+    "bench-kernels": (
+        "latentgeo.eval.commands:BenchKernels",
+        "time the fused operators on a GPU, beside their peers",
+    ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
     "render-avatars": (

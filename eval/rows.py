@@ -1,22 +1,29 @@
 """Rows of a long measurement, on disk as they are finished, so that it can stop and go on.
 
-A folder holds `settings.json` and a file of rows per rank, one JSON object to a line, keyed by
-`prompt`. Rows measured under other settings are never mixed in: the settings must be equal.
+A folder holds `settings.json` and a file of rows per rank, one JSON object to a line, known by a
+key that is in it, such as the number of a prompt (`by_prompt`). Rows measured under other settings
+are never mixed in: the settings must be equal.
 """
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from latentgeo.core.device import barrier, is_main, ranks
 from latentgeo.core.files import atomic_write
 
 Row = dict[str, object]
+K = TypeVar("K", bound=Hashable)
 
 
-def open_rows(folder: Path, settings: Row) -> dict[int, Row]:
+def by_prompt(row: dict[str, Any]) -> int:
+    """Return the number of a row's prompt."""
+    return int(row["prompt"])
+
+
+def open_rows(folder: Path, settings: Row, key: Callable[[Row], K]) -> dict[K, Row]:
     """Return the rows finished so far under these settings; every rank calls this.
 
     Raises ValueError where the folder holds rows of other settings, and names those that differ.
@@ -29,24 +36,24 @@ def open_rows(folder: Path, settings: Row) -> dict[int, Row]:
     before = json.loads(path.read_text("utf-8"))
     if before != settings:
         every = before.keys() | settings.keys()
-        keys = sorted(key for key in every if before.get(key) != settings.get(key))
+        names = sorted(name for name in every if before.get(name) != settings.get(name))
         raise ValueError(
-            f"{folder} holds rows measured under other settings ({', '.join(keys)}); "
+            f"{folder} holds rows measured under other settings ({', '.join(names)}); "
             "choose another --out or remove it"
         )
-    rows = read_rows(folder)
+    rows = read_rows(folder, key)
     barrier()  # nobody adds rows before everybody has read them
     return rows
 
 
-def read_rows(folder: Path) -> dict[int, Row]:
-    """Return all whole rows of all ranks by prompt; a line cut short by a crash is passed over."""
-    rows: dict[int, Row] = {}
+def read_rows(folder: Path, key: Callable[[Row], K]) -> dict[K, Row]:
+    """Return all whole rows of all ranks by key; a line cut short by a crash is passed over."""
+    rows: dict[K, Row] = {}
     for path in sorted(folder.glob("rows-*.jsonl")):
         for line in path.read_text("utf-8").split("\n"):
             try:
                 row = json.loads(line)
-                rows[int(row["prompt"])] = row
+                rows[key(row)] = row
             except (ValueError, KeyError, TypeError):
                 continue
     return rows

@@ -25,7 +25,7 @@ from torch import Tensor
 from latentgeo.core.device import barrier, generator, progress, ranks
 from latentgeo.core.interpolate import sweep
 from latentgeo.eval.results import Result, result
-from latentgeo.eval.rows import Row, append_rows, open_rows, read_rows
+from latentgeo.eval.rows import Row, append_rows, by_prompt, open_rows, read_rows
 from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
 from latentgeo.infer.interpolate import adjacent_distances
 from latentgeo.infer.pipeline import Sampling, generate
@@ -89,7 +89,7 @@ def measure(
     `identity` names the model and its weights in the settings that rows are kept under.
     """
     settings = walk_settings(captions, sampling, identity, seed, frames)
-    finished = open_rows(folder, settings)
+    finished = open_rows(folder, settings, by_prompt)
     here = ranks()
     mine = [i for i in range(len(captions)) if i not in finished][here.rank :: here.world]
     done, label = len(captions) - len(mine), f"ISTD {identity.get('model', '')}"
@@ -98,7 +98,7 @@ def measure(
             append_rows(folder, rows)
             bar.update(len(rows))
     barrier()
-    finished = read_rows(folder)
+    finished = read_rows(folder, by_prompt)
     return walks_of([finished[i] for i in range(len(captions))], seed, settings)
 
 

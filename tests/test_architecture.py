@@ -26,6 +26,7 @@ LAZY = {  # file -> what its functions may import besides
     "core/device.py": {"numpy", "tqdm"},
     "eval/bench.py": {"diffusers"},  # the peers that they time; nothing else may
     "eval/bench_step.py": {"diffusers", "peft"},
+    "kernels/bench/peers.py": {"jvp_flash_attention"},
 }
 ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",

@@ -19,7 +19,7 @@ def test_command_files_import_no_torch():
 
 @pytest.mark.parametrize(
     "name",
-    ["demo", "sample", "interpolate", "eval-istd", "eval-quality", "bench-unet", "bench-step"],
+    "demo sample interpolate eval-istd eval-quality bench-unet bench-step bench-kernels".split(),
 )
 def test_help_explains_every_flag(name, capsys):
     assert main([name, "--help"]) == 0
@@ -33,3 +33,17 @@ def test_help_explains_every_flag(name, capsys):
 def test_benches_refuse_nothing_to_measure(name, flag, capsys):
     assert main([name, flag, "0"]) == 2
     assert flag.removeprefix("--") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seconds", "0"], "seconds must be positive, got 0.0"),
+        (["--seconds", "nan"], "seconds must be positive, got nan"),
+        (["--limit", "-1"], "limit must be positive, got -1.0"),
+        (["--profile", "a", "--out", "b"], "profile writes traces instead of rows"),
+    ],
+)
+def test_bench_kernels_refuses_what_no_run_could_use(words, message, capsys):
+    assert main(["bench-kernels", *words]) == 2
+    assert message in capsys.readouterr().err
