@@ -153,9 +153,15 @@ class _Vjp(Function):
     @staticmethod
     def backward(ctx: _Context, *t: Tensor | None) -> Results:
         primal, (u,) = _saved(ctx)
-        o_dot, mu = _jvp(primal, t)
-        curved = _hvp(primal, u, t, o_dot, mu, needed(ctx)[:3])
-        return *_over_probes(curved, primal), *[None] * 5, o_dot, None
+        wanted = needed(ctx)[:3]
+        present = [x for x in t if x is not None]
+        if present and any(wanted) and not torch.is_grad_enabled():
+            tensors = (primal.q, primal.k, u, *present)
+            o_dot, *curved = _compute("second", tensors, primal, u, t, tuple(wanted))
+        else:
+            o_dot, mu = _jvp(primal, t)
+            curved = _hvp(primal, u, t, o_dot, mu, wanted)
+        return *_over_probes(tuple(curved), primal), *[None] * 5, o_dot, None
 
     @staticmethod
     def jvp(ctx: _Context, *dots: Tensor | None) -> Results:

@@ -6,7 +6,8 @@ Notation   q, u (…, N, d), k, v (…, M, d); α = scale, b the mask (0 and -�
 Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2. They are values: the graph
            between them is made in `attention_autograd.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
-Traffic    N·M numbers several times over; the Triton kernels keep those on chip
+Traffic    N·M numbers several times over, but for what `attention_cpu.py` does; the Triton kernels
+           keep those on chip
 Source     the softmax differentiated by hand; the tests hold it against autograd in float64
 
 A row i that attends to nothing has L_i = +∞, so P_ij = 0 whatever S_ij is: o_i and all derivatives
@@ -22,6 +23,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from latentgeo.kernels import attention_cpu
 
 Tangent = tuple[Tensor | None, Tensor | None, Tensor | None]  # of q, k and v; None is zero
 Wanted = tuple[bool, bool, bool]  # whether the results for q, k and v are asked for
@@ -47,6 +50,8 @@ def forward(
 
     o = P v,   P = exp(S - L),   L = log Σ_j exp S_ij,   S = α q kᵀ + b
     """
+    if attention_cpu.fits(q, mask, causal, k):
+        return attention_cpu.forward(q, k, v, scale)
     s = _scores(_wide(q), _wide(k), mask, causal, scale)
     lse = s.logsumexp(-1)
     lse = lse.masked_fill(lse == -torch.inf, torch.inf)
@@ -86,6 +91,11 @@ def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
 
     dq = α dS k,   dk = α dSᵀ q,   dv = Pᵀ u,   dS = P∘(u vᵀ - δ),   δ = ⟨u, o⟩
     """
+    q, k, v, mask, causal, scale, o, lse = primal
+    if attention_cpu.fits(q, mask, causal, k, u):
+        results = attention_cpu.vjp(q, k, v, o, lse, u, scale)
+        dq, dk, dv = (x if want else None for x, want in zip(results, wanted, strict=True))
+        return dq, dk, dv
     at = _At(primal)
     wide = at.probes(u)
     d_s = at.scores_cotangent(wide)
@@ -120,6 +130,19 @@ def hvp(
     if wanted[2]:
         gv = (at.p * centred).mT @ wide
     return _narrow(gq, gk, gv, u.dtype)
+
+
+def second(
+    primal: Primal, u: Tensor, tangent: Tangent, wanted: Wanted
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Return o_dot, as `jvp`, and what `hvp` returns for it, sharing what they share."""
+    q, k, v, mask, causal, scale, o, lse = primal
+    if attention_cpu.fits(q, mask, causal, k, u, *tangent):
+        o_dot, *curved = attention_cpu.second(q, k, v, o, lse, u, tangent, scale)
+        gq, gk, gv = (x if want else None for x, want in zip(curved, wanted, strict=True))
+        return o_dot, gq, gk, gv
+    o_dot, mu = jvp(primal, tangent)
+    return o_dot, *hvp(primal, u, tangent, o_dot, mu, wanted)
 
 
 def composed(

@@ -85,6 +85,14 @@ def hvp(
     return gq, gk, gv
 
 
+def second(
+    primal: Primal, u: Tensor, tangent: Tangent, wanted: Wanted
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Return o_dot and what `hvp` returns for it, as `attention_reference.second`."""
+    o_dot, mu = jvp(primal, tangent)
+    return o_dot, *hvp(primal, u, tangent, o_dot, mu, wanted)
+
+
 class _Arguments:
     """What all kernels of one call are given, and how they are launched."""
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentgeo.kernels.attention import attention
+from latentgeo.kernels.convolution import Geometry, conv2d
 from latentgeo.kernels.norms import group_norm, group_norm_silu, layer_norm
 
 MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps
@@ -30,6 +31,17 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
     index = torch.arange(half, dtype=torch.float32, device=t.device)
     angle = t.float()[:, None] * torch.exp(-math.log(MAX_PERIOD) / half * index)
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class Conv2d(nn.Conv2d):
+    """`kernels.convolution.conv2d` with its weights, of zeros around the image."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding = self.padding
+        if self.padding_mode != "zeros" or isinstance(padding, str):
+            return super()._conv_forward(x, weight, bias)
+        geometry = Geometry(self.stride, padding, self.dilation, self.groups)
+        return conv2d(x, weight, bias, geometry)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -79,13 +91,13 @@ class ResnetBlock(nn.Module):
     def __init__(self, inp: int, out: int, groups: int, eps: float, temb: int | None) -> None:
         super().__init__()
         self.norm1 = GroupNormSiLU(groups, inp, eps)
-        self.conv1 = nn.Conv2d(inp, out, 3, padding=1)
+        self.conv1 = Conv2d(inp, out, 3, padding=1)
         if temb is not None:
             self.time_emb_proj = nn.Linear(temb, out)
         self.norm2 = GroupNormSiLU(groups, out, eps)
-        self.conv2 = nn.Conv2d(out, out, 3, padding=1)
+        self.conv2 = Conv2d(out, out, 3, padding=1)
         if inp != out:
-            self.conv_shortcut = nn.Conv2d(inp, out, 1)
+            self.conv_shortcut = Conv2d(inp, out, 1)
         self.has_shortcut = inp != out
 
     def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
@@ -102,7 +114,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, padding: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
+        self.conv = Conv2d(channels, channels, 3, stride=2, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, H / 2, W / 2)."""
@@ -114,7 +126,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """Return (B, C, 2 H, 2 W), or exactly `size` where the way down had odd sides."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.kernels.gates import geglu
-from latentgeo.models.layers import Attention, GroupNorm, LayerNorm
+from latentgeo.models.layers import Attention, Conv2d, GroupNorm, LayerNorm
 
 
 class GEGLU(nn.Module):
@@ -72,11 +72,11 @@ class SpatialTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm = GroupNorm(groups, channels, eps=1e-6)
-        self.proj_in = nn.Conv2d(channels, channels, 1)
+        self.proj_in = Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(channels, heads, context) for _ in range(depth)
         )
-        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.proj_out = Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Return (B, C, H, W)."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.layers import (
+    Conv2d,
     Downsample,
     GroupNormSiLU,
     ResnetBlock,
@@ -158,7 +159,7 @@ class UNet(nn.Module):
         self.config = config
         channels, temb = config.channels, 4 * config.channels[0]
         levels = range(len(channels))
-        self.conv_in = nn.Conv2d(config.in_channels, channels[0], 3, padding=1)
+        self.conv_in = Conv2d(config.in_channels, channels[0], 3, padding=1)
         self.time_embedding = TimeEmbedding(channels[0], temb)
         self.down_blocks = nn.ModuleList(
             DownStage(
@@ -179,7 +180,7 @@ class UNet(nn.Module):
             for i in reversed(levels)
         )
         self.conv_norm_out = GroupNormSiLU(config.groups, channels[0], eps=1e-5)
-        self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
+        self.conv_out = Conv2d(channels[0], config.out_channels, 3, padding=1)
 
     def embed(self, t: Tensor, x: Tensor) -> Tensor:
         """Return temb (B, E) of the network's time index t (B,) in x's dtype."""

@@ -1,0 +1,129 @@
+"""A convolution whose double backward leaves out the gradients that nobody asked for.
+
+PyTorch differentiates the backward pass of a convolution with one operator, which always returns
+the gradient in the weight too (up to release 2.15 at least): for a frozen weight that is more than
+half of the time. Here that pass is a function of its own.
+
+Notation   y = W * x + b; u a cotangent of y, g one of Wᵀu
+Backward   of y: Wᵀu in x, and PyTorch's own in W and b
+           of Wᵀu: W * g in u, and in W the gradient of ⟨u, W * g⟩
+Orders     any, in reverse. Under transforms, in forward mode and inside torch.compile it is
+           PyTorch's convolution, which has all of them
+Traffic    x and W are saved; every pass is one of PyTorch's three convolutions
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function, forward_ad
+from torch.overrides import has_torch_function_unary
+
+from latentgeo.kernels.duals import transforming
+from latentgeo.kernels.wanted import needed, note_tensors
+
+aten = torch.ops.aten
+
+
+class Geometry(NamedTuple):
+    """How a convolution lies on its input, per axis."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    """Return y (B, C', H', W'), as `torch.nn.functional.conv2d`, under autocast too."""
+    if not torch.is_grad_enabled() or not x.requires_grad or _elsewhere(x, weight):
+        return F.conv2d(x, weight, bias, *geometry)
+    operands = [None if t is None else _autocast(t) for t in (x, weight, bias)]
+    y: Tensor = _Convolution.apply(*operands, geometry)
+    return y
+
+
+def _elsewhere(x: Tensor, weight: Tensor) -> bool:
+    """Whether more is asked of the derivatives than reverse mode, or something else than x."""
+    return (
+        has_torch_function_unary(x)
+        or torch.compiler.is_compiling()
+        or transforming()
+        or any(forward_ad.unpack_dual(t).tangent is not None for t in (x, weight))
+    )
+
+
+def _autocast(x: Tensor) -> Tensor:
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return x
+    return x if x.dtype == torch.float64 else x.to(torch.get_autocast_dtype(device))
+
+
+class _Convolution(Function):
+    """(x, W, b, geometry) -> y."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        return F.conv2d(x, weight, bias, *geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        note_tensors(ctx, inputs)
+        x, weight, bias, ctx.geometry = inputs
+        ctx.outputs = None if bias is None else list(bias.shape)
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        in_x, in_weight, in_bias, _ = needed(ctx)
+        x_bar = _Transposed.apply(u, weight, x, ctx.geometry) if in_x else None
+        rest = None, None
+        if in_weight or in_bias:
+            mask = False, in_weight, in_bias
+            rest = _gradients(u, x, weight, ctx.geometry, ctx.outputs, mask)[1:]
+        return x_bar, *rest, None
+
+
+class _Transposed(Function):
+    """(u, W, x, geometry) -> Wᵀu, of the shape of x, on which it does not depend otherwise."""
+
+    @staticmethod
+    def forward(u: Tensor, weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        return _gradients(u, x, weight, geometry, None, (True, False, False))[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        note_tensors(ctx, inputs)
+        u, weight, _, ctx.geometry = inputs
+        ctx.save_for_backward(u, weight)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        u, weight = ctx.saved_tensors
+        in_u, in_weight, *_ = needed(ctx)
+        u_bar = conv2d(g, weight, None, ctx.geometry) if in_u else None
+        w_bar = None
+        if in_weight:
+            w_bar = _gradients(u, g, weight, ctx.geometry, None, (False, True, False))[1]
+        return u_bar, w_bar, None, None
+
+
+def _gradients(
+    u: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    geometry: Geometry,
+    outputs: list[int] | None,
+    mask: tuple[bool, bool, bool],
+) -> tuple[Any, ...]:
+    """Return the gradients of ⟨u, W * x + b⟩ in x, W and b, where the mask says so."""
+    stride, padding, dilation, groups = geometry
+    found: tuple[Any, ...] = aten.convolution_backward(
+        u, x, weight, outputs, stride, padding, dilation, False, [0] * len(stride), groups, mask
+    )
+    return found
