@@ -6,7 +6,17 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-PACKAGES = ["core", "kernels", "kernels.bench", "models", "models.zoo", "train", "infer", "eval"]
+PACKAGES = [
+    "core",
+    "kernels",
+    "kernels.aot",
+    "kernels.bench",
+    "models",
+    "models.zoo",
+    "train",
+    "infer",
+    "eval",
+]
 ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
 TEST = ["pytest>=8", "ruff>=0.12", "mypy>=1.15"]
@@ -36,6 +46,7 @@ setup(
     package_data={
         "latentgeo.core": ["PAPERS.md"],
         "latentgeo.kernels": ["README.md"],
+        "latentgeo.kernels.aot": ["golden/*.json"],
         "latentgeo.models.zoo": [f"**/*.{suffix}" for suffix in ZOO],
     },
     include_package_data=False,

@@ -64,8 +64,13 @@ def _kind(name: str, hint: Any) -> Kind:
 
 
 def from_text(kind: Kind, text: str | list[str]) -> object:
-    """Return the value that the words of a command line stand for, or raise `ValueError`."""
+    """Return the value that the words of a command line stand for, or raise `ValueError`.
+
+    A list of anything but free text may have commas instead of spaces.
+    """
     words = [text] if isinstance(text, str) else text
+    if kind.repeated and (kind.choices or kind.scalar in (int, float)):
+        words = [part for word in words for part in word.split(",")]
     if kind.optional and words == ["none"]:
         return None
     values = tuple(_scalar_from_text(kind, word) for word in words)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ from latentgeo.core.schedule import scaled_linear
 from latentgeo.core.smooth import objective, regularizer
 from latentgeo.core.variation_routes import ROUTES
 from latentgeo.eval.kernel_costs import KERNELS
-from latentgeo.eval.meter import Meter, replaced
+from latentgeo.eval.meter import Meter
+from latentgeo.kernels.aot.launches import kernels_on_meta, replaced
 from latentgeo.models import lora
 from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet
@@ -30,19 +31,6 @@ from latentgeo.models.unet import UNet
 DEVICE = "meta"  # tensors with a shape and no data
 DTYPE = torch.bfloat16
 TOKENS = 77  # of a caption
-
-
-def _use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
-    return not obstacle
-
-
-# What stands in for what, so that latentgeo.kernels run on the meta device as they do on a GPU
-KERNELS_ON_META: Final[dict[str, Callable[..., Any]]] = {
-    "latentgeo.kernels.attention_autograd:use_triton": _use_triton,
-    "latentgeo.kernels.wiring:use_triton": _use_triton,
-    "torch:is_autocast_enabled": lambda *device: False,  # PyTorch's raises for the meta device
-    "torch:autocast": lambda *device, **options: nullcontext(),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +144,12 @@ def build(step: Step) -> UNet:
 def running(variant: Variant, meter: Meter) -> Iterator[None]:
     """Put the stand-ins in place and have the meter record our kernels, in a `with` block."""
     with ExitStack() as stack:
-        stand_ins = {**variant.stand_ins, **(KERNELS_ON_META if variant.kernels else {})}
-        for target, stand_in in stand_ins.items():
+        for target, stand_in in variant.stand_ins.items():
             stack.enter_context(replaced(target, stand_in))
         if variant.kernels:
             if importlib.util.find_spec("triton") is None:
                 raise RuntimeError("this variant runs Triton kernels, and triton is not installed")
+            stack.enter_context(kernels_on_meta())
             stack.enter_context(meter.recording(KERNELS))
         yield
 

@@ -9,6 +9,7 @@ from latentgeo.core.cli import option, required
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Preset = Literal["sd15", "avatars", "tiny"]
+Arch = Literal["sm_80", "sm_90", "sm_100"]
 Route = Literal["double-backward", "reverse-over-forward", "central-difference"]
 
 
@@ -208,7 +209,46 @@ class BenchKernels:
         bench_kernels(self)
 
 
-def _at_least_one(bench: BenchUNet | BenchStep | BenchAccount, *names: str) -> None:
+@dataclass(frozen=True, kw_only=True)
+class BenchAot:
+    """Compile the Triton kernels for GPUs that need not be there; report registers, spills, room.
+
+    A report that differs from the golden file of this version of Triton fails, with what differs.
+    """
+
+    arch: tuple[Arch, ...] = option(("sm_80", "sm_90"), "compute capabilities to compile for")
+    dtype: tuple[Literal["bf16", "fp16", "fp32"], ...] = option(
+        ("bf16", "fp16", "fp32"), "of the operands"
+    )
+    head_dims: tuple[int, ...] = option((40, 64, 72, 80, 96, 128, 160), "of attention")
+    kernels: tuple[str, ...] = option(
+        ("attention", "norms", "gates", "reductions", "chart"),
+        "families, or kernels by the beginnings of their names, such as attention.hvp",
+    )
+    jobs: int = option(1, "compilations at a time, each in a process")
+    out: Path | None = option(None, "JSON file for the report")
+    write_golden: bool = option(False, "make this report the golden one of this version of Triton")
+
+    def __post_init__(self) -> None:
+        """Refuse what no report could be of."""
+        _at_least_one(self, "jobs")
+
+    def run(self) -> None:
+        """Compile, print the table, write the report, compare."""
+        from latentgeo.eval.kernel_report import bench_aot
+        from latentgeo.kernels.aot.rows import Request
+
+        request = Request(
+            arch=self.arch,
+            dtype=self.dtype,
+            head_dims=self.head_dims,
+            kernels=tuple(word for words in self.kernels for word in words.split(",")),
+            jobs=self.jobs,
+        )
+        bench_aot(request, self.out, self.write_golden)
+
+
+def _at_least_one(bench: BenchUNet | BenchStep | BenchAccount | BenchAot, *names: str) -> None:
     for name in names:
         if getattr(bench, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(bench, name)}")

@@ -31,6 +31,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.commands:BenchKernels",
         "time the fused operators on a GPU, beside their peers",
     ),
+    "bench-aot": (
+        "latentgeo.eval.commands:BenchAot",
+        "compile the kernels for GPUs that need not be there and report their resources",
+    ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
     "render-avatars": (

@@ -16,7 +16,6 @@ Memory    storages that were made under the meter and are still referenced; what
 
 from __future__ import annotations
 
-import importlib
 import sys
 import weakref
 from collections import Counter
@@ -30,6 +29,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from latentgeo.kernels.aot.launches import intercepted
 
 ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 OVERWRITES = ("copy_", "fill_", "zero_")  # they do not read their first argument
@@ -99,11 +100,7 @@ class Meter(TorchDispatchMode):
 
         costs is by "module.kernel", without the packages, and may leave kernels out.
         """
-
-        def indexed(kernel: Any, grid: object) -> Callable[..., None]:
-            return partial(self._launch, kernel, costs)
-
-        with replaced("triton.runtime.jit:KernelInterface.__getitem__", indexed):
+        with intercepted(partial(self._launch, costs)):
             yield
 
     @contextmanager
@@ -114,17 +111,25 @@ class Meter(TorchDispatchMode):
             return
         from triton.runtime.jit import KernelInterface
 
-        original = KernelInterface.__getitem__
+        launch = KernelInterface.__getitem__
 
-        def indexed(kernel: Any, grid: object) -> Callable[..., None]:
+        def counted(
+            kernel: Any, grid: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> None:
             self.calls[_name(kernel)] += 1
-            launch: Callable[..., None] = original(kernel, grid)
-            return launch
+            launch(kernel, grid)(*args, **kwargs)
 
-        with replaced("triton.runtime.jit:KernelInterface.__getitem__", indexed):
+        with intercepted(counted):
             yield
 
-    def _launch(self, kernel: Any, costs: Mapping[str, Cost], *args: Any, **kwargs: Any) -> None:
+    def _launch(
+        self,
+        costs: Mapping[str, Cost],
+        kernel: Any,
+        grid: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         given = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
         name = _name(kernel)
         cost = costs.get(name, Cost())
@@ -132,22 +137,6 @@ class Meter(TorchDispatchMode):
         tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
         self._count(name, [tensor for key, tensor in tensors.items() if key not in untouched])
         self.flop += cost.flop(given)
-
-
-@contextmanager
-def replaced(target: str, stand_in: Any) -> Iterator[None]:
-    """Put `stand_in` where "module:name.of.it" is looked up, in a `with` block."""
-    module, path = target.split(":")
-    *parents, name = path.split(".")
-    place: Any = importlib.import_module(module)
-    for parent in parents:
-        place = getattr(place, parent)
-    original = getattr(place, name)
-    setattr(place, name, stand_in)
-    try:
-        yield
-    finally:
-        setattr(place, name, original)
 
 
 def _name(kernel: Any) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latentgeo.kernels.attention_autograd import attend
 from latentgeo.kernels.attention_reference import composed
+from latentgeo.kernels.dispatch import autocasting
 
 
 def attention(
@@ -44,10 +45,9 @@ def attention(
 
 
 def _autocast(x: Tensor) -> Tensor:
-    device = x.device.type
-    if not torch.is_autocast_enabled(device) or x.dtype == torch.float64:
+    if not autocasting(x.device) or x.dtype == torch.float64:
         return x
-    return x.to(torch.get_autocast_dtype(device))
+    return x.to(torch.get_autocast_dtype(x.device.type))
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor) -> None:

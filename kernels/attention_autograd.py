@@ -32,7 +32,7 @@ from latentgeo.kernels import attention_reference, duals
 from latentgeo.kernels.attention_reference import Primal, Wanted
 from latentgeo.kernels.attention_tiles import widest
 from latentgeo.kernels.attention_vmap import apply_folded
-from latentgeo.kernels.dispatch import interpreting, use_triton
+from latentgeo.kernels.dispatch import interpreting, use_triton, without_autocast
 from latentgeo.kernels.wanted import needed, note_tensors
 
 FIELDS = len(Primal._fields)
@@ -43,14 +43,13 @@ def _on_duals(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
 ) -> Tensor:
     """Return (o, o_dot) stacked, of q, k and v some of which are dual numbers."""
-    primals, t = duals.parts((q, k, v))
+    (q_, k_, v_), t = duals.parts((q, k, v))
     if t[0] is not None and (t[1] is None) == (t[2] is None) and not duals.transforming():
         from latentgeo.kernels.attention_paired import Paired
 
         return Paired.apply(*map(duals.stacked, (q, k, v)), mask, causal, scale)[0]
-    q, k, v = primals
-    o, lse = _Attend.apply(q, k, v, mask, causal, scale)
-    o_dot, _ = _jvp(Primal(q, k, v, mask, causal, scale, o, lse), t)
+    o, lse = _Attend.apply(q_, k_, v_, mask, causal, scale)
+    o_dot, _ = _jvp(Primal(q_, k_, v_, mask, causal, scale, o, lse), t)
     return torch.cat([o, torch.zeros_like(o) if o_dot is None else o_dot])
 
 
@@ -211,7 +210,7 @@ def _compute(name: str, tensors: Sequence[Tensor | None], *args):
     tensors: q and k, then those among args that may rule the kernels out.
     """
     present = [x for x in tensors if x is not None]
-    with torch.autocast(present[0].device.type, enabled=False):
+    with without_autocast(present[0].device):
         return getattr(_implementation(present), name)(*args)
 
 

@@ -2,10 +2,11 @@
 
 Notation   a tile has BI rows of q and BJ rows of k; W = D1 + D2 ≥ d is the width of their blocks
 Source     chosen by resource reports for sm_80, and sm_90 (`HOPPER`), compiled without a GPU by
-           Triton 3.9: no register spilled (but 30 instructions in hvp_queries in float32 at
-           W = 96), no tensor-core instruction replicated, no more shared memory than consumer GPUs
-           have, but for `LARGE`. Triton 3.6 spills up to 9 instructions in *_keys at W of 64 to
-           96. No running time has been measured
+           Triton 3.9 (`latentgeo bench-aot`): in 16 bits no register spilled but for 2 instructions
+           in vjp_keys at d = 72 for sm_80, no tensor-core instruction replicated, no more shared
+           memory than consumer GPUs have, but for `LARGE`. In float32 at W = 96 hvp_queries spills
+           30 instructions, and it and hvp_keys make products 1.7 times. Triton 3.6 spills up to 9
+           in *_keys at W of 64 to 96. No running time has been measured
 """
 
 from __future__ import annotations
@@ -61,7 +62,12 @@ HOPPER: Final[Table] = {
     "jvp": {64: Tile(64, 64)},
     "vjp_queries": {96: Tile(64, 64)},
     "hvp_queries": {64: Tile(64, 64)},
-    "hvp_keys": {80: Tile(32, 128, 8)},
+    "hvp_keys": {
+        80: Tile(32, 128, 8),
+        96: Tile(16, 64),
+        128: Tile(32, 32),
+        160: Tile(64, 16),  # that for sm_80 spills 2 instructions here
+    },
 }
 BEFORE: Final[dict[tuple[int, int], tuple[Table, ...]]] = {  # what goes before HALF, per capability
     (8, 0): (LARGE,),

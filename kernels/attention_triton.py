@@ -177,9 +177,7 @@ class _Arguments:
         return k, v
 
     def _tile(self, name: str) -> Tile:
-        capability = None
-        if self.q.is_cuda and torch.version.hip is None:
-            capability = torch.cuda.get_device_capability(self.q.device)
+        capability = compute_capability(self.q)
         return tile(name, self.q.shape[3], self.q.element_size(), capability)
 
     def _empty(self, shape: tuple[int, ...], tokens_first: bool, dtype: torch.dtype) -> Tensor:
@@ -218,6 +216,13 @@ class _Arguments:
                 num_stages=size.stages,
                 enable_fp_fusion=True,  # no longer Triton's default from 3.10
             )
+
+
+def compute_capability(x: Tensor) -> tuple[int, int] | None:
+    """Return that of the GPU which x is on, or None."""
+    if not x.is_cuda or torch.version.hip is not None:
+        return None
+    return torch.cuda.get_device_capability(x.device)
 
 
 def _mask_for_kernels(

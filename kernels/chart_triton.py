@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from latentgeo.kernels.chart_reference import Scale, ToSphere
+from latentgeo.kernels.op import Tensors, Wanted
 from latentgeo.kernels.tiles import (
     SUMS,
     accumulated,
@@ -25,7 +26,6 @@ from latentgeo.kernels.tiles import (
     tiling,
     total,
 )
-from latentgeo.kernels.wiring import Tensors, Wanted
 
 ROW = 16_384  # numbers of a sample that one program takes whole, of up to two operands
 TILE = 4096  # numbers of a tile where it does not

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.overrides import has_torch_function_unary
 
+from latentgeo.kernels.dispatch import autocasting
 from latentgeo.kernels.duals import transforming
 from latentgeo.kernels.wanted import needed, note_tensors
 
@@ -57,10 +58,9 @@ def _elsewhere(x: Tensor, weight: Tensor) -> bool:
 
 
 def _autocast(x: Tensor) -> Tensor:
-    device = x.device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+    if not autocasting(x.device) or x.dtype == torch.float64:
         return x
-    return x if x.dtype == torch.float64 else x.to(torch.get_autocast_dtype(device))
+    return x.to(torch.get_autocast_dtype(x.device.type))
 
 
 class _Convolution(Function):

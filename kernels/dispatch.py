@@ -13,7 +13,9 @@ TRITON_INTERPRET=1: Triton reads that variable once, when it is imported.
 
 import importlib.util
 import os
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +42,17 @@ def use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
     if choice == "triton" and obstacle:
         raise RuntimeError(f"LATENTGEO_KERNELS=triton: {obstacle}")
     return not obstacle
+
+
+def autocasting(device: torch.device) -> bool:
+    """Whether autocast is on for a device; False for one that has none, such as meta."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which autocast is off for a device."""
+    return torch.autocast(device.type, enabled=False) if autocasting(device) else nullcontext()
 
 
 def interpreting() -> bool:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
+from latentgeo.kernels.op import Op, Tensors, Wanted, only
 
 aten = torch.ops.aten
 

@@ -14,8 +14,8 @@ import triton.language as tl
 from torch import Tensor
 
 from latentgeo.kernels.gates_reference import Geglu, Silu
+from latentgeo.kernels.op import Tensors, Wanted, only
 from latentgeo.kernels.tiles import accumulator, load, memory_order, on, stride
-from latentgeo.kernels.wiring import Tensors, Wanted, only
 
 BLOCK = 1024  # numbers of a program
 

@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from latentgeo.kernels.dispatch import autocasting
 from latentgeo.kernels.norms_reference import Norm
 from latentgeo.kernels.wiring import differentiable
 
@@ -82,6 +83,6 @@ def _operands(
         if tensor.shape != shape or not tensor.dtype.is_floating_point:
             got = f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise ValueError(f"{name}: got a tensor {got}, wanted {tuple(shape)}, floating")
-    if torch.is_autocast_enabled(x.device.type) and x.is_cuda and x.dtype != torch.float64:
+    if x.is_cuda and x.dtype != torch.float64 and autocasting(x.device):
         x, weight, bias = x.float(), weight.float(), bias.float()
     return x, weight.unsqueeze(0), bias.unsqueeze(0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from latentgeo.kernels import norms_triton
 from latentgeo.kernels.norms_columns import added_kernel, columns_kernel
 from latentgeo.kernels.norms_reference import Norm
+from latentgeo.kernels.op import Tensors, Wanted
 from latentgeo.kernels.tiles import (
     APPLY,
     SUMS,
@@ -25,7 +26,6 @@ from latentgeo.kernels.tiles import (
     stride,
     tiling,
 )
-from latentgeo.kernels.wiring import Tensors, Wanted
 
 ROW = 4096  # numbers of a row that one program takes whole
 TILE = 4096  # numbers of a tile where it does not

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from latentgeo.kernels.gates_reference import silu_curvature, silu_slope_times
 from latentgeo.kernels.norms_aten import normalized, transposed
-from latentgeo.kernels.wiring import Op, Tensors, Wanted
+from latentgeo.kernels.op import Op, Tensors, Wanted
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch.autograd import Function
 
+from latentgeo.kernels.op import total
 from latentgeo.kernels.wanted import needed, note_tensors
-from latentgeo.kernels.wiring import _hvp, _run, _save, _saved, _sum, _vjp
+from latentgeo.kernels.wiring import _hvp, _run, _save, _saved, _vjp
 
 
 class Paired(Function):
@@ -46,5 +47,6 @@ class Paired(Function):
         curved = _hvp(op, point, u, t, wanted)
         straight = _vjp(op, point, of_y, wanted)
         in_x_dot = _vjp(op, point, u, (wanted[0], *[False] * (op.arity - 1)))[0]
-        in_x, *others = map(_sum, straight, curved)
-        return None, torch.cat([in_x, in_x_dot]) if wanted[0] else None, *others, *rest_of
+        in_x, *others = map(total, straight, curved)
+        pair = None if in_x is None or in_x_dot is None else torch.cat([in_x, in_x_dot])
+        return None, pair, *others, *rest_of

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.wiring import Op, Tensors, Wanted, only
+from latentgeo.kernels.op import Op, Tensors, Wanted, only
 
 
 class Rows(Op):

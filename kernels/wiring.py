@@ -20,84 +20,15 @@ Probes     Every tensor has a leading axis, R long or 1, which broadcasts; vmap'
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from latentgeo.kernels import duals
-from latentgeo.kernels.dispatch import use_triton
+from latentgeo.kernels.dispatch import use_triton, without_autocast
+from latentgeo.kernels.op import Op, total
 from latentgeo.kernels.probes import batched
 from latentgeo.kernels.wanted import needed, note_tensors
-
-Tensors = Sequence[Tensor | None]  # None is zero, or not asked for
-Wanted = tuple[bool, ...]  # which primals a result is asked for
-
-
-class Op(ABC):
-    """An operator in closed form.
-
-    `point` is the operands and behind them what `forward` returned beside y.
-    """
-
-    arity: int  # the first operands are primals; any others are constants, such as a radius
-
-    @abstractmethod
-    def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y, and behind it whatever the derivatives need to know again."""
-
-    def composed(self, *operands: Tensor) -> Tensor:
-        """Return y, made of operators whose own derivatives are right, of every order."""
-        return self.forward(*operands)[0]
-
-    @abstractmethod
-    def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return J t."""
-
-    @abstractmethod
-    def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return Jᵀu, None where not wanted."""
-
-    @abstractmethod
-    def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return ∇_p ⟨u, J t⟩, None where not wanted."""
-
-    @abstractmethod
-    def triton(self) -> Op:
-        """Return the same operator on Triton kernels."""
-
-    def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        """Return (y, y_dot) stacked, from (x, x_dot) stacked, and what `forward` has beside y."""
-        x, x_dot = stacked.chunk(2)
-        y, *reused = self.forward(x, *others)
-        y_dot = self.jvp((x, *others, *reused), (x_dot, *[None] * (self.arity - 1)))
-        return torch.cat([y, y_dot]), *reused
-
-    def pair_vjp(
-        self, point: Sequence[Tensor], x_dot: Tensor, both: Tensor, wanted: Wanted
-    ) -> Tensors:
-        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩, both = (u', u): in (x, x_dot), the others.
-
-        In x, Jᵀu' + ∇⟨u, J x_dot⟩, in x_dot, Jᵀu: one Vjp of two cotangents, and one Hvp.
-        """
-        of_y, u = both.chunk(2)
-        t = x_dot, *[None] * (self.arity - 1)
-        curved = self.hvp(point, u, t, wanted)
-        rest = self.vjp(point, of_y, (False, *wanted[1:])) if any(wanted[1:]) else [None] * len(t)
-        stacked = None
-        if wanted[0]:
-            stacked = self.vjp(point, both, (True, *[False] * (self.arity - 1)))[0]
-            assert stacked is not None and curved[0] is not None
-            stacked[: len(curved[0])].add_(curved[0])
-        return stacked, *map(_sum, rest[1:], curved[1:])
-
-
-def only(t: Tensors) -> Tensor:
-    """Return the one tangent there is."""
-    (tangent,) = (x for x in t if x is not None)
-    return tangent
 
 
 def _on_duals(op: Op, *operands: Tensor) -> Tensor:
@@ -215,7 +146,7 @@ class Vjp(Function):
     def jvp(ctx, _op, _wanted, u_dot, *t):
         op, (u, *point) = _saved(ctx, unpack=True)
         curved = _hvp(op, point, u, t[: op.arity], ctx.wanted)
-        return tuple(map(_sum, curved, _vjp(op, point, u_dot, ctx.wanted)))
+        return tuple(map(total, curved, _vjp(op, point, u_dot, ctx.wanted)))
 
     @staticmethod
     def vmap(info, in_dims, *args):
@@ -266,7 +197,7 @@ def _run(order, op, point, *rest):
     """Compute one closed form, by the reference or by Triton, its results with all the probes."""
     tensors = [x for x in _flat((*point, *rest)) if isinstance(x, Tensor)]
     chosen = op.triton() if use_triton(*tensors, obstacle=_obstacle(tensors)) else op
-    with torch.autocast(tensors[0].device.type, enabled=False):
+    with without_autocast(tensors[0].device):
         if order in ("forward", "pair"):
             return getattr(chosen, order)(*point)
         results = getattr(chosen, order)(point, *rest)
@@ -304,10 +235,6 @@ def _over_probes(grads, operands):
         g if g is None or len(g) == len(x) else g.sum(0, keepdim=True)
         for g, x in zip(grads, operands, strict=False)
     ]
-
-
-def _sum(a, b):
-    return b if a is None else a if b is None else a + b
 
 
 def _check_constants(op, asked):

@@ -95,6 +95,13 @@ def test_every_supported_type_is_read_from_flags():
     )
 
 
+def test_lists_of_numbers_and_choices_may_have_commas_and_text_keeps_its_own():
+    words = ["--sizes", "8,16", "32", "--orders", "2,1", "--weights=.5,2", "--prompts", "a, b"]
+    command = parse(DrawThings, ["--out", "o", *words])
+    assert (command.sizes, command.orders) == ((8, 16, 32), (2, 1))
+    assert (command.weights, command.prompts) == ((0.5, 2.0), ("a, b",))
+
+
 @pytest.mark.parametrize("argv", [["--out", "o"], FULL], ids=["defaults", "everything"])
 def test_a_run_written_as_toml_reads_back_equal(tmp_path, argv):
     command = parse(DrawThings, argv)

@@ -19,7 +19,10 @@ def test_command_files_import_no_torch():
 
 @pytest.mark.parametrize(
     "name",
-    "demo sample interpolate eval-istd eval-quality bench-unet bench-step bench-kernels".split(),
+    [
+        *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
+        *["bench-unet", "bench-step", "bench-kernels", "bench-aot"],
+    ],
 )
 def test_help_explains_every_flag(name, capsys):
     assert main([name, "--help"]) == 0

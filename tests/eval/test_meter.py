@@ -1,11 +1,9 @@
 """The meter against counts by hand: launches, bytes, FLOP, and memory over time."""
 
-import sys
-
 import pytest
 import torch
 
-from latentgeo.eval.meter import Cost, Meter, replaced
+from latentgeo.eval.meter import Cost, Meter
 
 FLOAT = 4  # bytes
 
@@ -109,29 +107,6 @@ def test_results_are_not_changed():
     meter = metered(lambda x: x @ x.t(), x)
     assert torch.equal(meter.kept, x @ x.t())
     assert counts(meter) == (1, (2 * 35 + 25) * FLOAT)
-
-
-def stand_in(argument):
-    return f"in place of {argument}"
-
-
-class Holder:
-    """Something with an attribute to replace."""
-
-    name = "original"
-
-
-def test_replacements_last_for_the_block_and_no_longer():
-    """By the dotted name, and also when the block fails."""
-    here = sys.modules[__name__]
-    with (
-        pytest.raises(KeyError),
-        replaced(f"{__name__}:Holder.name", "other"),
-        replaced(f"{__name__}:stand_in", len),
-    ):
-        assert Holder.name == "other" and here.stand_in("abc") == 3
-        raise KeyError
-    assert Holder.name == "original" and stand_in("x") == "in place of x"
 
 
 def launch(costs):

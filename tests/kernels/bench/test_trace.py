@@ -36,10 +36,10 @@ def test_a_trace_has_a_range_per_contender_around_its_backward_passes(
     events = json.loads(path.read_text())["traceEvents"]
     (range_,) = [e for e in events if e.get("name") == f"{case.name} eager" and e["ph"] == "X"]
     gelu = [e for e in events if e.get("name") == "aten::gelu_backward"]
-    assert len(gelu) == RUNS
-    for event in gelu:  # on the same thread, within
-        assert event["tid"] == range_["tid"]
-        assert range_["ts"] <= event["ts"] < range_["ts"] + range_["dur"]
+    end = range_["ts"] + range_["dur"]
+    within = [e for e in gelu if range_["ts"] <= e["ts"] < end]
+    assert len(within) == RUNS and len(gelu) > RUNS  # ours is made of it too
+    assert {e["tid"] for e in within} == {range_["tid"]}
 
 
 def test_a_trace_that_cannot_be_written_is_a_row(small_case, contest, tmp_path):

@@ -1,0 +1,48 @@
+"""What is to be compiled for a request, and the compilations, one by one or several at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+from latentgeo.kernels.aot.calls import calls
+from latentgeo.kernels.aot.limits import ARCHS
+from latentgeo.kernels.aot.measure import measure
+from latentgeo.kernels.aot.rows import Failure, Request, Row, key
+from latentgeo.kernels.aot.specialize import Specialization, specializations
+
+Job = tuple[str, Specialization]
+
+
+def jobs(request: Request) -> list[Job]:
+    """Return the specializations that are asked for, with the architecture of each."""
+    families = {word.split(".")[0] for word in request.kernels}
+    wanted = [call for call in calls(request.dtype, request.head_dims) if call.family in families]
+    return [
+        (arch, entry)
+        for arch in request.arch
+        for entry in specializations(ARCHS[arch], wanted)
+        if request.wants(entry.name)
+    ]
+
+
+def outcome(job: Job) -> Row | Failure:
+    """Return what came of one compilation; a kernel that fails does not end the report."""
+    arch, entry = job
+    try:
+        return measure(arch, entry)
+    except Exception as error:  # the compiler's own, of many types
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        of = key(arch, entry.dtype, entry.name, entry.head_dim, entry.case, entry.variant)
+        return Failure(key=of, message=message[:300])
+
+
+def outcomes(found: list[Job], processes: int) -> Iterator[Row | Failure]:
+    """Yield the outcome of each job, in order."""
+    if processes == 1:
+        yield from map(outcome, found)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield from pool.map(outcome, found)
