@@ -185,10 +185,8 @@ def _broadcasts(constant: Any, x: Tensor) -> bool:
     """Whether x with this constant has the shape of x."""
     if not isinstance(constant, Tensor):
         return True
-    shape = (1,) * (x.ndim - constant.ndim) + constant.shape
-    return all(n in (1, size) for n, size in zip(shape, x.shape, strict=False)) and (
-        constant.ndim <= x.ndim
-    )
+    sizes = zip(reversed(constant.shape), reversed(x.shape), strict=False)
+    return constant.ndim <= x.ndim and all(n in (1, size) for n, size in sizes)
 
 
 def _on_primal(constant: Any, x: Dual) -> Tensor:

@@ -113,9 +113,9 @@ def scaled_linear(T: int = 1000, start: float = 0.00085, end: float = 0.012) -> 
 
 
 def cosine(T: int = 1000, shift: float = 0.008) -> Schedule:
-    """ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) π/2), β clipped at 0.999.
+    """Improved DDPM's schedule (arXiv 2102.09672), β clipped at 0.999.
 
-    Nichol & Dhariwal (arXiv 2102.09672), Eq. 17.
+    IDDPM Eq. 17   ᾱ_t = f(t)/f(0), f(t) = cos²((t/T + s)/(1 + s) π/2)
     """
     t = torch.arange(T + 1, dtype=torch.float64)
     f = ((t / T + shift) / (1 + shift) * math.pi / 2).cos() ** 2

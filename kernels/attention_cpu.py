@@ -28,6 +28,7 @@ def fits(q: Tensor, mask: Tensor | None, causal: bool, *others: Tensor | None) -
 
 def forward(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Return o (B, H, N, d) and L (B, H, N)."""
+    q, k, v = map(_with_rows, (q, k, v))
     o, lse = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, scale=scale)
     return o, lse
 
@@ -36,9 +37,15 @@ def vjp(
     q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, u: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the cotangents of q, k and v."""
+    u, q, k, v, o = map(_with_rows, (u, q, k, v, o))
     back = aten._scaled_dot_product_flash_attention_for_cpu_backward
     dq, dk, dv = back(u, q, k, v, o, lse, 0.0, False, scale=scale)
     return dq, dk, dv
+
+
+def _with_rows(x: Tensor) -> Tensor:
+    """Return x with the d numbers of a row side by side, as PyTorch's kernels take for granted."""
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def second(

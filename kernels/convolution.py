@@ -7,8 +7,9 @@ half of the time. Here that pass is a function of its own.
 Notation   y = W * x + b; u a cotangent of y, g one of Wᵀu
 Backward   of y: Wᵀu in x, and PyTorch's own in W and b
            of Wᵀu: W * g in u, and in W the gradient of ⟨u, W * g⟩
-Orders     any, in reverse. Under transforms, in forward mode and inside torch.compile it is
-           PyTorch's convolution, which has all of them
+Tangent    of y: W * x_dot + W_dot * x + b_dot; of Wᵀu: Wᵀu_dot + W_dotᵀu
+Orders     any, in reverse, and forward over them. Under transforms, for an x or W with a tangent
+           and inside torch.compile it is PyTorch's convolution, which has all orders
 Traffic    x and W are saved; every pass is one of PyTorch's three convolutions
 """
 
@@ -66,6 +67,8 @@ def _autocast(x: Tensor) -> Tensor:
 class _Convolution(Function):
     """(x, W, b, geometry) -> y."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         return F.conv2d(x, weight, bias, *geometry)
@@ -76,6 +79,7 @@ class _Convolution(Function):
         x, weight, bias, ctx.geometry = inputs
         ctx.outputs = None if bias is None else list(bias.shape)
         ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
@@ -88,9 +92,24 @@ class _Convolution(Function):
             rest = _gradients(u, x, weight, ctx.geometry, ctx.outputs, mask)[1:]
         return x_bar, *rest, None
 
+    @staticmethod
+    def jvp(ctx: Any, x_dot: Tensor | None, w_dot: Tensor | None, b_dot: Any, _: Any) -> Tensor:
+        x, weight = (forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors)
+        terms = [
+            conv2d(a, b, None, ctx.geometry)
+            for a, b in [(x_dot, weight), (x, w_dot)]
+            if a is not None and b is not None
+        ]
+        if b_dot is not None:
+            y = F.conv2d(x, weight, None, *ctx.geometry)
+            terms.append(b_dot[:, None, None].expand_as(y[0]).expand_as(y))
+        return sum(terms[1:], start=terms[0])
+
 
 class _Transposed(Function):
     """(u, W, x, geometry) -> Wᵀu, of the shape of x, on which it does not depend otherwise."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(u: Tensor, weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
@@ -99,8 +118,9 @@ class _Transposed(Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         note_tensors(ctx, inputs)
-        u, weight, _, ctx.geometry = inputs
+        u, weight, x, ctx.geometry = inputs
         ctx.save_for_backward(u, weight)
+        ctx.save_for_forward(u, weight, x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -111,6 +131,17 @@ class _Transposed(Function):
         if in_weight:
             w_bar = _gradients(u, g, weight, ctx.geometry, None, (False, True, False))[1]
         return u_bar, w_bar, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, u_dot: Tensor | None, w_dot: Tensor | None, *_: Any) -> Tensor:
+        u, weight, x = (forward_ad.unpack_dual(t).primal for t in ctx.saved_tensors)
+        pairs = [(u_dot, weight), (u, w_dot)]
+        terms = [
+            _Transposed.apply(a, b, x, ctx.geometry)
+            for a, b in pairs
+            if a is not None and b is not None
+        ]
+        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
 
 
 def _gradients(

@@ -1,13 +1,14 @@
-"""CLIP's text transformer: token ids to the context of Stable Diffusion's cross-attention.
+"""CLIP's transformer, and the text encoder: token ids to the context of Stable Diffusion.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (CLIP), arXiv
 2103.00020, Sec. 2.4. State-dict names are those of transformers' CLIPTextModel, version 5; before
 it each began with `text_model.`, see `current_names`.
-Orders: attention is PyTorch's fused kernel, differentiable once. Nothing here needs it twice.
+Orders: the text encoder's attention is PyTorch's fused kernel, differentiable once, which is
+faster; the image encoder (`clip_vision.py`) gives the layers the operators that have two orders.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,9 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextConfig:
-    """Shape of the text encoder. The defaults are CLIP ViT-L/14's, as in Stable Diffusion 1."""
+class TowerConfig:
+    """Shape of a transformer, of the text or of the image encoder."""
 
-    vocabulary: int = 49408  # token ids
-    context: int = 77  # the longest sequence
     width: int = 768
     layers: int = 12
     heads: int = 12
@@ -31,13 +30,22 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         """Check the shape once."""
-        for field in ("vocabulary", "context", "width", "layers", "heads", "mlp"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} is {getattr(self, field)}, wanted 1 or more")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"{field.name} is {value}, wanted 1 or more")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation is {self.activation!r}, wanted one of {[*ACTIVATIONS]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(TowerConfig):
+    """Shape of the text encoder. The defaults are CLIP ViT-L/14's, as in Stable Diffusion 1."""
+
+    vocabulary: int = 49408  # token ids
+    context: int = 77  # the longest sequence
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -45,34 +53,39 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v (B, H, L, d) -> (B, H, L, d)
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"quick_gelu": quick_gelu, "gelu": F.gelu}
 
 
-class Attention(nn.Module):
-    """Causal self-attention (B, L, width) -> (B, L, width)."""
+def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q kᵀ / √d) v (B, H, L, d), each token attending to those up to itself."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
-    def __init__(self, config: TextConfig) -> None:
+
+class Attention(nn.Module):
+    """Self-attention (B, L, width) -> (B, L, width)."""
+
+    def __init__(self, config: TowerConfig, attend: Attend) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.attend = config.heads, attend
         self.k_proj = nn.Linear(config.width, config.width)
         self.v_proj = nn.Linear(config.width, config.width)
         self.q_proj = nn.Linear(config.width, config.width)
         self.out_proj = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend from each token to itself and those before it."""
+        """(B, L, width) -> (B, L, width)."""
         q, k, v = (
             projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # (B, H, L, D)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return self.out_proj(self.attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
     """Two linear maps around the activation."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
         self.fc1 = nn.Linear(config.width, config.mlp * config.width)
@@ -86,12 +99,12 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     """A pre-norm transformer layer."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TowerConfig, attend: Attend, norm: type[nn.LayerNorm]) -> None:
         super().__init__()
-        self.self_attn = Attention(config)
-        self.layer_norm1 = nn.LayerNorm(config.width, eps=config.eps)
+        self.self_attn = Attention(config, attend)
+        self.layer_norm1 = norm(config.width, eps=config.eps)
         self.mlp = Mlp(config)
-        self.layer_norm2 = nn.LayerNorm(config.width, eps=config.eps)
+        self.layer_norm2 = norm(config.width, eps=config.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, width) -> (B, L, width)."""
@@ -115,9 +128,9 @@ class Embeddings(nn.Module):
 class Encoder(nn.Module):
     """The stack of layers."""
 
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TowerConfig, attend: Attend, norm: type[nn.LayerNorm]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, attend, norm) for _ in range(config.layers))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, width) -> (B, L, width)."""
@@ -137,7 +150,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.config = config or TextConfig()
         self.embeddings = Embeddings(self.config)
-        self.encoder = Encoder(self.config)
+        self.encoder = Encoder(self.config, causal, nn.LayerNorm)
         self.final_layer_norm = nn.LayerNorm(self.config.width, eps=self.config.eps)
         self.reset_parameters()
 

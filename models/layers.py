@@ -33,6 +33,13 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
+def check_sides(x: Tensor, factor: int) -> None:
+    """Raise ValueError unless both sides of x (B, C, H, W) are multiples of `factor`."""
+    if x.shape[-1] % factor or x.shape[-2] % factor:
+        got = f"{x.shape[-2]} × {x.shape[-1]}"
+        raise ValueError(f"image sides must be multiples of {factor}, got {got}")
+
+
 class Conv2d(nn.Conv2d):
     """`kernels.convolution.conv2d` with its weights, of zeros around the image."""
 
@@ -160,3 +167,16 @@ class Attention(nn.Module):
             for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
         return self.to_out[0](attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class AttentionBlock(Attention):
+    """Normalized self-attention over all pixels, added to its input."""
+
+    def __init__(self, channels: int, heads: int, groups: int, eps: float) -> None:
+        super().__init__(channels, heads, channels // heads, None, bias=True)
+        self.group_norm = GroupNorm(groups, channels, eps)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return (B, C, H, W) from x (B, C, H, W); there is no context."""
+        sequence = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H·W, C)
+        return x + super().forward(sequence).transpose(1, 2).unflatten(2, x.shape[-2:])

@@ -1,6 +1,7 @@
-"""Named shapes: Stable Diffusion 1.5, the embedded models, and a tiny one for tests and trials."""
+"""Named shapes: Stable Diffusion 1.5, CLIP, the embedded models, and a tiny one for tests."""
 
 from latentgeo.models.clip import TextConfig
+from latentgeo.models.clip_vision import CLIPConfig, VisionConfig
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig
 
@@ -22,6 +23,23 @@ TEXT_PRESETS: dict[str, TextConfig] = {
     "sd15": TextConfig(),  # 123,060,480 parameters, the whole vocabulary
     "avatars": TextConfig(vocabulary=4514, context=64, width=96, layers=3, heads=4),
     "tiny": TextConfig(vocabulary=714, context=24, width=16, layers=1, heads=2),
+}
+CLIP_PRESETS: dict[str, CLIPConfig] = {
+    "vit-b-32": CLIPConfig(  # 151,277,313 parameters
+        vision=VisionConfig(), text=TextConfig(width=512, heads=8)
+    ),
+    "vit-b-16": CLIPConfig(vision=VisionConfig(patch=16), text=TextConfig(width=512, heads=8)),
+    "vit-l-14": CLIPConfig(  # 427,616,513
+        vision=VisionConfig(patch=14, width=1024, layers=24, heads=16),
+        text=TextConfig(),
+        projection=768,
+    ),
+    "tiny": CLIPConfig(
+        vision=VisionConfig(size=24, patch=8, width=16, layers=1, heads=2),
+        text=TEXT_PRESETS["tiny"],
+        projection=8,
+        end=713,
+    ),
 }
 SPECIALS = 514  # ids that are not merges: 512 byte symbols, start and end
 

@@ -1,7 +1,9 @@
-"""The text-conditional denoising UNet of Latent Diffusion and Stable Diffusion.
+"""The denoising UNet of Latent Diffusion and Stable Diffusion, with text or without.
 
-Rombach et al., arXiv 2112.10752, Sec. 3.3. `UNetConfig()` is Stable Diffusion 1.5; smaller models
-differ by configuration alone. State-dict names and shapes are those of the published weights.
+Rombach et al., arXiv 2112.10752, Sec. 3.3. `UNetConfig()` is Stable Diffusion 1.5; the paper's
+unconditional models have plain self-attention instead of transformers, and smaller models differ
+by configuration alone. State-dict names and shapes are those of the published weights in diffusers'
+form. (LDM's own names of an unconditional model are those of `adm_unet.py`, which can be it too.)
 
 Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where the
            network is called (`models/bundle.py`), and nowhere else.
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.layers import (
+    AttentionBlock,
     Conv2d,
     Downsample,
     GroupNormSiLU,
@@ -37,7 +40,9 @@ class UNetConfig:
     channels: tuple[int, ...] = (320, 640, 1280, 1280)  # per resolution, finest first
     attention: tuple[bool, ...] = (True, True, True, False)  # per resolution, finest first
     blocks: int = 2  # residual blocks per resolution on the way down; one more on the way up
-    heads: int = 8  # attention heads at every resolution
+    heads: int = 8  # attention heads at every resolution, unless their width is given
+    head_width: int | None = None  # channels of an attention head, which decides their number
+    transformer: bool = True  # spatial transformers; False is plain self-attention
     depth: int = 1  # transformer blocks per spatial transformer
     context: int | None = 768  # width of the text embedding; None is unconditional
     groups: int = 32  # of every GroupNorm
@@ -49,16 +54,19 @@ class UNetConfig:
                 f"attention needs one entry per resolution, got {len(self.attention)} "
                 f"for {len(self.channels)} channels"
             )
+        kind, heads = ("head width", self.head_width) if self.head_width else ("heads", self.heads)
         for width in self.channels:
-            if width % self.groups or width % self.heads:
+            if width % self.groups or width % heads:
                 raise ValueError(
-                    f"channels must be multiples of groups ({self.groups}) and heads "
-                    f"({self.heads}), got {width}"
+                    f"channels must be multiples of groups ({self.groups}) and {kind} ({heads}), "
+                    f"got {width}"
                 )
+        if self.context is not None and not self.transformer:
+            raise ValueError(f"context is {self.context}, but only a transformer attends to any")
 
 
 class Stage(nn.Module):
-    """One resolution: residual blocks, each followed by a spatial transformer if it attends."""
+    """One resolution: residual blocks, each followed by attention if the resolution has it."""
 
     def __init__(
         self, widths: list[tuple[int, int]], attend: bool, temb: int, config: UNetConfig
@@ -69,14 +77,11 @@ class Stage(nn.Module):
             ResnetBlock(inp, out, config.groups, 1e-5, temb) for inp, out in widths
         )
         if attend:
-            self.attentions = nn.ModuleList(
-                SpatialTransformer(out, config.heads, config.context, config.depth, config.groups)
-                for _ in widths
-            )
+            self.attentions = nn.ModuleList(attention_layer(out, config) for _ in widths)
         self.attend = attend
 
     def block(self, i: int, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
-        """Return the output (B, C, H, W) of the i-th residual block and its transformer."""
+        """Return the output (B, C, H, W) of the i-th residual block and of its attention."""
         x = self.resnets[i](x, temb)
         return self.attentions[i](x, context) if self.attend else x
 
@@ -102,17 +107,11 @@ class DownStage(Stage):
 
 
 class MidStage(nn.Module):
-    """The bottleneck: residual block, spatial transformer, residual block."""
+    """The bottleneck: residual block, attention, residual block."""
 
     def __init__(self, channels: int, temb: int, config: UNetConfig) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList(
-            [
-                SpatialTransformer(
-                    channels, config.heads, config.context, config.depth, config.groups
-                )
-            ]
-        )
+        self.attentions = nn.ModuleList([attention_layer(channels, config)])
         self.resnets = nn.ModuleList(
             ResnetBlock(channels, channels, config.groups, 1e-5, temb) for _ in range(2)
         )
@@ -207,6 +206,14 @@ class UNet(nn.Module):
         """Return the prediction (B, C_out, H, W) for z_t = x, t (B,) and context (B, M, K)."""
         h, skips = self.encode(x, t, context)
         return self.decode(h, skips, t, context)
+
+
+def attention_layer(channels: int, config: UNetConfig) -> nn.Module:
+    """Return the layer (x, context) -> x that attends where x has so many channels."""
+    heads = channels // config.head_width if config.head_width else config.heads
+    if not config.transformer:
+        return AttentionBlock(channels, heads, config.groups, eps=1e-5)
+    return SpatialTransformer(channels, heads, config.context, config.depth, config.groups)
 
 
 def up_widths(channels: tuple[int, ...], blocks: int, i: int) -> list[tuple[int, int]]:

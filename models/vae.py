@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.layers import (
-    Attention,
+    AttentionBlock,
     Conv2d,
     Downsample,
-    GroupNorm,
     GroupNormSiLU,
     ResnetBlock,
     Upsample,
+    check_sides,
 )
 
 EPS = 1e-6  # of every GroupNorm
@@ -44,25 +44,12 @@ class VAEConfig:
         return 2 ** (len(self.channels) - 1)
 
 
-class AttentionBlock(Attention):
-    """Single-head self-attention over all pixels, added to its input."""
-
-    def __init__(self, channels: int, groups: int) -> None:
-        super().__init__(channels, 1, channels, None, bias=True)
-        self.group_norm = GroupNorm(groups, channels, EPS)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return (B, C, H, W); there is no context in the autoencoder."""
-        sequence = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, H·W, C)
-        return x + super().forward(sequence).transpose(1, 2).unflatten(2, x.shape[-2:])
-
-
 class MidBlock(nn.Module):
     """Residual block, attention, residual block."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.attentions = nn.ModuleList([AttentionBlock(channels, groups)])
+        self.attentions = nn.ModuleList([AttentionBlock(channels, 1, groups, EPS)])
         self.resnets = nn.ModuleList(
             ResnetBlock(channels, channels, groups, EPS, None) for _ in range(2)
         )
@@ -94,9 +81,9 @@ class Level(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images (B, 3, H, W) to the posterior's moments (B, 2 · latent, H / f, W / f)."""
+    """Images (B, 3, H, W) to `out` channels at H / f × W / f: a posterior's moments, or a code."""
 
-    def __init__(self, config: VAEConfig) -> None:
+    def __init__(self, config: VAEConfig, out: int) -> None:
         super().__init__()
         widths, groups = config.channels, config.groups
         self.conv_in = Conv2d(config.in_channels, widths[0], 3, padding=1)
@@ -113,10 +100,10 @@ class Encoder(nn.Module):
         )
         self.mid_block = MidBlock(widths[-1], groups)
         self.conv_norm_out = GroupNormSiLU(groups, widths[-1], EPS)
-        self.conv_out = Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+        self.conv_out = Conv2d(widths[-1], out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the moments before the 1 × 1 convolution that ends the encoder."""
+        """Return (B, out, H / f, W / f), before the 1 × 1 convolution that ends the encoder."""
         x = self.conv_in(x)
         for level in self.down_blocks:
             x = level(x)
@@ -160,18 +147,14 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         latent = config.latent_channels
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config, 2 * latent)
         self.decoder = Decoder(config)
         self.quant_conv = Conv2d(2 * latent, 2 * latent, 1)
         self.post_quant_conv = Conv2d(latent, latent, 1)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance (B, 4, H / f, W / f) of the unscaled latent of x."""
-        factor = self.config.factor
-        if x.shape[-1] % factor or x.shape[-2] % factor:
-            raise ValueError(
-                f"image sides must be multiples of {factor}, got {x.shape[-2]} × {x.shape[-1]}"
-            )
+        check_sides(x, self.config.factor)
         mean, log_variance = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 

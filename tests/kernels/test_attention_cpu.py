@@ -42,6 +42,19 @@ def test_forward_and_vjp(operands):
     torch.testing.assert_close(found, torch.autograd.grad(written, leaves, u))
 
 
+@pytest.mark.parametrize("order", [(0, 1, 3, 2), (3, 0, 2, 1), (2, 3, 1, 0)])
+def test_any_strides(operands, order):
+    """Rows that lie apart, as those of images do, are not taken for others."""
+    q, k, v, u, _ = operands
+    apart = [x.permute(order).contiguous().permute(torch.tensor(order).argsort().tolist())
+             for x in (q, k, v, u)]  # fmt: skip
+    o, lse = attention_cpu.forward(*apart[:3], SCALE)
+    wanted, wanted_lse = attention_cpu.forward(q, k, v, SCALE)
+    torch.testing.assert_close((o, lse), (wanted, wanted_lse))
+    got = attention_cpu.vjp(*apart[:3], o, lse, apart[3], SCALE)
+    torch.testing.assert_close(got, attention_cpu.vjp(q, k, v, wanted, wanted_lse, u, SCALE))
+
+
 @pytest.mark.parametrize("present", PRESENT)
 @pytest.mark.parametrize("block", [1, 3 * 35, 2**20])
 def test_second(operands, present, block, monkeypatch):

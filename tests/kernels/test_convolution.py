@@ -51,8 +51,9 @@ def test_gradcheck(geometry, shape):
     def f(x, weight, bias):
         return conv2d(x, weight, bias, geometry)
 
-    assert gradcheck(f, operands(shape))
-    assert gradgradcheck(f, operands(shape))
+    orders = {"check_fwd_over_rev": True, "check_rev_over_rev": True}
+    assert gradcheck(f, operands(shape), check_forward_ad=True, check_batched_grad=True)
+    assert gradgradcheck(f, operands(shape), **orders)
 
 
 @each
@@ -87,6 +88,19 @@ def test_the_gradient_of_a_frozen_weight_is_not_computed():
     torch.testing.assert_close(got, wanted)
     assert ours.count == 4
     assert theirs.count > 4
+
+
+def test_vmap_over_the_gradients_of_what_is_there():
+    """Cotangents batched by vmap, of a y that was computed outside."""
+    geometry, shape = GEOMETRIES["halving"]
+    x, weight, bias = operands(shape)
+    y, u = conv2d(x, weight, bias, geometry), normal(3, 2, 6, 4, 3)
+
+    def pulled(u):
+        return torch.autograd.grad(y, (x, weight, bias), u, retain_graph=True)
+
+    got = torch.func.vmap(pulled)(u)
+    torch.testing.assert_close(got, tuple(map(torch.stack, zip(*map(pulled, u), strict=True))))
 
 
 def test_what_the_pass_does_not_ask_for_is_not_computed():

@@ -14,6 +14,17 @@ MANIFESTS = Path(__file__).parents[2].parent / "shared" / "assets" / "key-manife
 SMALL = UNetConfig(
     channels=(8, 16, 24), attention=(True, True, False), blocks=2, heads=2, context=7, groups=4
 )
+PLAIN = UNetConfig(
+    in_channels=3,
+    out_channels=3,
+    channels=(8, 16, 24),
+    attention=(False, True, True),
+    blocks=2,
+    head_width=4,
+    transformer=False,
+    context=None,
+    groups=4,
+)
 
 
 def manifest(name: str) -> dict[str, tuple[int, ...]]:
@@ -65,6 +76,28 @@ def test_equals_an_independent_implementation(size):
     with torch.no_grad():
         expected = theirs(x, t, context).sample
         actual = ours(x, t, context)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)  # float32 rounding
+
+
+def test_plain_attention_equals_an_independent_implementation():
+    """LDM Sec. 3.3: without text, in the shape of LDM CelebA-HQ, as diffusers' UNet2DModel."""
+    diffusers = pytest.importorskip("diffusers")
+    ours = small_unet(PLAIN, torch.float32)
+    theirs = diffusers.UNet2DModel(
+        in_channels=PLAIN.in_channels,
+        out_channels=PLAIN.out_channels,
+        block_out_channels=PLAIN.channels,
+        down_block_types=("DownBlock2D",) + ("AttnDownBlock2D",) * 2,
+        up_block_types=("AttnUpBlock2D",) * 2 + ("UpBlock2D",),
+        layers_per_block=PLAIN.blocks,
+        attention_head_dim=PLAIN.head_width,
+        norm_num_groups=PLAIN.groups,
+    )
+    theirs.load_state_dict(ours.state_dict())
+    x, t, _ = inputs(torch.float32)
+    with torch.no_grad():
+        expected = theirs(x[:, :3], t).sample
+        actual = ours(x[:, :3], t)
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)  # float32 rounding
 
 
@@ -207,3 +240,7 @@ def test_refuses_shapes_that_cannot_be():
         UNetConfig(channels=(32, 64), attention=(True,))
     with pytest.raises(ValueError, match=r"multiples of groups \(32\) and heads \(8\), got 48"):
         UNetConfig(channels=(48,), attention=(True,))
+    with pytest.raises(ValueError, match=r"groups \(32\) and head width \(20\), got 64"):
+        UNetConfig(channels=(64,), attention=(True,), head_width=20)
+    with pytest.raises(ValueError, match="context is 768, but only a transformer"):
+        UNetConfig(transformer=False)
