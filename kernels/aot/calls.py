@@ -146,12 +146,13 @@ def _scale(
 def in_every_order(
     op: Callable[..., Tensor], operands: Sequence[Tensor], first: int | None = None
 ) -> None:
-    """Run y = op(operands), its vjp in the `first` operands, and that one's in all of them."""
+    """Run y = op(operands), its vjp in the `first` operands, and the vjp of both in all of them."""
     y = op(*operands)
     u = torch.empty_like(y).requires_grad_()
     grads = torch.autograd.grad(y, operands[:first], u, create_graph=True)
-    tangents = [torch.empty_like(grad) for grad in grads]
-    torch.autograd.grad(grads, (*operands, u), tangents, allow_unused=True)
+    outputs = *grads, y
+    tangents = [torch.empty_like(output) for output in outputs]
+    torch.autograd.grad(outputs, (*operands, u), tangents, allow_unused=True)
 
 
 def _operand(*shape: int, dtype: torch.dtype, last: bool = False) -> Tensor:
