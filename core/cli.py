@@ -13,8 +13,9 @@ Importing this module imports no torch, so that `--help` answers at once. A comm
             from latentgeo.infer.sample import sample_images  # torch is imported here
             ...
 
-Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`). `--config FILE`
-reads fields from TOML first; flags override it. `run()` returns nothing; it fails by raising.
+Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`; `from_` is
+`--from`), or a word without one. `--config FILE` reads fields from TOML first; flags override it.
+`run()` returns nothing; it fails by raising.
 """
 
 import argparse
@@ -54,6 +55,11 @@ def required(help: str) -> Any:
     return dataclasses.field(metadata={"help": help})
 
 
+def word(help: str) -> Any:
+    """Return a dataclass field that has no default and no flag: it stands behind the command."""
+    return dataclasses.field(metadata={"help": help, "word": True})
+
+
 def command_name(command: type) -> str:
     """Return the subcommand of a class: `TrainVae` is `train-vae`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", command.__name__).lower()
@@ -61,7 +67,7 @@ def command_name(command: type) -> str:
 
 def flag(name: str) -> str:
     """Return the command-line flag of a field: `batch_size` is `--batch-size`."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 class Parser(argparse.ArgumentParser):
@@ -98,12 +104,14 @@ def _add_flag(parser: Parser, field: "dataclasses.Field[Any]", kind: Kind) -> No
     metavar = kind.scalar.__name__.upper().replace("STR", "TEXT")
     if kind.choices:
         metavar = "{" + ",".join(map(str, kind.choices)) + "}"
-    if kind.repeated:
+    if field.metadata.get("word"):
+        parser.add_argument(field.name, metavar=field.name.upper(), help=text, nargs="?")
+    elif kind.repeated:
         parser.add_argument(
             flag(field.name), metavar=metavar, help=text, nargs="+", action="extend"
         )
     else:
-        parser.add_argument(flag(field.name), metavar=metavar, help=text)
+        parser.add_argument(flag(field.name), dest=field.name, metavar=metavar, help=text)
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:
@@ -136,7 +144,8 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
     values |= {name: _value(name, known[name], word) for name, word in given.items()}
     for field in dataclasses.fields(command):  # type: ignore[arg-type]
         if _is_required(field) and field.name not in values:
-            raise ValueError(f"{flag(field.name)} is required: {field.metadata.get('help', '')}")
+            name = field.name.upper() if field.metadata.get("word") else flag(field.name)
+            raise ValueError(f"{name} is required: {field.metadata.get('help', '')}")
     return command(**values)
 
 

@@ -11,6 +11,11 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "demo": ("latentgeo.eval.commands:Demo", "run the embedded models and write a report"),
     "sample": ("latentgeo.infer.commands:Sample", "draw images from prompts"),
     "interpolate": ("latentgeo.infer.commands:Interpolate", "walk between noises or prompts"),
+    "convert": (
+        "latentgeo.infer.commands:Convert",
+        "write a model or a LoRA in another program's layout",
+    ),
+    "inspect": ("latentgeo.infer.commands:Inspect", "say what a file of weights is and fits"),
     "train-vae": ("latentgeo.train.commands:TrainVae", "train the image autoencoder"),
     "train-diffusion": ("latentgeo.train.commands:TrainDiffusion", "train the denoising UNet"),
     "train-smooth": (

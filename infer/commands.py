@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.cli import option, required
+from latentgeo.core.cli import option, required, word
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+Layout = Literal[  # a model's are the first three, a LoRA's all from the second but "ldm"
+    "latentgeo", "diffusers", "ldm", "attn-procs", "peft", "kohya", "kohya-ldm", "cloneofsimo"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +19,14 @@ class Sample:
     out: Path = required("folder for the images; files of the same name are replaced")
     prompts: tuple[str, ...] = option((), "what to draw")
     prompt_file: Path | None = option(None, "UTF-8 text file with more prompts, one to a line")
-    model: str = option("avatars", "embedded name, or folder of a model")
-    lora: Path | None = option(None, "adapter file, or the name of one beside the model")
+    model: str = option(
+        "avatars", "embedded name, folder (also of diffusers) or single file; +LORA@SCALE adds one"
+    )
+    lora: Path | None = option(
+        None, "adapter file of any grammar, or the name of one beside the model"
+    )
     lora_scale: float = option(1.0, "strength of the adapter")
+    embeddings: tuple[Path, ...] = option((), "files of learned tokens (textual inversion)")
     seed: int = option(0, "seed of each prompt's first image; the next count up from it")
     count: int = option(1, "images per prompt")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
@@ -74,3 +82,44 @@ class Interpolate:
 
         for path in interpolate_images(self):
             print(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Write a model, a LoRA or learned tokens in another program's layout, bit for bit."""
+
+    from_: Path = required("model (name, folder, file), LoRA, or file of learned tokens")
+    to: Path = required("what to write: a folder, or a file in .safetensors, .ckpt or .bin")
+    layout: Layout | None = option(
+        None, "how to write it; a model's follows from the name if unset, a LoRA's must be given"
+    )
+    model: Path | None = option(
+        None, "model whose layers a LoRA is on; Stable Diffusion 1.5 if unset"
+    )
+    dtype: Dtype | None = option(None, "of the weights; each keeps its own if unset")
+    fold: bool = option(False, "multiply a LoRA's α / rank into its factors, where there is no α")
+
+    def run(self) -> None:
+        """Convert, and print what was written."""
+        from latentgeo.core.device import pick_dtype
+        from latentgeo.models.formats.convert import convert
+
+        dtype = None if self.dtype is None else pick_dtype(self.dtype)
+        print(convert(self.from_, self.to, self.layout, self.model, dtype, self.fold))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Say what a file or folder of weights is: family, shape, size, hash, and what it fits."""
+
+    file: Path = word("file or folder of weights")
+    model: Path | None = option(None, "model to hold a LoRA against; Stable Diffusion 1.5 if unset")
+
+    def run(self) -> None:
+        """Inspect, and print a line per finding."""
+        from latentgeo.models.formats.inspection import inspect
+
+        rows = inspect(self.file, self.model)
+        width = max(len(name) for name, _ in rows)
+        for name, text in rows:
+            print(f"{name:<{width}}  {text}")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ from latentgeo.core.device import generator, pick_device, pick_dtype
 from latentgeo.core.guidance import guided
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import batch_time, times
-from latentgeo.models.bundle import TextToImage, find, find_lora, load_bundle
+from latentgeo.models.bundle import TextToImage
+from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
 
 ALIASES = {"avatars-smooth": "avatars+smooth_lora"}
 
@@ -54,15 +56,15 @@ class Sampling:
 class Model:
     """Where a model's weights are: `NAME`, `NAME+LORA` or `NAME+LORA@SCALE`, taken apart."""
 
-    source: str  # an embedded name, or a folder
-    lora: str | None  # a file, or the name of one beside the model
+    source: str  # an embedded name, a folder of ours or of diffusers, or a single file
+    lora: str | None  # a file of any grammar, or the name of one beside the model
     scale: float  # of the adapter
 
     def check(self) -> None:
         """Raise FileNotFoundError if there is no such model or adapter, without loading it."""
-        folder = find(self.source)
+        place = find_model(self.source)
         if self.lora is not None:
-            find_lora(self.lora, folder)
+            find_lora(self.lora, place)
 
 
 def parse_model(spec: str) -> Model:
@@ -78,11 +80,13 @@ def parse_model(spec: str) -> Model:
     return Model(source=source, lora=lora or None, scale=weight)
 
 
-def load_model(spec: str, device: str = "auto", dtype: str = "fp32") -> TextToImage:
-    """Load a model as `parse_model` reads its name, frozen."""
+def load_model(
+    spec: str, device: str = "auto", dtype: str = "fp32", embeddings: Sequence[Path] = ()
+) -> TextToImage:
+    """Load a model as `parse_model` reads its name, frozen, with the learned tokens of files."""
     model = parse_model(spec)
     where, kind = pick_device(device), pick_dtype(dtype)
-    return load_bundle(model.source, model.lora, model.scale, where, kind)
+    return load_text_to_image(model.source, model.lora, model.scale, embeddings, where, kind)
 
 
 def loaded_hash(bundle: TextToImage) -> str:

@@ -31,7 +31,7 @@ def sample_images(cmd: Sample) -> list[Path]:
     prompts = read_prompts(cmd.prompts, cmd.prompt_file)
     seeds = [cmd.seed + i for i in range(cmd.count)]
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
-    bundle = load_model(spec, cmd.device, cmd.dtype)
+    bundle = load_model(spec, cmd.device, cmd.dtype, cmd.embeddings)
     sampling = sampling_of(
         bundle, cmd.steps, cmd.guidance, eta=cmd.eta, negative=cmd.negative, batch=cmd.batch
     )

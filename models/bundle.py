@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from latentgeo.core import schedule as schedules
 from latentgeo.core.files import atomic_write, sha256
 from latentgeo.core.parameterization import Kind, check_kind, to_eps
 from latentgeo.models import lora as loras
 from latentgeo.models.clip import TextConfig, TextEncoder
+from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.safetensors_file import write_safetensors
+from latentgeo.models.formats.strict import fill, own_layout, problems, refuse
 from latentgeo.models.presets import merges
 from latentgeo.models.tokenizer import Tokenizer
 from latentgeo.models.unet import UNet, UNetConfig
@@ -31,6 +34,7 @@ from latentgeo.models.vae import VAE, VAEConfig
 
 ZOO = Path(__file__).parent / "zoo"
 PARTS = ("unet", "vae", "text")
+TOKENS = "embeddings.token_embedding.weight"  # of the text encoder
 Predict = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, ...), paper time t (B,)) -> eps (B, ...)
 
 
@@ -60,7 +64,11 @@ class BundleConfig:
 
 
 class TextToImage:
-    """The model, on one device in one dtype; `lora` says which adapter is attached, if any."""
+    """The model, on one device in one dtype.
+
+    `lora` says which adapter is attached, if any, and `learned` which tokens `learned_tokens` gave
+    it beside its vocabulary, with how many vectors each.
+    """
 
     def __init__(self, config: BundleConfig, unet: UNet, vae: VAE, text: TextEncoder) -> None:
         if config.schedule not in schedules.SCHEDULES:
@@ -71,11 +79,13 @@ class TextToImage:
         self.config, self.unet, self.vae, self.text = config, unet, vae, text
         self.schedule = schedules.SCHEDULES[config.schedule]()
         self.lora: str | None = None
+        self.learned: dict[str, int] = {}
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that fits the text encoder's vocabulary and length."""
-        return Tokenizer(context=self.config.text.context, merges=merges(self.config.text))
+        text = self.config.text
+        return Tokenizer(context=text.context, merges=merges(text), learned=self.learned)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -138,41 +148,65 @@ def new_bundle(config: BundleConfig) -> TextToImage:
 
 def load_bundle(
     source: str | Path,
-    lora: str | Path | None = None,
-    lora_scale: float = 1.0,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> TextToImage:
-    """Return the model in a folder, or the embedded one of that name, frozen, with a LoRA if given.
+    """Return the model in a folder, or the embedded one of that name, frozen.
 
-    Raises FileNotFoundError naming the file that is missing, ValueError where a file does not fit.
+    `dtype` None keeps that of the files. Raises FileNotFoundError naming the file that is missing,
+    ValueError where a file does not fit.
     """
     folder = find(source)
-    config = read_config(folder / "config.json")
-    with torch.device("meta"):
+    bundle = empty_bundle(read_config(folder / "config.json"))
+    for name, module in bundle.modules.items():
+        load_weights(module, _existing(folder / f"{name}.safetensors"), device, dtype)
+    return bundle.eval()
+
+
+def empty_bundle(config: BundleConfig) -> TextToImage:
+    """Return a model of this shape without weights, on the meta device, for an importer to fill."""
+    with torch.device("meta"), Undrawn():
         networks = UNet(config.unet), VAE(config.vae), TextEncoder(config.text)
-    bundle = TextToImage(config, *networks)
-    for name, module in bundle.modules.items():
-        load_weights(module, _existing(folder / f"{name}.safetensors"))
-    bundle.to(device, dtype).eval()
-    if lora is not None:
-        path = find_lora(lora, folder)
-        loras.load_lora(bundle.unet, path)
-        loras.set_scale(bundle.unet, loras.DEFAULT, lora_scale)
-        bundle.lora = path.name
-        bundle.to(device, dtype).eval()
-    return bundle
+    return TextToImage(config, *networks)
 
 
-def save_bundle(bundle: TextToImage, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write config.json and the three weight files, each atomically, without adapters."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, module in bundle.modules.items():
-        kept = loras.base_state(module)  # an adapter has a file of its own
-        state = {key: value.to(dtype).contiguous() for key, value in kept.items()}
-        atomic_write(folder / f"{name}.safetensors", save(state))
-    text = json.dumps(asdict(bundle.config), indent=2, ensure_ascii=False)
-    atomic_write(folder / "config.json", text + "\n")
+class Undrawn(TorchFunctionMode):
+    """Leaves out the drawing of first weights, which on the meta device draws nothing slowly."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function, unless it is one of `torch.nn.init`."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def save_bundle(
+    bundle: TextToImage, folder: Path, dtype: torch.dtype | None = torch.float32
+) -> None:
+    """Write config.json and the three weight files, each atomically, without adapters.
+
+    `dtype` None keeps that of the weights.
+    """
+    for name in PARTS:
+        write_safetensors(folder / f"{name}.safetensors", plain_state(bundle, name, dtype))
+    atomic_write(folder / "config.json", json.dumps(plain_config(bundle.config), indent=2) + "\n")
+
+
+def plain_state(
+    bundle: TextToImage, name: str, dtype: torch.dtype | None = None
+) -> dict[str, Tensor]:
+    """Return a network's weights without adapters and learned tokens, which have their own files.
+
+    `dtype` None keeps that of each.
+    """
+    kept = loras.base_state(bundle.modules[name])
+    if name == "text" and bundle.learned:
+        known = bundle.config.text.vocabulary
+        kept[TOKENS] = kept[TOKENS][:known]
+    return {key: value.to(dtype or value.dtype) for key, value in kept.items()}
 
 
 def find(source: str | Path) -> Path:
@@ -181,12 +215,6 @@ def find(source: str | Path) -> Path:
     folder = embedded if (embedded / "config.json").is_file() else Path(source)
     _existing(folder / "config.json")
     return folder
-
-
-def find_lora(name: str | Path, folder: Path) -> Path:
-    """Return the file of a LoRA: a path, or the name of one that lies beside the bundle."""
-    beside = folder / f"{name}.safetensors"
-    return beside if beside.is_file() else _existing(Path(name))
 
 
 def weights_hash(bundle_folder: Path) -> str:
@@ -202,42 +230,45 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a module (also one on the meta device), strictly, as float32.
+def load_weights(
+    module: nn.Module,
+    path: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> None:
+    """Load a safetensors file into a module (also one on the meta device), strictly.
 
-    Raises ValueError that names missing and unexpected tensors, and shapes that differ.
+    Raises ValueError that lists missing and unexpected tensors, and shapes that differ.
     """
-    try:
-        state = {key: value.float() for key, value in load_file(path).items()}
-    except Exception as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-    wanted = module.state_dict()
-    problems = [f"missing {key}" for key in wanted if key not in state]
-    problems += [f"unexpected {key}" for key in state if key not in wanted]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, wanted {tuple(value.shape)}"
-        for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise ValueError(f"{path} does not fit: {'; '.join(problems[:3])}{more}")
-    module.load_state_dict(state, assign=True)
+    source, layout = open_source(path), own_layout(module.state_dict())
+    refuse(path, problems(source, layout))
+    fill(module, source, layout, device, dtype)
 
 
 def read_config(path: Path) -> BundleConfig:
     """Return the configuration in a JSON file; an unknown key is a ValueError that names it."""
-    data = json.loads(_existing(path).read_text(encoding="utf-8"))
+    return config_from(json.loads(_existing(path).read_text(encoding="utf-8")), str(path))
+
+
+def plain_config(config: BundleConfig) -> dict[str, Any]:
+    """Return a configuration as tables of plain values, for JSON."""
+    return asdict(config)
+
+
+def config_from(data: Mapping[str, Any], where: str) -> BundleConfig:
+    """Return the configuration that `plain_config` made plain; ValueError names an unknown key."""
     parts = {
         "unet": UNetConfig,
         "vae": VAEConfig,
         "text": TextConfig,
         "sampling": SamplingDefaults,
     }
-    for name, cls in parts.items():
-        if name in data:
-            data[name] = from_plain(cls, data[name], f"{path}: {name}")
-    return from_plain(BundleConfig, data, str(path))
+    made = {
+        name: from_plain(cls, data[name], f"{where}: {name}")
+        for name, cls in parts.items()
+        if name in data
+    }
+    return from_plain(BundleConfig, {**data, **made}, where)
 
 
 def from_plain(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
@@ -257,6 +288,7 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist; a model is a folder with config.json and "
-            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, or the name of an embedded one"
+            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, a folder of diffusers, "
+            "Stable Diffusion 1.x in one file, or the name of an embedded one"
         )
     return path

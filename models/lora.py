@@ -17,7 +17,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from latentgeo.core.files import atomic_write
-from latentgeo.models.lora_file import describe, read_lora, stored_alpha
+from latentgeo.models.formats.strict import refuse
+from latentgeo.models.lora_file import Alpha, describe, read_lora, stored_alpha
 from latentgeo.models.lora_layer import (
     Layer,
     Update,
@@ -50,7 +51,7 @@ class Adapter:
 
     name: str
     ranks: dict[str, int]  # by the name of the layer
-    alpha: float | None
+    alpha: Alpha
 
 
 def attach(
@@ -174,7 +175,7 @@ def load_lora_state(
 def attach_state(
     model: nn.Module,
     state: Mapping[str, Tensor],
-    alpha: float | None = None,
+    alpha: Alpha = None,
     name: str = DEFAULT,
     prefix: str = "unet",
     freeze_base: bool = True,
@@ -184,16 +185,7 @@ def attach_state(
 
     Raises ValueError, leaving the model as it was, if the state does not fit it.
     """
-    start, ranks, known, problems = f"{prefix}." if prefix else "", {}, layers(model), []
-    for key, tensor in state.items():
-        match = KEY.fullmatch(key.removeprefix(start)) if key.startswith(start) else None
-        if match is None or match["layer"] not in known:
-            problems.append(f"unknown {key}")
-        elif match["factor"] == "A":
-            ranks[match["layer"]] = tensor.shape[0]
-    if not ranks:
-        problems.append(f"no key of the form {start}<layer>.lora_A.weight")
-    refuse("the LoRA", problems)
+    ranks = ranks_in(state, layers(model), prefix)
     adapter = install(model, ranks, alpha, name, False, dtype)
     try:
         load_lora_state(model, state, name, prefix)
@@ -203,6 +195,23 @@ def attach_state(
     if freeze_base:
         freeze(model)
     return adapter
+
+
+def ranks_in(
+    state: Mapping[str, Tensor], known: Mapping[str, Layer], prefix: str
+) -> dict[str, int]:
+    """Return the rank of each layer that a state names; ValueError lists the unknown keys."""
+    start, ranks, problems = f"{prefix}." if prefix else "", {}, []
+    for key, tensor in state.items():
+        match = KEY.fullmatch(key.removeprefix(start)) if key.startswith(start) else None
+        if match is None or match["layer"] not in known:
+            problems.append(f"unknown {key}")
+        elif match["factor"] == "A":
+            ranks[match["layer"]] = tensor.shape[0]
+    if not ranks:
+        problems.append(f"no key of the form {start}<layer>.lora_A.weight")
+    refuse("the LoRA", problems)
+    return ranks
 
 
 def save_lora(
@@ -218,7 +227,8 @@ def save_lora(
     """
     updates = {layer: update for layer, (_, update) in updated(model, name).items()}
     ranks = {layer: update.rank for layer, update in updates.items()}
-    alpha = next(iter(updates.values())).alpha
+    alphas = {layer: update.alpha for layer, update in updates.items()}
+    alpha = next(iter(alphas.values())) if len(set(alphas.values())) == 1 else alphas
     metadata = {**(notes or {}), **describe(ranks, alpha, prefix)}
     state = lora_state(model, name, prefix)
     tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
@@ -239,48 +249,43 @@ def load_lora(
     """
     state, metadata = read_lora(path)
     try:
-        alpha = stored_alpha(metadata, prefix)
+        alpha = stored_alpha(metadata, prefix, ranks_in(state, layers(model), prefix))
         return attach_state(model, state, alpha, name, prefix, freeze_base, dtype)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def refuse(what: str, problems: list[str]) -> None:
-    """Raise ValueError if there are problems, with the first ten of them."""
-    if problems:
-        more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
-        raise ValueError(f"{what} does not fit: {'; '.join(problems[:10])}{more}")
-
-
 def install(
     model: nn.Module,
     ranks: dict[str, int],
-    alpha: float | None,
+    alpha: Alpha,
     name: str,
     freeze_base: bool,
     dtype: torch.dtype | None,
 ) -> Adapter:
     """Add an adapter to the named layers, each with its rank, after checking all of them."""
     found = layers(model)
-    check_adapter(model, name, alpha)
+    alphas = alpha if isinstance(alpha, Mapping) else dict.fromkeys(ranks, alpha)
+    check_adapter(model, name, alphas)
     for key, rank in ranks.items():
         check_layer(key, found[key], rank)
     if freeze_base:
         freeze(model)
     for key, rank in ranks.items():
-        update = Update(found[key], rank, alpha).to(dtype or found[key].weight.dtype)
+        update = Update(found[key], rank, alphas.get(key)).to(dtype or found[key].weight.dtype)
         add_update(found[key], name, update)
     return Adapter(name=name, ranks=dict(ranks), alpha=alpha)
 
 
-def check_adapter(model: nn.Module, name: str, alpha: float | None) -> None:
+def check_adapter(model: nn.Module, name: str, alphas: Mapping[str, float | None]) -> None:
     """Raise ValueError on a name that is taken or no module name, and on an α that is no scale."""
     if not name or "." in name or hasattr(nn.ModuleDict(), name) or name in RESERVED:
         raise ValueError(f"adapter name {name!r}: wanted a name without dots, no word of nn.Module")
     if name in adapters(model):
         raise ValueError(f"adapter {name!r} is already attached; detach it, or choose another name")
-    if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha is {alpha}, wanted a finite number above 0, or None for the rank")
+    for alpha in alphas.values():
+        if alpha is not None and not (math.isfinite(alpha) and alpha > 0):
+            raise ValueError(f"alpha is {alpha}, wanted a finite number above 0, or None: the rank")
 
 
 def updated(model: nn.Module, name: str) -> dict[str, tuple[Layer, Update]]:

@@ -1,38 +1,50 @@
 """What a file of LoRA weights says beside its tensors: ranks and α, in our words and in PEFT's.
 
 A safetensors file holds a table of strings. `rank` and `alpha` are ours; `lora_adapter_metadata` is
-the configuration that diffusers hands to PEFT, which without it takes α for the rank.
+the configuration that diffusers hands to PEFT, which without it takes α for the rank: one r and one
+α, and patterns for the layers that have others.
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 PEFT = "lora_adapter_metadata"
+OWN = ("format", "rank", "alpha", PEFT)  # keys of the metadata that `describe` makes
+Alpha = float | None | Mapping[str, float | None]  # of all layers, or by layer; None is the rank
 
 
-def describe(ranks: Mapping[str, int], alpha: float | None, prefix: str) -> dict[str, str]:
+def describe(ranks: Mapping[str, int], alpha: Alpha, prefix: str) -> dict[str, str]:
     """Return the metadata of an adapter: its rank by layer, and α, None for each layer's rank."""
-    start = f"{prefix}." if prefix else ""
-    rank = Counter(ranks.values()).most_common(1)[0][0]
-    others = {layer: other for layer, other in ranks.items() if other != rank}
-    config = {
-        "r": rank,
-        "lora_alpha": rank if alpha is None else alpha,
-        "target_modules": [*ranks],
-        "rank_pattern": others,
-        "alpha_pattern": others if alpha is None else {},
-    }
+    several = isinstance(alpha, Mapping)
+    said = {} if several else {"alpha": "rank" if alpha is None else str(alpha)}
+    config = peft_config(ranks, alpha, prefix)
     return {
         "format": "pt",
-        "rank": str(rank),
-        "alpha": "rank" if alpha is None else str(alpha),
-        PEFT: json.dumps({start + key: value for key, value in config.items()}, sort_keys=True),
+        "rank": str(_usual(ranks.values())),
+        **said,
+        PEFT: json.dumps(config, sort_keys=True),
     }
+
+
+def peft_config(ranks: Mapping[str, int], alpha: Alpha, prefix: str) -> dict[str, object]:
+    """Return the configuration that PEFT needs for an adapter, its keys behind the prefix."""
+    start = f"{prefix}." if prefix else ""
+    alphas = {layer: _alpha_of(alpha, layer, rank) for layer, rank in ranks.items()}
+    rank, usual = _usual(ranks.values()), _usual(alphas.values())
+    config = {
+        "r": rank,
+        "lora_alpha": usual,
+        "target_modules": sorted(ranks),
+        "rank_pattern": {layer: other for layer, other in ranks.items() if other != rank},
+        "alpha_pattern": {layer: other for layer, other in alphas.items() if other != usual},
+    }
+    return {start + key: value for key, value in config.items()}
 
 
 def read_lora(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -46,13 +58,40 @@ def read_lora(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
 
 
-def stored_alpha(metadata: Mapping[str, str], prefix: str) -> float | None:
+def stored_alpha(metadata: Mapping[str, str], prefix: str, ranks: Mapping[str, int]) -> Alpha:
     """Return α from a file's metadata, ours or diffusers'; None, the rank, if it has none."""
     if "alpha" in metadata:
         return None if metadata["alpha"] == "rank" else float(metadata["alpha"])
     config = json.loads(metadata.get(PEFT, "{}"))
     start = f"{prefix}." if prefix else ""
-    if config.get(start + "alpha_pattern") or config.get(start + "rank_pattern"):
-        raise ValueError("several ranks or alphas in one file of diffusers; fold them into lora_B")
-    alpha, rank = config.get(start + "lora_alpha"), config.get(start + "r")
-    return None if alpha in (None, rank) else float(alpha)
+    usual, patterns = config.get(start + "lora_alpha"), config.get(start + "alpha_pattern") or {}
+    if usual is None:
+        return None
+    alphas = {layer: float(_matching(patterns, layer, usual)) for layer in ranks}
+    if all(alphas[layer] == rank for layer, rank in ranks.items()):
+        return None
+    return float(usual) if len(set(alphas.values())) == 1 else alphas
+
+
+def _usual(values: Iterable[float]) -> float:
+    """Return the most frequent value, the largest of several."""
+    counts = Counter(values)
+    return max(counts, key=lambda value: (counts[value], value))
+
+
+def _matching(patterns: Mapping[str, float], layer: str, usual: float) -> float:
+    """Return what the first pattern that fits a layer gives it; PEFT matches the end of names."""
+    for pattern, value in patterns.items():
+        try:
+            found = re.fullmatch(rf"(.*\.)?({pattern})", layer)
+        except re.error as error:
+            raise ValueError(f"alpha_pattern {pattern!r} is no pattern: {error}") from None
+        if found:
+            return value
+    return usual
+
+
+def _alpha_of(alpha: Alpha, layer: str, rank: int) -> float:
+    """Return a layer's α, the rank where nothing else is said."""
+    own = alpha.get(layer) if isinstance(alpha, Mapping) else alpha
+    return rank if own is None else own

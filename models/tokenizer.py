@@ -5,13 +5,14 @@ Paper: Learning Transferable Visual Models From Natural Language Supervision (CL
 Vocabulary: 256 byte symbols, the same 256 ending a word (`</w>`), one symbol per merge, and the two
 special tokens. With all 48,894 merges these are CLIP's 49,408; with the first N, every id below
 512 + N keeps its meaning.
+Learned tokens (textual inversion) follow behind, each with as many ids as it has vectors.
 Cleaning: NFC, runs of white space to one space, lower case, as Stable Diffusion's tokenizer does;
 CLIP's own also repairs broken encodings and HTML entities.
 """
 
 import gzip
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -50,13 +51,21 @@ def read_merges(path: Path, count: int) -> list[tuple[str, str]]:
 class Tokenizer:
     """Text to token ids and back. `merges` None is CLIP's full vocabulary, N the first N merges.
 
+    `learned` gives tokens beside the vocabulary and how many ids each stands for.
+
     CLIP Sec. 2.4   lower-cased byte pair encoding, bracketed by [SOS] and [EOS]
 
     The file of merges is read at the first use. Raises ValueError on a context below 2, and on
     more merges than CLIP has.
     """
 
-    def __init__(self, context: int = 77, merges: int | None = None, path: Path = MERGES) -> None:
+    def __init__(
+        self,
+        context: int = 77,
+        merges: int | None = None,
+        path: Path = MERGES,
+        learned: Mapping[str, int] | None = None,
+    ) -> None:
         if context < 2:
             raise ValueError(f"context is {context}, wanted 2 or more: the two special tokens")
         if merges is not None and not 0 <= merges <= MERGE_COUNT:
@@ -64,6 +73,7 @@ class Tokenizer:
         self.context = context
         self.merges = MERGE_COUNT if merges is None else merges
         self.path = path
+        self.learned = dict(learned or {})
         self.warned = False
 
     @property
@@ -78,8 +88,17 @@ class Tokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of token ids, 49408 in the full vocabulary."""
+        """Number of token ids, 49408 in the full vocabulary, learned tokens left out."""
         return self.end + 1
+
+    @cached_property
+    def learned_ids(self) -> dict[int, list[int]]:
+        """The ids that a learned token stands for, by the one id that `bpe` gives it."""
+        first, found = self.vocabulary_size, {}
+        for i, vectors in enumerate(self.learned.values()):
+            found[self.vocabulary_size + i] = [*range(first, first + vectors)]
+            first += vectors
+        return found
 
     @cached_property
     def symbols(self) -> list[str]:
@@ -106,6 +125,7 @@ class Tokenizer:
         as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         bpe.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
         bpe.add_special_tokens([START, END])
+        bpe.add_tokens([tokenizers.AddedToken(token, normalized=True) for token in self.learned])
         return bpe
 
     def encode(self, text: str) -> list[int]:
@@ -115,7 +135,8 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise ValueError(f"text is a {type(text).__name__}, wanted a str")
-        return list(self.bpe.encode(text, add_special_tokens=False).ids)
+        ids = self.bpe.encode(text, add_special_tokens=False).ids
+        return [each for i in ids for each in self.learned_ids.get(i, [i])]
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """Return the text of `ids`: lower case, words apart, special tokens left out."""

@@ -88,9 +88,15 @@ def data_hash(spec: str) -> dict[str, str]:
 
 
 def weight_hashes(*sources: str | None) -> dict[str, str]:
-    """Return the SHA-256 of every weight file in the folders (or embedded names) that are given."""
-    folders = [ZOO / s if (ZOO / s / "config.json").is_file() else Path(s) for s in sources if s]
-    files = [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
+    """Return the SHA-256 of every weight file that is given, or lies in a folder or embedded name.
+
+    In a folder without any, that of diffusers, they are those one level down.
+    """
+    places = [ZOO / s if (ZOO / s / "config.json").is_file() else Path(s) for s in sources if s]
+    files = []
+    for place in places:
+        inside = sorted(place.glob("*.safetensors")) or sorted(place.glob("*/*.safetensors"))
+        files += [place] if place.is_file() else inside
     return {str(path): sha256(path) for path in files}
 
 

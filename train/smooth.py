@@ -37,7 +37,8 @@ from latentgeo.core.smooth import (
     update,
 )
 from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
-from latentgeo.models.bundle import TextToImage, find, find_lora, load_bundle
+from latentgeo.models.bundle import TextToImage
+from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
 from latentgeo.models.lora import ATTENTION, attach, load_lora, save_lora
 from latentgeo.train.commands import TrainSmooth
 from latentgeo.train.data import open_source
@@ -188,7 +189,7 @@ def adapt(unet: nn.Module, settings: TrainSmooth) -> None:
     Raises ValueError that names the targets where one matches no layer.
     """
     if settings.lora is not None:
-        load_lora(unet, find_lora(settings.lora, find(settings.model)))
+        load_lora(unet, find_lora(settings.lora, find_model(settings.model)))
         return
     targets = [ATTENTION if target == "attention" else target for target in settings.targets]
     try:
@@ -200,7 +201,7 @@ def adapt(unet: nn.Module, settings: TrainSmooth) -> None:
 def train(settings: TrainSmooth) -> None:
     """Run `latentgeo train-smooth`."""
     with session(settings, weight_hashes(settings.model)) as device:
-        bundle = load_bundle(settings.model, device=device)
+        bundle = load_text_to_image(settings.model, device=device)
         adapt(bundle.unet, settings)
         if settings.channels_last:
             channels_last(bundle.unet)

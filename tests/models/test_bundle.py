@@ -11,6 +11,7 @@ from latentgeo.models import bundle as bundles
 from latentgeo.models.bundle import (
     BundleConfig,
     SamplingDefaults,
+    empty_bundle,
     load_bundle,
     new_bundle,
     save_bundle,
@@ -119,3 +120,26 @@ def test_unknown_schedule_is_named():
 def test_embedded_names_come_before_paths():
     """A name without a folder of that name is looked for as a path."""
     assert bundles.find("avatars").parent == bundles.ZOO
+
+
+def test_an_empty_model_has_shapes_and_no_weights(folder):
+    """And nothing is drawn for it: the global generator stays where it is."""
+    before = torch.get_rng_state()
+    empty, whole = empty_bundle(TINY), load_bundle(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, module in empty.modules.items():
+        found = {key: value.shape for key, value in module.state_dict().items()}
+        assert found == {k: v.shape for k, v in whole.modules[name].state_dict().items()}
+        assert all(value.is_meta for value in module.state_dict().values())
+    assert torch.equal(empty.schedule.alpha_bar, whole.schedule.alpha_bar)
+
+
+def test_a_files_own_dtype_is_kept_on_request(folder, tmp_path):
+    """Read and written without a conversion, a half-precision model stays what it is."""
+    save_bundle(load_bundle(folder), tmp_path / "half", torch.float16)
+    half = load_bundle(tmp_path / "half", dtype=None)
+    assert half.dtype == torch.float16
+    save_bundle(half, tmp_path / "again", dtype=None)
+    for name in ("unet", "vae", "text"):
+        one, other = (tmp_path / f / f"{name}.safetensors" for f in ("half", "again"))
+        assert one.read_bytes() == other.read_bytes()

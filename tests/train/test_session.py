@@ -1,9 +1,12 @@
-"""Compiled networks: the same gradients and names, and eager wherever the loop draws samples."""
+"""Compiled networks: the same gradients and names, eager where the loop samples; file hashes."""
+
+from pathlib import Path
 
 import torch
 
+from latentgeo.core.files import sha256
 from latentgeo.models.layers import ResnetBlock
-from latentgeo.train.session import as_written, compiled
+from latentgeo.train.session import as_written, compiled, weight_hashes
 
 
 def test_a_compiled_network_is_the_same_network() -> None:
@@ -33,3 +36,15 @@ def test_samples_compile_nothing() -> None:
     assert counters["stats"]["unique_graphs"] == 0
     network(torch.ones(2, 3)).sum().backward()
     assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_every_weight_file_is_hashed_whatever_the_layout(tmp_path: Path) -> None:
+    """A folder's own files, those one level down where it has none (diffusers), or the one file."""
+    names = ("ours/unet.safetensors", "ours/more/x.safetensors", "theirs/unet/a.safetensors", "one")
+    files = [tmp_path / name for name in names]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(file.name.encode())
+    places = [str(tmp_path / name) for name in ("ours", "theirs", "one", "gone")]
+    wanted = {str(file): sha256(file) for file in files if "more" not in str(file)}
+    assert weight_hashes(*places, None) == wanted

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
+from latentgeo.models.bundle import TextToImage, save_bundle
+from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.lora import attach, detach, load_lora
 from latentgeo.train.commands import TrainSmooth
 from latentgeo.train.draws import Draws
@@ -202,7 +203,7 @@ def test_a_run_leaves_a_lora_that_loads(tmp_path: Path, pictures: Path, tiny: Te
     before = tiny.unet(x, t, context)
     load_lora(tiny.unet, out / "smooth_lora.safetensors")
     assert not torch.equal(tiny.unet(x, t, context), before)
-    with_lora = load_bundle(tmp_path / "model", lora=out / "smooth_lora.safetensors")
+    with_lora = load_text_to_image(tmp_path / "model", lora=out / "smooth_lora.safetensors")
     torch.testing.assert_close(with_lora.unet(x, t, context), tiny.unet(x, t, context))
     detach(tiny.unet)
     assert torch.equal(tiny.unet(x, t, context), before)

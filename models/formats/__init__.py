@@ -1,0 +1,1 @@
+"""Checkpoints of other programs, read and written: one file per family, `families` tells them."""

@@ -1,0 +1,118 @@
+"""`latentgeo convert`: a model, a LoRA or learned tokens, from any layout into another.
+
+Nothing is rounded: every tensor keeps its dtype unless another is asked for.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from latentgeo.models.bundle import BundleConfig, TextToImage, save_bundle
+from latentgeo.models.formats.diffusers_folder import write_folder
+from latentgeo.models.formats.families import looks_like
+from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.ldm_file import write_ldm
+from latentgeo.models.formats.load import find_model, load_text_to_image
+from latentgeo.models.formats.lora_adapter import Places, converted, folded, places_in, places_of
+from latentgeo.models.formats.lora_files import (
+    GRAMMARS,
+    lora_path,
+    read_lora_file,
+    write_lora_file,
+)
+from latentgeo.models.formats.lora_peft import PEFT_FILES
+from latentgeo.models.formats.source import shapes
+from latentgeo.models.formats.textual_inversion import (
+    FAMILY,
+    is_webui,
+    read_embeddings,
+    write_embeddings,
+)
+
+MODELS: dict[str, Callable[[TextToImage, Path, torch.dtype | None], object]] = {
+    "latentgeo": save_bundle,
+    "diffusers": write_folder,
+    "ldm": lambda bundle, path, dtype: write_ldm(bundle, path, dtype),
+}
+FILES = (".safetensors", ".ckpt")  # what a model in one file is called
+
+
+def convert(
+    source: Path,
+    target: Path,
+    layout: str | None = None,
+    model: Path | None = None,
+    dtype: torch.dtype | None = None,
+    fold: bool = False,
+) -> str:
+    """Write `source` to `target` in a layout or grammar, and return in a line what was done.
+
+    `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; a
+    LoRA needs one. `model` has the layers that a LoRA is on, Stable Diffusion 1.5's if None.
+    """
+    kind = kind_of(source)
+    if kind == "tokens":
+        return _tokens(source, target, dtype)
+    if kind == "lora":
+        return _lora(source, target, layout, model, dtype, fold)
+    return _model(source, target, layout, dtype)
+
+
+def kind_of(source: Path) -> str:
+    """Return whether a path is a "model", a "lora" or learned "tokens"."""
+    if source.is_dir():
+        return "lora" if any((source / name).is_file() for name in PEFT_FILES) else "model"
+    if not source.is_file():
+        return "model"  # an embedded one's name, or for `find_model` to miss
+    if is_webui(source):
+        return "tokens"
+    family = looks_like(shapes(open_source(source))).name
+    return {FAMILY: "tokens", "lora": "lora", "lycoris": "lora"}.get(family, "model")
+
+
+def places_for(model: Path | None) -> Places:
+    """Return the layers of a model, of Stable Diffusion 1.5 if None."""
+    if model is None:
+        return places_in(BundleConfig())
+    return places_of(load_text_to_image(find_model(model), dtype=None))
+
+
+def _model(source: Path, target: Path, layout: str | None, dtype: torch.dtype | None) -> str:
+    layout = layout or ("ldm" if target.suffix in FILES else "diffusers")
+    if layout not in MODELS:
+        raise ValueError(f"layout {layout!r} is for LoRA, wanted {', '.join(MODELS)}")
+    if (layout == "ldm") != (target.suffix in FILES):
+        raise ValueError(
+            f"to: {target} with layout {layout!r}, wanted "
+            + ("a name in .safetensors or .ckpt" if layout == "ldm" else "a folder")
+        )
+    bundle = load_text_to_image(source, dtype=dtype)
+    MODELS[layout](bundle, target, dtype)
+    return f"{target}: {bundle.config.name} as {layout}"
+
+
+def _lora(
+    source: Path,
+    target: Path,
+    layout: str | None,
+    model: Path | None,
+    dtype: torch.dtype | None,
+    fold: bool,
+) -> str:
+    if layout not in GRAMMARS:
+        raise ValueError(f"layout is {layout}, wanted a grammar of LoRA: {', '.join(GRAMMARS)}")
+    places = places_for(model)
+    lora, grammar = read_lora_file(lora_path(source), places)
+    lora = folded(lora) if fold else lora
+    lora = converted(lora, dtype) if dtype else lora
+    write_lora_file(target, lora, GRAMMARS[layout], places)
+    count = len(lora.unet) + len(lora.text)
+    return f"{target}: LoRA on {count} layers, {grammar.name} to {layout}"
+
+
+def _tokens(source: Path, target: Path, dtype: torch.dtype | None) -> str:
+    tokens = read_embeddings(source)
+    kept = {token: vectors.to(dtype or vectors.dtype) for token, vectors in tokens.items()}
+    write_embeddings(target, kept)
+    return f"{target}: learned tokens {', '.join(kept)}"

@@ -1,0 +1,114 @@
+"""The tokenizer of a diffusers folder: checked against CLIP's own merges, which are in the package.
+
+The folder has vocab.json and merges.txt, or both in one tokenizer.json. What they hold decides
+which numbers the text encoder gets, so it is compared symbol by symbol and not trusted.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from latentgeo.core.files import atomic_write
+from latentgeo.models.tokenizer import END, START, Tokenizer
+
+WHOLE, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+HEADER = "#version: 0.2"  # first line of merges.txt
+
+
+def check_tokenizer(folder: Path, ours: Tokenizer) -> None:
+    """Raise unless the folder's tokenizer gives every text the ids that ours gives it.
+
+    FileNotFoundError if there is none; ValueError names the first symbol or merge that differs, and
+    tokens that were added to the vocabulary.
+    """
+    where, vocabulary, merges = _read(folder)
+    added = _added(folder) - {START, END}
+    if added:
+        raise ValueError(
+            f"{folder} adds the tokens {sorted(added)[:5]} to CLIP's; save them as a textual "
+            "inversion, and the text encoder without them"
+        )
+    symbols = {symbol: i for i, symbol in enumerate(ours.symbols)}
+    if vocabulary != symbols:
+        other = next(
+            (f"{s!r} is {vocabulary.get(s)}" for s, i in symbols.items() if vocabulary.get(s) != i),
+            f"it has {len(vocabulary)} symbols",
+        )
+        raise ValueError(f"{where} is not CLIP's vocabulary of {len(symbols)} symbols: {other}")
+    if merges != ours.pairs:
+        at = next(
+            (i for i, pair in enumerate(ours.pairs) if merges[i : i + 1] != [pair]), len(merges)
+        )
+        raise ValueError(f"{where} does not have CLIP's merges: number {at + 1} differs")
+    _check_padding(folder)
+
+
+def write_tokenizer(ours: Tokenizer, folder: Path) -> None:
+    """Write vocab.json, merges.txt and the settings that transformers needs beside them."""
+    vocabulary = {symbol: i for i, symbol in enumerate(ours.symbols)}
+    lines = [HEADER, *(" ".join(pair) for pair in ours.pairs)]
+    specials = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
+    settings = {
+        **specials,
+        "add_prefix_space": False,
+        "do_lower_case": True,
+        "model_max_length": ours.context,
+        "tokenizer_class": "CLIPTokenizer",
+    }
+    atomic_write(folder / VOCABULARY, json.dumps(vocabulary, ensure_ascii=False))
+    atomic_write(folder / MERGES, "\n".join(lines) + "\n")
+    atomic_write(folder / "special_tokens_map.json", json.dumps(specials, indent=2) + "\n")
+    atomic_write(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def _read(folder: Path) -> tuple[Path, dict[str, int], list[tuple[str, str]]]:
+    """Return the file, the vocabulary and the merges."""
+    if (folder / VOCABULARY).is_file() and (folder / MERGES).is_file():
+        lines = (folder / MERGES).read_text(encoding="utf-8").splitlines()
+        pairs = [line.split() for line in lines if line and not line.startswith("#version")]
+        return folder / VOCABULARY, _json(folder / VOCABULARY), _pairs(folder / MERGES, pairs)
+    if (folder / WHOLE).is_file():
+        model = _json(folder / WHOLE).get("model", {})
+        merges = [m.split(" ") if isinstance(m, str) else m for m in model.get("merges", [])]
+        return folder / WHOLE, model.get("vocab", {}), _pairs(folder / WHOLE, merges)
+    raise FileNotFoundError(
+        f"no tokenizer in {folder}: wanted {VOCABULARY} and {MERGES}, or {WHOLE}"
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no JSON object")
+    return found
+
+
+def _pairs(path: Path, merges: list[list[str]]) -> list[tuple[str, str]]:
+    if any(len(pair) != 2 for pair in merges):
+        raise ValueError(f"{path} has a merge that is not of two symbols")
+    return [(first, second) for first, second in merges]
+
+
+def _added(folder: Path) -> set[str]:
+    """Return the tokens that stand beside the vocabulary."""
+    found: set[str] = set()
+    if (folder / "added_tokens.json").is_file():
+        found |= set(_json(folder / "added_tokens.json"))
+    if (folder / WHOLE).is_file():
+        found |= {row["content"] for row in _json(folder / WHOLE).get("added_tokens", [])}
+    return found
+
+
+def _check_padding(folder: Path) -> None:
+    """Raise if texts are padded with another token than the one that ends them."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        if not (folder / name).is_file():
+            continue
+        token = _json(folder / name).get("pad_token", END)
+        content = token.get("content") if isinstance(token, Mapping) else token
+        if content not in (END, None):
+            raise ValueError(f"{folder / name} pads with {content!r}, wanted {END!r}")

@@ -1,0 +1,157 @@
+"""`latentgeo inspect`: what a file or folder of weights is, and what it fits."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from latentgeo.core.files import sha256
+from latentgeo.models.bundle import PARTS, TextToImage
+from latentgeo.models.formats.convert import kind_of, places_for
+from latentgeo.models.formats.diffusers_folder import INDEX, weights_file
+from latentgeo.models.formats.families import looks_like
+from latentgeo.models.formats.files import Sharded, open_source
+from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
+from latentgeo.models.formats.lora_adapter import PARTS as LORA_PARTS
+from latentgeo.models.formats.lora_adapter import Lora, misfits
+from latentgeo.models.formats.lora_files import lora_path, read_lora_file
+from latentgeo.models.formats.source import Source, shapes
+from latentgeo.models.formats.textual_inversion import read_embeddings
+
+MOST = 8  # things that a line lists before it counts
+PLACE = re.compile(r".*(blocks|layers|resnets|attentions|samplers)\.\d+\.")
+Row = tuple[str, str]
+WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # of a learned token
+
+
+def inspect(path: Path, model: Path | None = None) -> list[Row]:
+    """Return what is to be said of a file or folder, in rows of a word and a text.
+
+    `model` is what a LoRA is held against, Stable Diffusion 1.5 if None. Raises FileNotFoundError
+    or ValueError for what is no whole file of weights at all.
+    """
+    kind = kind_of(path)
+    if kind == "lora":
+        return [*file_rows(lora_path(path)), *lora_rows(path, model)]
+    if kind == "tokens":
+        return [("file", str(path)), ("sha256", sha256(path)), *token_rows(path)]
+    place = path if path.is_file() else find_model(path)
+    rows = [row for file in weight_files(place) for row in file_rows(file)]
+    return [*rows, *model_rows(place)]
+
+
+def weight_files(place: Path) -> list[Path]:
+    """Return the files of weights that make a model: one, or one or an index per network."""
+    if place.is_file():
+        return [place]
+    if (place / INDEX).is_file():
+        return [weights_file(place, part) for part in PARTS]
+    return [place / f"{part}.safetensors" for part in PARTS]
+
+
+def file_rows(path: Path) -> Iterator[Row]:
+    """Yield what a file says of itself before any tensor is read."""
+    source = open_source(path)
+    yield "file", str(path)
+    for file in source.files if isinstance(source, Sharded) else [path]:
+        yield "sha256", f"{sha256(file)}  {file.name}"
+    yield "family", looks_like(shapes(source)).title
+    yield "tensors", counted(source)
+    if source.metadata:
+        names = sorted(source.metadata)
+        yield "metadata", listed(names)
+
+
+def model_rows(place: Path) -> Iterator[Row]:
+    """Yield a model's configuration, or why it is not one that can be loaded."""
+    try:
+        bundle = load_text_to_image(place, dtype=None)
+    except (ValueError, FileNotFoundError) as error:
+        yield "fits", f"no: {error}"
+        return
+    config = bundle.config
+    yield "name", config.name
+    for part in PARTS:
+        yield part, settings(vars(getattr(config, part)))
+    yield "schedule", f"{config.schedule}, predicts {config.prediction}"
+    yield "sampling", settings(vars(config.sampling))
+    yield "parameters", f"{parameters(bundle):,}"
+    yield "fits", f"latentgeo sample --model {place} (layout {layout_of(place)})"
+
+
+def lora_rows(path: Path, model: Path | None) -> Iterator[Row]:
+    """Yield a LoRA's grammar, ranks and layers, and whether it fits the model."""
+    places = places_for(model)
+    name = "Stable Diffusion 1.5" if model is None else str(model)
+    try:
+        lora, grammar = read_lora_file(path, places)
+    except ValueError as error:
+        yield "fits", f"not {name}: {error}"
+        return
+    yield "grammar", f"{grammar.name} ({grammar.title})"
+    yield "ranks", tally(Counter(str(factors.rank) for _, _, factors in lora))
+    yield "scales", tally(Counter(f"{factors.scale:g}" for _, _, factors in lora))
+    yield from target_rows(lora)
+    said = misfits(lora, places)
+    yield "fits", f"not {name}: {listed(said, '; ')}" if said else name
+
+
+def target_rows(lora: Lora) -> Iterator[Row]:
+    """Yield the layers that a LoRA is on, by what they are, and its learned tokens."""
+    for part in LORA_PARTS:
+        kinds = Counter(_kind(layer) for layer in lora.part(part))
+        if kinds:
+            yield f"on {part}", tally(kinds)
+    if lora.tokens:
+        yield "tokens", listed([f"{t} {tuple(v.shape)}" for t, v in lora.tokens.items()])
+
+
+def token_rows(path: Path) -> Iterator[Row]:
+    """Yield learned tokens, their vectors, and the models whose text encoder has that width."""
+    tokens = read_embeddings(path)
+    yield "family", "learned token embeddings"
+    for token, vectors in tokens.items():
+        yield "token", f"{token}: {len(vectors)} of width {vectors.shape[1]}, {vectors.dtype}"
+    width = next(iter(tokens.values())).shape[1]
+    yield "fits", WIDTHS.get(width, f"a text encoder of width {width}")
+
+
+def counted(source: Source) -> str:
+    """Return how many tensors and numbers a file has, by dtype."""
+    dtypes = Counter(str(entry.dtype).removeprefix("torch.") for entry in source.entries.values())
+    numbers = sum(_numbers(entry.shape) for entry in source.entries.values())
+    return f"{len(source.entries)}, {numbers:,} numbers, {tally(dtypes)}"
+
+
+def parameters(bundle: TextToImage) -> int:
+    """Return the number of parameters of the three networks."""
+    return sum(p.numel() for part in bundle.modules.values() for p in part.parameters())
+
+
+def settings(values: Mapping[str, object]) -> str:
+    """Return settings in a line."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Return how often each thing is there, most frequent first."""
+    rows = sorted(counts.items(), key=lambda row: -row[1])
+    return listed([f"{name} ({count})" for name, count in rows])
+
+
+def listed(items: Sequence[str], separator: str = ", ") -> str:
+    """Return the first items in a line, and how many more there are."""
+    more = f"{separator}and {len(items) - MOST} more" if len(items) > MOST else ""
+    return separator.join(items[:MOST]) + more
+
+
+def _kind(layer: str) -> str:
+    """Return a layer's name within its block."""
+    return PLACE.sub("", layer)
+
+
+def _numbers(shape: Sequence[int]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total

@@ -1,0 +1,71 @@
+"""A text-to-image model from whatever holds it: our folder, diffusers' folder, or a single file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from latentgeo.models.bundle import ZOO, TextToImage, find, load_bundle
+from latentgeo.models.formats.diffusers_folder import INDEX, read_folder
+from latentgeo.models.formats.ldm_file import read_ldm
+from latentgeo.models.formats.lora_adapter import attach_lora, places_of
+from latentgeo.models.formats.lora_files import lora_path, read_lora_file
+from latentgeo.models.formats.textual_inversion import read_embeddings
+from latentgeo.models.learned_tokens import add_tokens
+
+LayoutName = Literal["latentgeo", "diffusers", "ldm"]
+
+
+def load_text_to_image(
+    source: str | Path,
+    lora: str | Path | None = None,
+    lora_scale: float = 1.0,
+    embeddings: Sequence[Path] = (),
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> TextToImage:
+    """Return a model, frozen, with a LoRA of any grammar and with learned tokens if given.
+
+    `source` is an embedded name, a folder or a file; `dtype` None keeps that of the weights.
+    Raises FileNotFoundError that names what is missing, ValueError where something does not fit.
+    """
+    readers = {"latentgeo": load_bundle, "diffusers": read_folder, "ldm": read_ldm}
+    place = find_model(source)
+    bundle = readers[layout_of(place)](place, device, dtype)
+    if lora is not None:
+        path = find_lora(lora, place)
+        found, _ = read_lora_file(path, places_of(bundle))
+        try:
+            attach_lora(bundle, found, lora_scale)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        bundle.lora = path.name
+    for path in embeddings:
+        add_tokens(bundle, read_embeddings(path))
+    return bundle.eval()
+
+
+def find_model(source: str | Path) -> Path:
+    """Return where a model is: an embedded name's folder, or the path; raises if there is none."""
+    path = Path(source)
+    if (ZOO / str(source) / "config.json").is_file():
+        return ZOO / str(source)
+    return path if path.is_file() or (path / INDEX).is_file() else find(source)
+
+
+def layout_of(place: Path) -> LayoutName:
+    """Return which layout a model that `find_model` found is in."""
+    if place.is_file():
+        return "ldm"
+    return "diffusers" if (place / INDEX).is_file() else "latentgeo"
+
+
+def find_lora(name: str | Path, model: Path) -> Path:
+    """Return the file of a LoRA: a path, or the name of one that lies beside the model."""
+    folder = model.parent if model.is_file() else model
+    beside = folder / f"{name}.safetensors"
+    path = beside if beside.is_file() else lora_path(Path(name))
+    if not path.is_file():
+        raise FileNotFoundError(f"no LoRA at {path}, nor {beside}")
+    return path

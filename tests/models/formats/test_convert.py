@@ -1,0 +1,136 @@
+"""`latentgeo convert`: bit for bit through every layout, and what cannot be converted."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from latentgeo.eval.main import main
+from latentgeo.models.bundle import save_bundle
+from latentgeo.models.formats.convert import kind_of
+from latentgeo.models.formats.load import load_text_to_image
+from latentgeo.models.formats.lora_files import GRAMMARS, read_lora_file, write_lora_file
+from latentgeo.models.formats.textual_inversion import read_embeddings, write_embeddings
+
+
+def run(source, target, *words) -> int:
+    return main(["convert", "--from", str(source), "--to", str(target), *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def ours(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("convert") / "ours"
+    save_bundle(tiny, folder)
+    return folder
+
+
+def test_a_model_through_all_layouts_is_the_same(tiny, same, ours, tmp_path, capsys):
+    chain = [
+        (tmp_path / "theirs",),
+        (tmp_path / "one.safetensors",),
+        (tmp_path / "one.ckpt",),
+        (tmp_path / "back", "--layout", "latentgeo"),
+    ]
+    source = ours
+    for target, *words in chain:
+        assert run(source, target, *words) == 0
+        assert capsys.readouterr().out.startswith(f"{target}: ")
+        assert same(load_text_to_image(target, dtype=None), tiny)
+        source = target
+    assert load_file(source / "unet.safetensors").keys() == tiny.unet.state_dict().keys()
+    for name in ("unet", "vae", "text"):
+        same_bytes = (source / f"{name}.safetensors").read_bytes() == (
+            ours / f"{name}.safetensors"
+        ).read_bytes()
+        assert same_bytes
+
+
+def test_another_dtype(tiny, ours, tmp_path):
+    assert run(ours, tmp_path / "half.safetensors", "--dtype", "fp16") == 0
+    half = load_text_to_image(tmp_path / "half.safetensors", dtype=None)
+    for key, value in tiny.vae.state_dict().items():
+        assert torch.equal(half.vae.state_dict()[key], value.half())
+
+
+def test_a_lora_from_grammar_to_grammar(ours, tmp_path, places, lora_on, same_lora, capsys):
+    lora = lora_on(unet=("attn1.", "conv1"), text=("fc1",), alpha=4.0)
+    path = write_lora_file(tmp_path / "a.safetensors", lora, GRAMMARS["kohya-ldm"], places)
+    assert run(path, tmp_path / "b.safetensors", "--layout", "peft", "--model", ours) == 0
+    assert same_lora(read_lora_file(tmp_path / "b.safetensors", places)[0], lora)
+    assert "kohya-ldm to peft" in capsys.readouterr().out
+    words = ("--layout", "diffusers", "--model", ours)
+    assert run(path, tmp_path / "c.safetensors", *words) == 2
+    assert "diffusers cannot say this LoRA: it has no α" in capsys.readouterr().err
+    assert run(path, tmp_path / "c.safetensors", *words, "--fold") == 0
+    folded, _ = read_lora_file(tmp_path / "c.safetensors", places)
+    assert all(f.alpha is None for _, _, f in folded)
+    for part, layer, factors in lora:
+        assert torch.equal(folded.part(part)[layer].B, 2 * factors.B)  # α / r is 2
+    assert (
+        run(
+            path,
+            tmp_path / "d.safetensors",
+            "--layout",
+            "kohya",
+            "--model",
+            ours,
+            "--dtype",
+            "bf16",
+        )
+        == 0
+    )
+    half, _ = read_lora_file(tmp_path / "d.safetensors", places)
+    assert {f.A.dtype for _, _, f in half} == {torch.bfloat16}
+
+
+def test_learned_tokens(tmp_path, capsys):
+    tokens = {"<cat>": torch.randn(3, 16)}
+    write_embeddings(tmp_path / "a.bin", tokens)
+    assert run(tmp_path / "a.bin", tmp_path / "b.safetensors") == 0
+    assert torch.equal(read_embeddings(tmp_path / "b.safetensors")["<cat>"], tokens["<cat>"])
+    assert "learned tokens <cat>" in capsys.readouterr().out
+
+
+def test_kinds(ours, tmp_path, places, lora_on):
+    path = write_lora_file(
+        tmp_path / "a.safetensors", lora_on(unet=("attn1.",)), GRAMMARS["peft"], places
+    )
+    assert kind_of(path) == "lora" and kind_of(ours) == "model"
+    assert kind_of(write_embeddings(tmp_path / "b.bin", {"<a>": torch.ones(1, 16)})) == "tokens"
+    path.rename(tmp_path / "adapter_model.safetensors")
+    assert kind_of(tmp_path) == "lora"
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "message"),
+    [
+        (
+            "x",
+            ("--layout", "kohya"),
+            "layout 'kohya' is for LoRA, wanted latentgeo, diffusers, ldm",
+        ),
+        ("x", ("--layout", "ldm"), r"wanted a name in .safetensors or .ckpt"),
+        ("x.ckpt", ("--layout", "diffusers"), "wanted a folder"),
+        ("x", ("--layout", "safe"), "--layout: got 'safe', wanted one of"),
+    ],
+)
+def test_wrong_layouts_are_refused(ours, tmp_path, capsys, target, words, message):
+    assert run(ours, tmp_path / target, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / target).exists()
+
+
+def test_a_lora_needs_a_grammar(tmp_path, places, lora_on, capsys):
+    path = write_lora_file(
+        tmp_path / "a.safetensors", lora_on(unet=("attn1.",)), GRAMMARS["peft"], places
+    )
+    assert run(path, tmp_path / "b.safetensors") == 2
+    assert "wanted a grammar of LoRA: attn-procs, diffusers, peft, kohya" in capsys.readouterr().err
+    assert run(path, tmp_path / "b.safetensors", "--layout", "kohya") == 2  # not SD 1.5's layers
+    assert "does not fit" in capsys.readouterr().err
+
+
+def test_what_is_not_there_is_named(tmp_path, capsys):
+    assert run(tmp_path / "gone", tmp_path / "x") == 2
+    assert "gone" in capsys.readouterr().err
+    assert main(["convert", "--from", "a"]) == 2
+    assert "--to is required" in capsys.readouterr().err
