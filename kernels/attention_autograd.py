@@ -154,7 +154,7 @@ class _Vjp(Function):
         primal, (u,) = _saved(ctx)
         wanted = needed(ctx)[:3]
         present = [x for x in t if x is not None]
-        if present and any(wanted) and not torch.is_grad_enabled():
+        if present and any(wanted) and not duals.recording():
             tensors = (primal.q, primal.k, u, *present)
             o_dot, *curved = _compute("second", tensors, primal, u, t, tuple(wanted))
         else:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from latentgeo.kernels import duals
 from latentgeo.kernels.attention_autograd import _compute, _Context, _hvp, _vjp
 from latentgeo.kernels.attention_reference import Primal
 from latentgeo.kernels.wanted import needed, note_tensors
@@ -63,10 +64,10 @@ def _halves(q: Tensor, k: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor | None
 
 
 def _with_first_half(x: Tensor | None, y: Tensor | None) -> Tensor | None:
-    """Return x with y added to the first len(y) of it, in place if nobody is watching."""
+    """Return x with y added to the first len(y) of it, in place if neither is looked at."""
     if x is None or y is None:
         return x
-    if torch.is_grad_enabled():
+    if duals.recording():
         return torch.cat([x[: len(y)] + y, x[len(y) :]])
     x[: len(y)].add_(y)
     return x

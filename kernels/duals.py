@@ -59,3 +59,11 @@ def parts(operands: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor | None]
 def transforming() -> bool:
     """Whether a transform of torch.func is under way."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def recording() -> bool:
+    """Whether what a backward pass computes has to be made of functions that autograd knows.
+
+    So it is when the pass itself is differentiated, and under a transform, such as vmap.
+    """
+    return torch.is_grad_enabled() or transforming()

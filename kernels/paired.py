@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch.autograd import Function
 
+from latentgeo.kernels import duals
 from latentgeo.kernels.op import total
 from latentgeo.kernels.wanted import needed, note_tensors
 from latentgeo.kernels.wiring import _hvp, _run, _save, _saved, _vjp
@@ -40,7 +41,7 @@ class Paired(Function):
         rest_of = [None] * (len(ctx.needs_input_grad) - 1 - op.arity)
         if both is None or not any(wanted):
             return None, *[None] * op.arity, *rest_of
-        if not torch.is_grad_enabled():
+        if not duals.recording():
             return None, *_run("pair_vjp", op, point, x_dot, both, wanted), *rest_of
         of_y, u = both.chunk(2)
         t = (x_dot, *[None] * (op.arity - 1))

@@ -117,6 +117,46 @@ def test_under_a_transform():
     torch.testing.assert_close(got, torch.func.jvp(geglu, (x,), (t,))[1])
 
 
+@pytest.mark.interpret
+@pytest.mark.parametrize(
+    ("f", "shape"),
+    [CASES["group_norm_silu"], CASES["geglu"], (self_attention, (2, 3, 5, 8))],
+    ids=["norm", "gate", "attention"],
+)
+def test_vmap_over_the_gradients_of_what_is_there(f, shape, monkeypatch):
+    """Cotangents batched by vmap, of dual numbers that were computed outside: no kernel is given
+    a batched tensor.
+    """
+    monkeypatch.setenv("LATENTGEO_KERNELS", "triton")
+    x, t = (normal(*shape, seed=seed).requires_grad_() for seed in (3, 4))
+    outputs = jvp(f, x, t)
+
+    def pulled(scale):
+        return torch.autograd.grad(
+            outputs, (x, t), [scale * y.detach() for y in outputs], retain_graph=True
+        )
+
+    scales = torch.tensor([0.5, 3.0], dtype=torch.float64)
+    got = vmap(pulled)(scales)
+    torch.testing.assert_close(got, tuple(map(torch.stack, zip(*map(pulled, scales), strict=True))))
+
+
+@pytest.mark.interpret
+def test_vmap_over_a_double_backward(monkeypatch):
+    """Tangents batched by vmap, of a graph that was made outside."""
+    monkeypatch.setenv("LATENTGEO_KERNELS", "triton")
+    q, k, v, u, *t = (normal(2, 3, 5, 8, seed=seed) for seed in range(7))
+    leaves = [x.requires_grad_() for x in (q, k, v, u)]
+    first = torch.autograd.grad(attention(q, k, v), (q, k, v), u, create_graph=True)
+
+    def pulled(scale):
+        return torch.autograd.grad(first, leaves, [scale * x for x in t], retain_graph=True)
+
+    scales = torch.tensor([0.5, 3.0], dtype=torch.float64)
+    got = vmap(pulled)(scales)
+    torch.testing.assert_close(got, tuple(map(torch.stack, zip(*map(pulled, scales), strict=True))))
+
+
 def test_value_and_tangent_share_their_launches(monkeypatch):
     """One forward, one jvp, one vjp of both cotangents, one hvp."""
     calls = []
