@@ -9,9 +9,11 @@ the source is opened, what is wrong in a file when it is read.
 """
 
 import io
+import lzma
 import os
 import random
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +34,15 @@ from latentgeo.train.items import (
 )
 
 METADATA = "metadata.jsonl"
+DAMAGED = (  # what reading a member of a zip file raises, of any compression or encrypted
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,  # and NotImplementedError
+)
 
 
 @dataclass(frozen=True)
@@ -177,7 +188,7 @@ class Zipped:
             data = self._zip.read(entry.file_name)
         except KeyError:
             raise BadItem(name, "missing file") from None
-        except Exception as error:  # zlib, BadZipFile, NotImplementedError: damaged members
+        except DAMAGED as error:
             raise BadItem(name, "unreadable file", str(error)) from None
         image = self.framing.tensor(data, name, draw)
         return Example(image, entry.caption or "", entry.file_name)

@@ -1,13 +1,10 @@
 """Tests of low-rank adaptation: the equations, exact removal, derivatives, files, errors."""
 
 import copy
-import json
 import re
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from latentgeo.models import lora
@@ -58,35 +55,6 @@ def adapted(rank: int = 2, name: str = lora.DEFAULT, targets: object = EVERYWHER
     model = net()
     lora.attach(model, rank=rank, alpha=3, name=name, targets=targets)
     return trained(model, name)
-
-
-def test_merge_is_w_plus_scaled_ba():
-    """LoRA Eq. 3, Smooth Eq. 6: merged weights are W_0 + s (α / r) B A, by explicit sums."""
-    model, base = adapted(rank=2), net().state_dict()
-    lora.set_scale(model, lora.DEFAULT, 0.7)
-    state = lora.lora_state(model, prefix="")
-    lora.merge(model)
-    merged = lora.base_state(model)
-    for layer in (*ATTENTION, "head", "conv"):
-        A, B = (state[f"{layer}.lora_{factor}.weight"] for factor in "AB")
-        wanted = base[f"{layer}.weight"].clone()
-        for r in range(2):
-            outer = B[:, r].reshape(-1, *[1] * (A.ndim - 1)) * A[r][None]
-            wanted += 0.7 * 3 / 2 * outer
-        torch.testing.assert_close(merged[f"{layer}.weight"], wanted, rtol=1e-14, atol=1e-14)
-
-
-@pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
-def test_update_is_the_merged_layer(padding_mode):
-    """LoRA Eq. 3: h = W_0 x + B A x equals the plain layer with the weight W_0 + B A."""
-    layer = nn.Conv2d(3, 5, (3, 5), (2, 1), (1, 2), (1, 2), padding_mode=padding_mode).double()
-    model, x = nn.Sequential(layer, nn.Flatten(2), nn.Linear(21, 11).double()), images()
-    model[2] = nn.Linear(model[:2](x).shape[-1], 11).double()
-    lora.attach(model, rank=2, targets=("0", "2"), alpha=1)
-    trained(model)
-    beside = model(x)
-    lora.merge(model)
-    torch.testing.assert_close(model(x), beside, rtol=1e-12, atol=1e-12)
 
 
 def test_attach_changes_nothing():
@@ -196,73 +164,6 @@ def test_fuse_beside_a_merged_adapter():
     torch.testing.assert_close(model(images()), beside, rtol=1e-11, atol=1e-11)
 
 
-def test_gradient_reaches_only_the_adapter():
-    """LoRA Sec. 4.1: W_0 gets none; A and B get autograd's, checked by finite differences."""
-    model = adapted()
-    parameters = lora.lora_parameters(model)
-    assert len(parameters) == 12
-    model(images()).square().sum().backward()
-    with_gradient = {id(p) for p in model.parameters() if p.grad is not None}
-    assert with_gradient == {id(p) for p in parameters}
-    A = model.head.lora[lora.DEFAULT].A.weight
-    values = []
-    for step in (1e-5, -1e-5):
-        with torch.no_grad():
-            A[1, 3] += step
-            values.append(model(images()).square().sum())
-            A[1, 3] -= step
-    assert float(A.grad[1, 3]) == pytest.approx(float(values[0] - values[1]) / 2e-5, rel=1e-6)
-
-
-def test_double_backward_and_forward_mode():
-    """LoRA Eq. 3: ∂‖J^T v‖² / ∂A by double backward is the one through torch.func's jvp."""
-    model, x = adapted(), images()
-    parameters = dict(model.named_parameters())
-    keys = [key for key, parameter in parameters.items() if parameter.requires_grad]
-    v = torch.randn_like(model(x))
-
-    x_leaf = x.clone().requires_grad_()
-    (pulled,) = torch.autograd.grad(model(x_leaf), x_leaf, v, create_graph=True)
-    twice = torch.autograd.grad(pulled.square().sum(), [parameters[key] for key in keys])
-
-    u = pulled.detach()
-    frozen = {key: parameter.detach() for key, parameter in parameters.items()}
-
-    def pushed(trainable: dict[str, Tensor]) -> Tensor:
-        def at(x: Tensor) -> Tensor:
-            return torch.func.functional_call(model, frozen | trainable, (x,))
-
-        return 2 * (v * torch.func.jvp(at, (x,), (u,))[1]).sum()
-
-    mixed = torch.func.grad(pushed)({key: frozen[key] for key in keys})
-    for key, gradient in zip(keys, twice, strict=True):
-        torch.testing.assert_close(gradient, mixed[key], rtol=1e-9, atol=1e-9)
-
-
-def test_bf16_autocast():
-    """LoRA Eq. 3: factors run in bf16 as the layer does; 2 % is a few roundings of 2⁻⁸ each."""
-    model, x = nn.Sequential(nn.Linear(5, 7)), torch.randn(11, 5)
-    lora.attach(model, rank=2, targets="0")
-    wanted = trained(model)(x)
-    with torch.autocast("cpu", torch.bfloat16):
-        y = model(x)
-    assert y.dtype == torch.bfloat16
-    assert float(((y - wanted).norm() / wanted.norm()).detach()) < 0.02
-    y.float().sum().backward()
-    assert all(p.grad.dtype == torch.float32 for p in lora.lora_parameters(model))
-
-
-def test_float32_adapter_on_a_bf16_model():
-    """The factors can be kept in float32; the output stays in the model's dtype."""
-    model = net(torch.bfloat16)
-    lora.attach(model, rank=2, dtype=torch.float32)
-    trained(model)
-    assert all(p.dtype == torch.float32 for p in lora.lora_parameters(model))
-    assert model(images(torch.bfloat16)).dtype == torch.bfloat16
-    lora.merge(model)
-    assert model.attn1["to_q"].weight.dtype == torch.bfloat16
-
-
 def test_a_copy_is_independent():
     """A deep copy carries the adapter, and detaching it there leaves the original as it is."""
     model = adapted()
@@ -296,66 +197,6 @@ def test_a_state_is_loaded_strictly():
             lora.attach_state(model, {key: torch.zeros(2, 5)})
     with pytest.raises(ValueError, match=r"no key of the form unet\.<layer>\.lora_A"):
         lora.attach_state(model, {})
-
-
-@pytest.mark.parametrize("alpha", [None, 3.0])
-def test_a_file_gives_the_same_model(tmp_path, alpha):
-    """LoRA Eq. 3: output and scale survive, also with a rank of its own in one layer."""
-    model = net()
-    lora.attach(model, rank=2, alpha=alpha, targets=EVERYWHERE)
-    state = lora.lora_state(trained(model))
-    lora.detach(model)
-    state["unet.head.lora_A.weight"] = torch.ones(3, 5)
-    state["unet.head.lora_B.weight"] = torch.ones(7, 3)
-    lora.attach_state(model, state, alpha)
-    path = lora.save_lora(tmp_path / "lora.safetensors", model, notes={"base": "abc"})
-    again = net()
-    adapter = lora.load_lora(again, path, name="again")
-    assert (adapter.alpha, adapter.ranks["head"], adapter.ranks["conv"]) == (alpha, 3, 2)
-    assert torch.equal(again(images()), model(images()))
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    assert (metadata["rank"], metadata["base"]) == ("2", "abc")
-
-
-def test_peft_reads_the_file_with_the_same_output(tmp_path):
-    """LoRA Eq. 3: the package peft, configured by our metadata, computes the same output."""
-    peft = pytest.importorskip("peft")
-    model, base = net(), net()
-    model.conv.padding_mode = base.conv.padding_mode = "zeros"  # peft knows no other
-    lora.attach(model, rank=2, alpha=3, targets=("conv", "attn1.*"))
-    trained(model)
-    path = lora.save_lora(tmp_path / "lora.safetensors", model)
-    state, metadata = lora.read_lora(path)
-    config = json.loads(metadata["lora_adapter_metadata"])
-    config = {key.removeprefix("unet."): value for key, value in config.items()}
-    theirs = peft.inject_adapter_in_model(peft.LoraConfig(**config), base)
-    renamed = {key.removeprefix("unet."): value for key, value in state.items()}
-    result = peft.set_peft_model_state_dict(theirs, renamed)
-    assert not result.unexpected_keys
-    torch.testing.assert_close(theirs(images()), model(images()), rtol=1e-12, atol=1e-12)
-
-
-def test_reads_a_file_of_diffusers(tmp_path):
-    """α is taken from diffusers' metadata, and is the rank where a file has none."""
-    state = lora.lora_state(adapted(rank=2))
-    for config, alpha in (({}, None), ({"unet.r": 2, "unet.lora_alpha": 5}, 5.0)):
-        metadata = {"lora_adapter_metadata": json.dumps(config)}
-        save_file(state, tmp_path / "lora.safetensors", metadata)
-        assert lora.load_lora(net(), tmp_path / "lora.safetensors").alpha == alpha
-
-
-def test_bad_files_are_named(tmp_path):
-    """A file that is missing, is no safetensors file, or does not fit is in the message."""
-    with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
-        lora.load_lora(net(), tmp_path / "gone.safetensors")
-    broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(b"nothing of use")
-    with pytest.raises(ValueError, match=r"broken\.safetensors is no safetensors file"):
-        lora.load_lora(net(), broken)
-    save_file({"unet.other.lora_A.weight": torch.zeros(1, 1)}, broken)
-    with pytest.raises(ValueError, match=r"broken\.safetensors: .*unknown unet\.other"):
-        lora.load_lora(net(), broken)
 
 
 @pytest.mark.parametrize(
