@@ -108,7 +108,8 @@ def hutchinson(
 ) -> Traces:
     """Return estimates of tr(JᵀJ) and tr((JᵀJ)²), per sample, from probes v (R, B, ...).
 
-    tr(JᵀJ) = E ‖Jv‖²,  tr((JᵀJ)²) = E ‖JᵀJv‖²   for v with E vvᵀ = I (Hutchinson 1990)
+    Iso Eq. 8   tr(A) = E vᵀAv ≃ 1/R Σ v_iᵀ A v_i for v with E vvᵀ = I (Hutchinson 1990), here with
+                A = JᵀJ, ‖Jv‖², and with A = (JᵀJ)², ‖JᵀJv‖²
 
     The error is s/√R, with s the standard deviation over the probes, which must be independent.
     Both estimates are made of the same probes and are therefore correlated.

@@ -159,7 +159,7 @@ def test_a_complete_set_of_probes_gives_the_traces_themselves(net, x):
 
 @pytest.mark.parametrize("draw", [probes, signs])
 def test_estimates_are_unbiased_and_their_errors_honest(draw):
-    """Over 400 repetitions with 100 probes each, (estimate - truth) / error has mean 0, spread 1.
+    """Iso Eq. 8: (estimate - truth) / error has mean 0, spread 1; 400 repetitions, 100 probes.
 
     The mean of 400 standard scores has a standard deviation of 0.05 and their spread one of 0.035;
     ‖JᵀJv‖² is skewed, which shifts the mean score by about -0.1 for 100 probes.
@@ -180,7 +180,7 @@ def test_estimates_are_unbiased_and_their_errors_honest(draw):
 
 
 def test_the_variance_of_normal_probes_is_known():
-    """Var ‖Jv‖² = 2 tr((JᵀJ)²) for normal v, and 0 for signs if JᵀJ is diagonal."""
+    """Iso Eq. 8: Var ‖Jv‖² = 2 tr((JᵀJ)²) for normal v, and 0 for signs if JᵀJ is diagonal."""
     scale = torch.arange(1, N + 1, dtype=torch.float64)
     x = torch.zeros(2, N, dtype=torch.float64)
     count, generator = 20_000, torch.Generator().manual_seed(3)

@@ -1,0 +1,144 @@
+"""How far the map from noise to h-space is from a scaled isometry, and the loss that trains it.
+
+Hahm et al. (arXiv 2407.11451), Sec. 3.2 and 3.3, after Lee et al. (ICLR 2022). The encoder h(x) of
+a denoiser maps the sphere of noise (core/sphere.py) to h-space, whose metric is H = I. With f the
+map in a chart's coordinates z, J_f its Jacobian and G the chart's metric, f is a scaled isometry
+where R = J_fᵀ H J_f G⁻¹ is a multiple of I.
+
+Without a chart   J_f = J U G^½, with J = ∂h/∂x and U the orthonormal tangents, so that
+                  R ≅ Uᵀ JᵀJ U. A probe of the plane is then a probe w of the tangent space, w = P v
+                  with v ~ N(0, I) of x's shape, R v is P JᵀJ w, and no chart is left
+One JVP, one VJP  G is a number per sample, so J(v/G) = J(v/√G)/√G: Tr(R) and Tr(R²) of one probe
+                  take s = J w and y = P Jᵀ s. (The paper counts three JVPs.)
+The gradient      ‖y‖² = ⟨J y, J w⟩, and R is symmetric: d‖y‖² = 2 ⟨y, dR w⟩ = 2 d⟨J y, J w⟩ with w
+                  and y held fixed on the right. So the weights' gradient takes two JVPs and one
+                  reverse pass through them, no derivative of a derivative
+
+Notation   x (B, ...) on the sphere; v, w (R, B, ...) probes; h = encode(x) (B, ...) without mixing
+           samples
+Geometry   "sphere" is G of the sphere; "plane" the ablation G = I, by the paper's own coordinates:
+           R is then G times that of the sphere
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from latentgeo.core import dual
+from latentgeo.core.linearize import Map, jacobian
+from latentgeo.core.sphere import scaled_metric_at, tangent
+
+Geometry = Literal["sphere", "plane"]
+Encode = Callable[[Tensor], Tensor]  # x (B, ...) to h (B, ...)
+
+
+class Traces(NamedTuple):
+    """What every sample's probes say of its R, connected to the weights where asked for."""
+
+    first: Tensor  # (R, B), vᵀRv, of mean Tr(R)
+    second: Tensor  # (R, B), vᵀRᵀRv, of mean Tr(R²)
+
+
+def pullback(encode: Map, x: Tensor) -> Tensor:
+    """Return R (B, n, n) in the basis of x's space, of rank n - 1: P JᵀJ P. For small models.
+
+    Iso Eq. 4   R = J_fᵀ H J_f G⁻¹ (rearranged: by an orthonormal basis of the tangent space)
+    """
+    rows = jacobian(encode, x).transpose(0, 1)  # (m, B, n)
+    J = tangent(x, rows.unflatten(2, x.shape[1:])).flatten(2).transpose(0, 1)  # (B, m, n)
+    return J.mT @ J
+
+
+def exact_traces(encode: Map, x: Tensor, geometry: Geometry = "sphere") -> tuple[Tensor, Tensor]:
+    """Return Tr(R) and Tr(R²), both (B,), by forming R. For small models."""
+    R = pullback(encode, x)
+    first, second = R.diagonal(dim1=1, dim2=2).sum(1), R.square().sum((1, 2))
+    g = metric_of(x, geometry)
+    return g * first, g**2 * second
+
+
+def metric_of(x: Tensor, geometry: Geometry) -> Tensor:
+    """Return the number (B,) that R of this geometry is times R of the sphere."""
+    r = x.flatten(1).norm(dim=1)
+    if geometry == "sphere":
+        return torch.ones_like(r)
+    if geometry != "plane":
+        raise ValueError(f"geometry: got {geometry!r}, wanted sphere or plane")
+    return scaled_metric_at(x, r)
+
+
+def traces(
+    encode: Encode, x: Tensor, probes: Tensor, geometry: Geometry = "sphere", graph: bool = True
+) -> Traces:
+    """Return the traces' estimates from standard normal probes v (R, B, ...), one pair per probe.
+
+    Iso Eq. 6   vᵀ R v = ‖s‖², vᵀ Rᵀ R v = ‖y‖², s = J w, y = P Jᵀ s, w = P v
+
+    With `graph` they are connected to the weights of `encode`, through two JVPs.
+    """
+    if probes.shape[1:] != x.shape or not len(probes):
+        got = f"{tuple(probes.shape)}"
+        raise ValueError(f"probes: got {got}, wanted (R, {', '.join(map(str, x.shape))})")
+    x = x.detach()
+    g = metric_of(x, geometry)
+    pairs = [_of_probe(encode, x, tangent(x, v), graph) for v in probes]
+    first, second = (torch.stack(column) for column in zip(*pairs, strict=True))
+    return Traces(g * first, g**2 * second)
+
+
+def _of_probe(encode: Encode, x: Tensor, w: Tensor, graph: bool) -> tuple[Tensor, Tensor]:
+    """Return ‖s‖² and ‖y‖², both (B,), of one tangent probe w (B, ...)."""
+    with torch.no_grad():
+        s = dual.jvp(encode, x, w)[1]
+    y = tangent(x, _pulled(encode, x, s))
+    if not graph:
+        return _dot(s, s), _dot(y, y)
+    s, along = dual.jvp(encode, x, w)[1], dual.jvp(encode, x, y)[1]
+    inner = _dot(along, s)
+    return _dot(s, s), 2 * inner - inner.detach()
+
+
+def _pulled(encode: Encode, x: Tensor, u: Tensor) -> Tensor:
+    """Return Jᵀu (B, ...) without a graph."""
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_()
+        (found,) = torch.autograd.grad(encode(leaf), leaf, u)
+    return found
+
+
+def isometry_loss(found: Traces) -> Tensor:
+    """Return L_iso (), means over samples and probes before the ratio.
+
+    Iso Eq. 6   L_iso = E[Tr(R²)] / E[Tr(R)]²
+
+    Its least value, of a scaled isometry, is 1/(n-1). Over a batch it is a ratio of means, biased
+    by the variance of the denominator, as 1/(R B).
+    """
+    return found.second.mean() / found.first.mean().square()
+
+
+def isometry_loss_per_sample(found: Traces) -> Tensor:
+    """Return the mean over samples of each one's own ratio ().
+
+    Iso Eq. 6, with the ratio inside the expectation over x_t: it lets c differ from sample to
+    sample, and a scaled isometry at every point by itself is enough. With R probes a sample's
+    denominator, the square of a mean, is too large by Var(vᵀRv)/R in expectation.
+    """
+    return (found.second.mean(0) / found.first.mean(0).square()).mean()
+
+
+def weight(t: Tensor, T: int, p: float, strength: float) -> Tensor:
+    """Return λ_iso(p, t) (B,) at times t (B,).
+
+    Iso Eq. 7   λ_iso(p, t) = λ_iso 1_{t > pT}
+    """
+    return strength * (t > p * T).to(torch.get_default_dtype())
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    wide = torch.promote_types(a.dtype, torch.float32)
+    return (a.to(wide) * b.to(wide)).flatten(1).sum(1)

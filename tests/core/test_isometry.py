@@ -1,0 +1,152 @@
+"""The isometry loss against formed Jacobians in a chart, finite differences and closed forms."""
+
+import pytest
+import torch
+from torch import nn
+
+from latentgeo.core import isometry, sphere
+
+B, C, SIDE, M = 3, 2, 3, 11
+N = C * SIDE
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    layers = nn.Conv1d(C, 5, 3, padding=1), nn.SiLU(), nn.Flatten(), nn.Linear(5 * SIDE, M)
+    return nn.Sequential(*layers, nn.Tanh(), nn.Linear(M, M)).double()
+
+
+@pytest.fixture
+def x():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(B, C, SIDE, generator=generator, dtype=torch.float64)
+
+
+def every_direction(x):
+    """Probes whose average over any quadratic form in the tangent space is its exact trace."""
+    basis = torch.eye(N, dtype=x.dtype).reshape(N, 1, C, SIDE)
+    return basis.expand(-1, B, -1, -1) * N**0.5
+
+
+def moving(net):
+    """The weights that h's Jacobian depends on: all but the last bias."""
+    return {name: weight for name, weight in net.named_parameters() if name != "5.bias"}
+
+
+def in_the_chart(net, x, geometry):
+    """Tr(R) and Tr(R²), R = JᵀJ G⁻¹ formed in the scaled chart; G = I in the plane."""
+    r = x.flatten(1).norm(dim=1)
+    z = sphere.scaled_chart(x, r)
+
+    def f(one, i):
+        return net(sphere.scaled_chart_inverse(one[None], r[i : i + 1]).reshape(1, C, SIDE))[0]
+
+    formed = torch.autograd.functional.jacobian
+    J = torch.stack([formed(lambda one, i=i: f(one, i), z[i]) for i in range(B)])
+    G = sphere.scaled_metric(z, r) if geometry == "sphere" else torch.ones(B, dtype=x.dtype)
+    R = J.mT @ J / G[:, None, None]
+    return R.diagonal(dim1=1, dim2=2).sum(1), (R @ R).diagonal(dim1=1, dim2=2).sum(1)
+
+
+@pytest.mark.parametrize("geometry", ["sphere", "plane"])
+def test_traces_are_those_of_the_chart(net, x, geometry):
+    """Iso Eq. 4, Iso Eq. 6: without a chart, as with Iso Eq. 2's coordinates and Iso Eq. 3."""
+    wanted = in_the_chart(net, x, geometry)
+    exact = isometry.exact_traces(net, x, geometry)
+    probed = isometry.traces(net, x, every_direction(x), geometry)
+    for one, two, three in zip(wanted, exact, probed, strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-10, atol=0)
+        torch.testing.assert_close(three.mean(0), one, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("loss", [isometry.isometry_loss, isometry.isometry_loss_per_sample])
+@pytest.mark.parametrize("geometry", ["sphere", "plane"])
+def test_gradient_is_the_slope(net, x, loss, geometry):
+    """Iso Eq. 6, by differences, in every weight; none has a gradient of zero."""
+    generator = torch.Generator().manual_seed(2)
+    probes = torch.randn(2, B, C, SIDE, generator=generator, dtype=torch.float64)
+    weights = moving(net)
+    value = loss(isometry.traces(net, x, probes, geometry))
+    grads = torch.autograd.grad(value, weights.values())
+    for name, grad in zip(weights, grads, strict=True):
+        along = torch.randn(grad.shape, generator=generator, dtype=torch.float64)
+        ends = []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                weights[name] += step * along
+            ends.append(loss(isometry.traces(net, x, probes, geometry, graph=False)).item())
+            with torch.no_grad():
+                weights[name] -= step * along
+        slope = (ends[0] - ends[1]) / 2e-5
+        assert (grad * along).sum().item() == pytest.approx(slope, rel=1e-6, abs=1e-9), name
+        assert grad.abs().max() > 0, name
+
+
+def test_gradient_is_that_of_the_formed_loss(net, x):
+    """Iso Eq. 6: double backward through R itself, with probes that make the traces exact."""
+
+    def formed():
+        rows = torch.autograd.functional.jacobian(lambda y: net(y).sum(0), x, create_graph=True)
+        J = sphere.tangent(x, rows).flatten(2).transpose(0, 1)  # (B, m, n)
+        R = J.mT @ J
+        return R.square().sum((1, 2)).mean() / R.diagonal(dim1=1, dim2=2).sum(1).mean() ** 2
+
+    ours = isometry.isometry_loss(isometry.traces(net, x, every_direction(x)))
+    theirs = formed()
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=0)
+    weights = list(moving(net).values())
+    for one, two in zip(
+        torch.autograd.grad(ours, weights), torch.autograd.grad(theirs, weights), strict=True
+    ):
+        torch.testing.assert_close(one, two, rtol=1e-8, atol=1e-12)
+
+
+def test_scaled_isometry_has_the_least_loss(x):
+    """Iso Eq. 4: h = c Q x with QᵀQ = I gives R = c² I and 1/(n-1); any other map gives more."""
+    Q = torch.linalg.qr(torch.randn(M, N, dtype=torch.float64)).Q * 3.0
+
+    def loss(encode):
+        first, second = isometry.exact_traces(encode, x)
+        return (second.mean() / first.mean() ** 2).item()
+
+    assert loss(lambda x: x.flatten(1) @ Q.T) == pytest.approx(1 / (N - 1), rel=1e-12)
+    Q[0] *= 1.1
+    assert loss(lambda x: x.flatten(1) @ Q.T) > 1 / (N - 1) * (1 + 1e-6)
+
+
+def test_ratio_of_means_is_not_the_mean_of_ratios(x):
+    """Iso Eq. 6: one isometry per sample, each with its own c, is no scaled isometry."""
+    Q = torch.linalg.qr(torch.randn(M, N, dtype=torch.float64)).Q
+    c = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    found = isometry.traces(
+        lambda x: c[: len(x), None] * (x.flatten(1) @ Q.T), x, every_direction(x), graph=False
+    )
+    assert isometry.isometry_loss_per_sample(found).item() == pytest.approx(1 / (N - 1))
+    assert isometry.isometry_loss(found).item() == pytest.approx(
+        (c**4).mean().item() / (c**2).mean().item() ** 2 / (N - 1)
+    )
+
+
+def test_probes_scatter_as_their_variance_says(net, x):
+    """Iso Eq. 6, Iso Eq. 8: the mean over R probes is within 4 s/√R of the exact traces."""
+    generator = torch.Generator().manual_seed(3)
+    probes = torch.randn(401, B, C, SIDE, generator=generator, dtype=torch.float64)
+    found = isometry.traces(net, x, probes, graph=False)
+    for estimate, exact in zip(found, isometry.exact_traces(net, x), strict=True):
+        error = estimate.std(0) / len(probes) ** 0.5
+        assert ((estimate.mean(0) - exact).abs() < 4 * error).all()
+        assert (error < 0.2 * exact).all()
+
+
+def test_weight_starts_above_p_T():
+    """Iso Eq. 7: λ for t > pT, otherwise 0."""
+    found = isometry.weight(torch.tensor([1, 500, 501, 1000]), 1000, 0.5, 1e-4)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 1e-4, 1e-4]))
+
+
+def test_bad_input_is_named(net, x):
+    with pytest.raises(ValueError, match=r"probes: got \(3, 2, 3\), wanted \(R, 3, 2, 3\)"):
+        isometry.traces(net, x, x)
+    with pytest.raises(ValueError, match="geometry: got 'flat'"):
+        isometry.traces(net, x, x[None], "flat")
