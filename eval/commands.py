@@ -73,6 +73,8 @@ class EvalQuality(Evaluation):
 
     images: int = option(1000, "samples, and held-out images, of each model")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    clip: Path | None = option(None, "folder or file of CLIP: adds the CLIP score")
+    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
 
     def __post_init__(self) -> None:
         """Refuse sets too small for an interval."""

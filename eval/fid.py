@@ -1,9 +1,10 @@
 """Fréchet distance between two sets of images' features (FID: Heusel et al., arXiv 1706.08500).
 
 The published FID takes the features of an Inception network, whose weights this package does not
-embed; the embedded ones are LPIPS' AlexNet. A distance over other features is another metric, so it
-is reported as "FD (AlexNet)" and never compared with a published FID. Like every Fréchet distance
-it is biased upwards at small n: compare two models only at the same n, and state it.
+embed (`eval/inception_fid.py` takes them by path); the embedded ones are LPIPS' AlexNet. A distance
+over other features is another metric, so it is reported as "FD (AlexNet)" and never compared with a
+published FID. Like every Fréchet distance it is biased upwards at small n: compare two models only
+at the same n, and state it.
 
 Notation: m, C are the mean (D,) and covariance (D, D) of the features (n, D), in float64.
 """
@@ -45,17 +46,32 @@ def symmetric_sqrt(cov: Tensor) -> Tensor:
 
 def gaussian_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and the unbiased covariance (D, D) of features (n, D), in float64."""
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"features: got {tuple(features.shape)}, wanted (n, D) with n >= 2")
-    if not features.isfinite().all():
-        raise ValueError("features: got values that are not finite")
+    _check_features(features)
     x = features.double()
     return x.mean(0), torch.cov(x.mT).reshape(x.shape[1], x.shape[1])
 
 
 def feature_distance(features_1: Tensor, features_2: Tensor) -> float:
-    """Return the Fréchet distance between features (n, D) and (m, D)."""
-    return frechet_distance(*gaussian_of(features_1), *gaussian_of(features_2))
+    """Return the Fréchet distance between features (n, D) and (m, D).
+
+    FID Eq. 6   for n, m < D without a D × D matrix: with C = AᵀA, A the centred features over
+                √(n - 1), the trace of (C_1 C_2)^{1/2} is the sum of the singular values of A_1 A_2ᵀ
+    """
+    if max(len(features_1), len(features_2)) >= features_1.shape[-1]:
+        return frechet_distance(*gaussian_of(features_1), *gaussian_of(features_2))
+    (m_1, a_1), (m_2, a_2) = (factor_of(features) for features in (features_1, features_2))
+    if m_1.shape != m_2.shape:
+        raise ValueError(f"features: got D = {len(m_1)} and {len(m_2)}, wanted the same")
+    cross = torch.linalg.svdvals(a_1 @ a_2.mT).sum()
+    distance = (m_1 - m_2).square().sum() + a_1.square().sum() + a_2.square().sum() - 2 * cross
+    return max(float(distance), 0.0)
+
+
+def factor_of(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (D,) and A (n, D) with AᵀA the unbiased covariance of features (n, D)."""
+    _check_features(features)
+    x = features.double()
+    return x.mean(0), (x - x.mean(0)) / (len(x) - 1) ** 0.5
 
 
 @torch.no_grad()
@@ -71,6 +87,14 @@ def deep_features(
     if not found:
         raise ValueError("images: got none")
     return torch.cat(found)
+
+
+def _check_features(features: Tensor) -> None:
+    """Raise unless features are finite and more than one row."""
+    if features.ndim != 2 or len(features) < 2:
+        raise ValueError(f"features: got {tuple(features.shape)}, wanted (n, D) with n >= 2")
+    if not features.isfinite().all():
+        raise ValueError("features: got values that are not finite")
 
 
 def _check_gaussian(mean: Tensor, cov: Tensor, which: str) -> None:

@@ -1,4 +1,4 @@
-"""`latentgeo eval-quality`: Fréchet distance and caption adherence of several models.
+"""`latentgeo eval-quality`: Fréchet distances, caption adherence and CLIP score of several models.
 
 Files: `results.json`, and for each model a grid of its first samples.
 """
@@ -7,6 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
+from latentgeo.core.device import pick_device
+from latentgeo.core.files import sha256
 from latentgeo.eval.commands import EvalQuality
 from latentgeo.eval.contenders import contender
 from latentgeo.eval.heldout import captioned
@@ -14,6 +16,7 @@ from latentgeo.eval.quality import draw_samples, load_judges, quality_results, r
 from latentgeo.eval.results import Result, text_table, write_results
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.interpolate import short_names
+from latentgeo.models.formats.encoders import encoder_weights
 
 SHOWN = 8  # samples per side of a grid
 
@@ -22,9 +25,11 @@ def evaluate_quality(cmd: EvalQuality) -> list[Result]:
     """Judge every model, write results and grids, print the table."""
     held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
     other = captioned(cmd.data, "train").chosen(cmd.images, cmd.seed)
-    judges = load_judges(cmd.classifier)
+    judges = load_judges(cmd.classifier, cmd.clip, cmd.inception, pick_device(cmd.device))
     contenders = [contender(cmd, spec, spec) for spec in cmd.models]
-    write_run(cmd, cmd.out)
+    judged_by = {"clip": cmd.clip, "inception": cmd.inception}
+    hashes = {name: sha256(encoder_weights(path)) for name, path in judged_by.items() if path}
+    write_run(cmd, cmd.out, hashes)
     target, seen = references(contenders[0].bundle, judges, held, other)
     for one, name in zip(contenders, short_names(cmd.models), strict=True):
         label = f"sampling {one.name}"

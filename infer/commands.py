@@ -7,8 +7,18 @@ from typing import Literal
 from latentgeo.core.cli import option, required, word
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
-Layout = Literal[  # a model's are the first three, a LoRA's all from the second but "ldm"
-    "latentgeo", "diffusers", "ldm", "attn-procs", "peft", "kohya", "kohya-ldm", "cloneofsimo"
+Layout = Literal[
+    "latentgeo",  # the first three are of a model
+    "diffusers",  # of a LoRA, too
+    "ldm",
+    "attn-procs",  # these are of a LoRA
+    "peft",
+    "kohya",
+    "kohya-ldm",
+    "cloneofsimo",
+    "transformers",  # of CLIP
+    "openai",
+    "pytorch-fid",  # of FID's Inception
 ]
 
 
@@ -86,10 +96,10 @@ class Interpolate:
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
-    """Write a model, a LoRA or learned tokens in another program's layout, bit for bit."""
+    """Write a model, encoder, LoRA or learned tokens in another program's layout, bit for bit."""
 
-    from_: Path = required("model (name, folder, file), LoRA, or file of learned tokens")
-    to: Path = required("what to write: a folder, or a file in .safetensors, .ckpt or .bin")
+    from_: Path = required("model (name, folder, file), CLIP, Inception, LoRA, or learned tokens")
+    to: Path = required("what to write: a folder, or a file in .safetensors, .ckpt, .pt or .bin")
     layout: Layout | None = option(
         None, "how to write it; a model's follows from the name if unset, a LoRA's must be given"
     )

@@ -58,7 +58,8 @@ class Embeddings(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         patch, tokens = config.patch, (config.size // config.patch) ** 2 + 1
-        self.class_embedding = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.class_embedding = nn.Parameter(torch.empty(config.width))
+        nn.init.normal_(self.class_embedding, std=config.width**-0.5)
         self.patch_embedding = nn.Conv2d(3, config.width, patch, stride=patch, bias=False)
         self.position_embedding = nn.Embedding(tokens, config.width)
 
@@ -150,19 +151,20 @@ def cosines(a: Tensor, b: Tensor) -> Tensor:
 def standardize(x: Tensor, size: int) -> Tensor:
     """Return images (B, 3, size, size) as the encoders take them, of x (B, 3, H, W) in [-1, 1].
 
-    As published: the shorter side to `size` (bicubic, antialiased), the middle square, then the
-    training images' mean and deviation per channel; but nothing is clamped where bicubic
-    overshoots, nor rounded to 8 bits, so that it is differentiable. An x of that size is not
-    resampled.
+    As published: the shorter side to `size` (bicubic, antialiased), the longer one in proportion
+    and rounded down, the middle square, its corner rounded to the nearest pixel and halves to even
+    ones, then the training images' mean and deviation per channel; but nothing is clamped where
+    bicubic overshoots, nor rounded to 8 bits, so that it is differentiable. An x of that size is
+    not resampled. (transformers rounds the corner down, which is a pixel less in some sizes.)
     Raises ValueError unless x is (B, 3, H, W).
     """
     if x.ndim != 4 or x.shape[1] != 3:
         raise ValueError(f"images are {tuple(x.shape)}, wanted (B, 3, H, W)")
     short = min(x.shape[2:])
     if short != size:
-        sides = [round(side * size / short) for side in x.shape[2:]]
+        sides = [size * side // short for side in x.shape[2:]]
         x = F.interpolate(x, size=sides, mode="bicubic", antialias=True, align_corners=False)
-    top, left = ((side - size) // 2 for side in x.shape[2:])
+    top, left = (round((side - size) / 2) for side in x.shape[2:])
     x = x[:, :, top : top + size, left : left + size]
     mean, deviation = (x.new_tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
     return ((x + 1) / 2 - mean) / deviation

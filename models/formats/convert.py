@@ -1,4 +1,4 @@
-"""`latentgeo convert`: a model, a LoRA or learned tokens, from any layout into another.
+"""`latentgeo convert`: a model, an encoder, a LoRA or learned tokens, into another layout.
 
 Nothing is rounded: every tensor keeps its dtype unless another is asked for.
 """
@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 
 from latentgeo.models.bundle import BundleConfig, TextToImage, save_bundle
+from latentgeo.models.formats.clip_file import is_clip_folder
 from latentgeo.models.formats.diffusers_folder import write_folder
+from latentgeo.models.formats.encoders import FAMILIES as ENCODERS
+from latentgeo.models.formats.encoders import convert_encoder
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
 from latentgeo.models.formats.ldm_file import write_ldm
@@ -48,10 +51,13 @@ def convert(
 ) -> str:
     """Write `source` to `target` in a layout or grammar, and return in a line what was done.
 
-    `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; a
-    LoRA needs one. `model` has the layers that a LoRA is on, Stable Diffusion 1.5's if None.
+    `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; for
+    an encoder `convert_encoder`'s; a LoRA needs one. `model` has the layers that a LoRA is on,
+    Stable Diffusion 1.5's if None.
     """
     kind = kind_of(source)
+    if kind in ENCODERS.values():
+        return convert_encoder(source, target, kind, layout, dtype)
     if kind == "tokens":
         return _tokens(source, target, dtype)
     if kind == "lora":
@@ -60,7 +66,9 @@ def convert(
 
 
 def kind_of(source: Path) -> str:
-    """Return whether a path is a "model", a "lora" or learned "tokens"."""
+    """Return whether a path is a "model", "clip", "inception", a "lora" or learned "tokens"."""
+    if is_clip_folder(source):
+        return "clip"
     if source.is_dir():
         return "lora" if any((source / name).is_file() for name in PEFT_FILES) else "model"
     if not source.is_file():
@@ -68,7 +76,8 @@ def kind_of(source: Path) -> str:
     if is_webui(source):
         return "tokens"
     family = looks_like(shapes(open_source(source))).name
-    return {FAMILY: "tokens", "lora": "lora", "lycoris": "lora"}.get(family, "model")
+    kinds = {FAMILY: "tokens", "lora": "lora", "lycoris": "lora", **ENCODERS}
+    return kinds.get(family, "model")
 
 
 def places_for(model: Path | None) -> Places:
@@ -81,7 +90,8 @@ def places_for(model: Path | None) -> Places:
 def _model(source: Path, target: Path, layout: str | None, dtype: torch.dtype | None) -> str:
     layout = layout or ("ldm" if target.suffix in FILES else "diffusers")
     if layout not in MODELS:
-        raise ValueError(f"layout {layout!r} is for LoRA, wanted {', '.join(MODELS)}")
+        whose = "LoRA" if layout in GRAMMARS else "another network"
+        raise ValueError(f"layout {layout!r} is for {whose}, wanted {', '.join(MODELS)}")
     if (layout == "ldm") != (target.suffix in FILES):
         raise ValueError(
             f"to: {target} with layout {layout!r}, wanted "

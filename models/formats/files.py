@@ -1,4 +1,7 @@
-"""Files of weights opened by what is in them: safetensors, `torch.save`, shards with an index."""
+"""Files of weights opened by what is in them: safetensors, `torch.save`, shards with an index.
+
+Of TorchScript archives one is opened, FID's graph, since it is published in no other way.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,9 +9,16 @@ from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
-from latentgeo.models.formats.pickle_file import PickleFile, looks_pickled
+from latentgeo.models.formats.families import looks_like
+from latentgeo.models.formats.pickle_file import (
+    WAY_OUT,
+    PickleFile,
+    looks_pickled,
+    looks_scripted,
+)
 from latentgeo.models.formats.safetensors_file import SafeFile, looks_safe
-from latentgeo.models.formats.source import Entry, Source
+from latentgeo.models.formats.script_file import ScriptFile
+from latentgeo.models.formats.source import Entry, Source, shapes
 
 STRAYS = {  # how files begin that are often found under the name of another
     b"version https://git-lfs": "a Git LFS pointer and not the file it points to; `git lfs pull`",
@@ -67,8 +77,20 @@ def open_source(path: Path) -> Source:
     if looks_pickled(start) and not looks_safe(start, size):
         if path.suffix == ".safetensors":  # PyTorch would go by the name
             raise ValueError(f"{path} is a pickle under a safetensors' name; rename it to .ckpt")
-        return PickleFile(path)
+        return _scripted(path) if looks_scripted(path) else PickleFile(path)
     return SafeFile(path)
+
+
+def _scripted(path: Path) -> Source:
+    """Open FID's graph, and say of any other TorchScript archive what to do with it."""
+    source = ScriptFile(path)
+    family = looks_like(shapes(source))
+    if family.name != "inception-graph":
+        raise ValueError(
+            f"{path} is a TorchScript archive, a program with its weights, which is not run here; "
+            f"it looks like {family.title}; {WAY_OUT}"
+        )
+    return source
 
 
 def _weight_map(path: Path) -> Mapping[str, str]:

@@ -9,6 +9,8 @@ from latentgeo.core.files import sha256
 from latentgeo.models.bundle import PARTS, TextToImage
 from latentgeo.models.formats.convert import kind_of, places_for
 from latentgeo.models.formats.diffusers_folder import INDEX, weights_file
+from latentgeo.models.formats.encoders import LOADERS as ENCODERS
+from latentgeo.models.formats.encoders import encoder_rows, encoder_weights
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import Sharded, open_source
 from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
@@ -35,6 +37,8 @@ def inspect(path: Path, model: Path | None = None) -> list[Row]:
         return [*file_rows(lora_path(path)), *lora_rows(path, model)]
     if kind == "tokens":
         return [("file", str(path)), ("sha256", sha256(path)), *token_rows(path)]
+    if kind in ENCODERS:
+        return [*file_rows(encoder_weights(path)), *encoder_rows(path, kind)]
     place = path if path.is_file() else find_model(path)
     rows = [row for file in weight_files(place) for row in file_rows(file)]
     return [*rows, *model_rows(place)]

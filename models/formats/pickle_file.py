@@ -20,6 +20,10 @@ from latentgeo.models.formats.source import Entry
 STATE = "state_dict"  # where trainers keep the weights beside everything else
 AT_ONCE = 8 << 20  # bytes that may be read before the mapping is renewed
 SHARE = 32  # or the file's size over this, if that is more
+WAY_OUT = (  # of a TorchScript archive
+    "where you trust it, write its weights as torch.save(torch.jit.load('FILE').state_dict(), "
+    "'weights.pt')"
+)
 
 
 class ModelCheckpoint:
@@ -88,14 +92,21 @@ def looks_pickled(start: bytes) -> bool:
     return start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"
 
 
-def _refuse_program(path: Path) -> None:
-    """Raise ValueError for a TorchScript archive, which holds code beside its weights."""
+def looks_scripted(path: Path) -> bool:
+    """Whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(path):
+        return False
     with zipfile.ZipFile(path) as archive:
         inner = {name.partition("/")[2] for name in archive.namelist()}
-    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+    return "constants.pkl" in inner or any(name.startswith("code/") for name in inner)
+
+
+def _refuse_program(path: Path) -> None:
+    """Raise ValueError for a TorchScript archive, which holds code beside its weights."""
+    if looks_scripted(path):
         raise ValueError(
             f"{path} is a TorchScript archive: a program with its weights, which is not run here; "
-            "where you trust it, save torch.jit.load(file).state_dict() with torch.save"
+            + WAY_OUT
         )
 
 

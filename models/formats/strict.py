@@ -18,10 +18,18 @@ SHOWN = 20  # problems that an error lists before it only counts
 
 @dataclass(frozen=True)
 class Stored:
-    """How a file has one of our tensors: under which name, and in which shape."""
+    """How a file has one of our tensors: under which name, in which shape, and which part of it."""
 
     name: str
-    shape: Shape
+    shape: Shape  # of all that the file has under this name
+    part: tuple[int, int] = (0, 1)  # (i, n): the i-th of n equal parts along the first axis
+    transposed: bool = False
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """Return our tensor, of the one that the file has; a view where it can be one."""
+        i, count = self.part
+        value = tensor.chunk(count)[i] if count > 1 else tensor
+        return value.T.contiguous() if self.transposed else value
 
 
 Layout = Mapping[str, Stored]  # by our own names
@@ -68,25 +76,49 @@ def fill(
     layout: Layout,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
+    given: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Give a module, also one on the meta device, the weights that `problems` found no fault with.
 
-    `dtype` None keeps each tensor's own. Warns of tensors with NaN or infinite values, by name.
+    `dtype` None keeps each tensor's own; `given` are those that the file leaves out. Warns of
+    tensors with NaN or infinite values, by name.
     """
     own = {key: value.shape for key, value in module.state_dict().items()}
-    state, odd = {}, []
+    last = {stored.name: key for key, stored in layout.items()}  # of those that share a tensor
+    state, odd = dict(given or {}), []
     for key, stored in layout.items():
         tensor = source.read(stored.name)
-        value = tensor.to(device=device, dtype=dtype or tensor.dtype).reshape(own[key])
-        copied = value.device != tensor.device or value.data_ptr() != tensor.data_ptr()
-        del tensor
-        if copied:
+        part = stored.of(tensor)
+        value = part.to(device=device, dtype=dtype or tensor.dtype).reshape(own[key])
+        copied = value.device != tensor.device or storage_of(value) != storage_of(tensor)
+        del tensor, part
+        if copied and last[stored.name] == key:
             source.drop(stored.name)
         if fault := fault_of(value):
             odd.append(f"{stored.name} has {fault}")
         state[key] = value
     warn(source, odd)
     module.load_state_dict(state, assign=True)
+
+
+def as_stored(state: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
+    """Return a state as a file of that layout has it: other names and shapes, parts joined."""
+    parts: dict[str, dict[int, Tensor]] = {}
+    for key, stored in layout.items():
+        value = state[key].T if stored.transposed else state[key]
+        parts.setdefault(stored.name, {})[stored.part[0]] = value
+    whole = {stored.name: stored.shape for stored in layout.values()}
+    return {
+        name: (torch.cat([found[i] for i in sorted(found)]) if len(found) > 1 else found[0])
+        .reshape(whole[name])
+        .contiguous()
+        for name, found in parts.items()
+    }
+
+
+def storage_of(value: Tensor) -> int:
+    """Return where the memory of a tensor begins, the same for all views of one."""
+    return value.untyped_storage().data_ptr()
 
 
 def fault_of(value: Tensor) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from latentgeo.core.files import atomic_write
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.pickle_file import load_pickle, looks_pickled
+from latentgeo.models.formats.pickle_file import load_pickle, looks_pickled, looks_scripted
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.formats.source import shapes
 from latentgeo.models.formats.strict import fault_of, warn
@@ -68,7 +68,7 @@ def _webui(path: Path) -> dict[str, Tensor] | None:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     with open(path, "rb") as file:
-        if not looks_pickled(file.read(8)):
+        if not looks_pickled(file.read(8)) or looks_scripted(path):
             return None
     whole = load_pickle(path)
     if not isinstance(whole, Mapping) or not isinstance(whole.get(PARAMETERS), Mapping):

@@ -5,6 +5,7 @@ import torch
 
 from latentgeo.eval.fid import (
     deep_features,
+    factor_of,
     feature_distance,
     frechet_distance,
     gaussian_of,
@@ -60,7 +61,7 @@ def test_symmetric_zero_and_invariant():
 
 
 def test_fewer_images_than_features():
-    """Singular covariances, where a general matrix root turns complex: still real and right.
+    """FID Eq. 6: singular covariances, where a general matrix root turns complex: real and right.
 
     The two sets lie in orthogonal planes, so no mass is shared and d² = Tr C_1 + Tr C_2.
     """
@@ -72,6 +73,19 @@ def test_fewer_images_than_features():
     expected = (m_1 - m_2).square().sum() + c_1.trace() + c_2.trace()
     assert feature_distance(one, two) == pytest.approx(expected.item(), rel=1e-6)
     assert feature_distance(one, one) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 17), (19, 3), (22, 22)])
+def test_few_images_need_no_covariance(n, m):
+    """FID Eq. 6: the singular values of A_1 A_2ᵀ, against the root of the covariances."""
+    generator = torch.Generator().manual_seed(n)
+    one = torch.randn(n, 23, generator=generator) @ torch.randn(23, 23, generator=generator)
+    two = torch.randn(m, 23, generator=generator) + 0.3
+    wanted = frechet_distance(*gaussian_of(one), *gaussian_of(two))
+    assert feature_distance(one, two) == pytest.approx(wanted, rel=1e-6)
+    mean, factor = factor_of(one)
+    torch.testing.assert_close(mean, gaussian_of(one)[0])
+    torch.testing.assert_close(factor.mT @ factor, gaussian_of(one)[1])
 
 
 def test_distance_shrinks_as_sets_grow():
@@ -101,6 +115,8 @@ def test_bad_sets_are_refused():
         gaussian_of(torch.zeros(1, 3))
     with pytest.raises(ValueError, match="not finite"):
         gaussian_of(torch.full((3, 2), float("nan")))
+    with pytest.raises(ValueError, match="got D = 5 and 7, wanted the same"):
+        feature_distance(torch.zeros(3, 5), torch.zeros(3, 7))
     with pytest.raises(ValueError, match="first Gaussian"):
         frechet_distance(torch.zeros(2), torch.zeros(3, 3), torch.zeros(2), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="wanted the same"):

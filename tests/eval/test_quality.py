@@ -1,14 +1,31 @@
 """Quality: equal sets score 0, a worse set scores worse, and the command writes what it found."""
 
 import json
+import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from latentgeo.core.files import sha256
 from latentgeo.eval.caption_adherence import Adherence
+from latentgeo.eval.inception_fid import FID
 from latentgeo.eval.main import main
-from latentgeo.eval.quality import ADHERENCE, FD, Judged, quality_results
+from latentgeo.eval.quality import (
+    ADHERENCE,
+    FD,
+    REAL,
+    THROUGH_VAE,
+    Judged,
+    quality_results,
+)
+from latentgeo.models.clip_vision import CLIP
+from latentgeo.models.formats.clip_file import write_clip
+from latentgeo.models.formats.inception_file import write_inception
+from latentgeo.models.inception import Inception
+from latentgeo.models.presets import CLIP_PRESETS
+from tests.models.test_inception import network
 
 
 def judged(features, hits):
@@ -45,10 +62,61 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
     assert len(list(tmp_path.glob("*.png"))) == 2
 
 
+def test_results_of_other_judges():
+    """CLIPScore Sec. 3, FID Eq. 6: the mean of the scores, paired differences, 7-d features."""
+    x = torch.randn(50, 7, generator=torch.Generator().manual_seed(0))
+    scores = torch.linspace(20, 30, 50, dtype=torch.float64)
+
+    def seen(shift: float) -> Judged:
+        one = judged(torch.zeros(50, 2) + torch.randn(50, 2, generator=seeded()), np.full(50, 4.0))
+        return replace(one, others={FID: x + shift}, scores={"CLIP": scores + shift})
+
+    found = quality_results(
+        seen(0), {"base": seen(0), "far": seen(0.5)}, 0, {"base": {}, "far": {}}, "base"
+    )
+    value = {(one.metric, one.model): one for one in found}
+    assert value[FID, "far"].value == pytest.approx(7 * 0.25, rel=1e-4)
+    assert value[f"{FID}, minus base", "far"].value == pytest.approx(7 * 0.25, rel=1e-4)
+    assert value["CLIP", "base"].value == pytest.approx(25)
+    change = value["CLIP, minus base", "far"]
+    assert change.value == pytest.approx(0.5) and change.interval == pytest.approx([0.5, 0.5])
+    assert {one.paper for one in found if one.metric.startswith("CLIP")} == {"CLIPScore"}
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+@pytest.mark.filterwarnings("ignore:.*were cut")
+def test_command_with_clip_and_inception(tiny, tmp_path, monkeypatch):
+    """Their files are loaded, what they see is named after them, and run.toml has their hashes."""
+    monkeypatch.setattr(Inception, "features", lambda self, x: x.mean(dim=3).flatten(1)[:, :20])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        clip = write_clip(CLIP(CLIP_PRESETS["tiny"]), tmp_path / "clip", "transformers")
+    inception = write_inception(network(), tmp_path / "inception.pth")
+    words = ["eval-quality", "--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data)]
+    words += ["--classifier", str(tiny.classifier), "--images", "10", "--device", "cpu"]
+    words += ["--clip", str(clip), "--inception", str(inception), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    for metric in ("CLIP score (tiny)", FID):
+        models = {one["model"] for one in found if one["metric"] == metric}
+        assert models == {str(tiny.model), tiny.smooth, REAL, THROUGH_VAE}
+        assert any(one["metric"] == f"{metric}, minus {tiny.model}" for one in found)
+    run = tomllib.loads((tmp_path / "out" / "run.toml").read_text())
+    assert run["hashes"] == {
+        "clip": sha256(clip / "model.safetensors"),
+        "inception": sha256(inception),
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--images", "3"), "images"),
+        (("--clip", "/nowhere.pt"), "nowhere.pt"),
+        (("--inception", "/nowhere.pt"), "nowhere.pt"),
         (("--images", "100"), "1..12"),
         (("--classifier", "/nowhere"), "nowhere"),
     ],

@@ -176,6 +176,43 @@ def test_standardize_is_the_published_preprocessing():
     torch.testing.assert_close(standardize(same, 30) * deviation + mean, (same + 1) / 2)
 
 
+@pytest.mark.parametrize("size", [(90, 125), (77, 60), (61, 61), (30, 47), (45, 113)])
+def test_standardize_is_torchvisions_preprocessing(size):
+    """As the published code has it, on pictures in 8 bits: sides and corners of odd sizes, too."""
+    transforms = pytest.importorskip("torchvision.transforms")
+    published = transforms.Compose(
+        [
+            transforms.Resize(30, interpolation=transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(30),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, DEVIATION),
+        ]
+    )
+    picture = smooth_picture(size)
+    x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    deviation = torch.tensor(DEVIATION)[:, None, None]
+    off = (standardize(x, 30)[0] - published(picture)) * deviation
+    assert off.abs().max() < 1.5 / 255  # it rounds after each of two passes
+
+
+@pytest.mark.parametrize("size", [(90, 126), (30, 48), (61, 61), (120, 77)])
+def test_standardize_is_transformers_preprocessing(size):
+    """Where the corner is no half pixel, on which the two published programs differ."""
+    transformers = pytest.importorskip("transformers")
+    side = {"height": 30, "width": 30}
+    process = transformers.CLIPImageProcessor(size={"shortest_edge": 30}, crop_size=side)
+    picture = smooth_picture(size)
+    x = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    off = standardize(x, 30) - process(picture, return_tensors="pt")["pixel_values"]
+    assert (off * torch.tensor(DEVIATION)[:, None, None]).abs().max() < 1.5 / 255
+
+
+def smooth_picture(size: tuple[int, int]) -> Image.Image:
+    """Return a picture in which a shift by a pixel shows and bicubic does not leave 8 bits."""
+    coarse = np.random.default_rng(0).integers(64, 192, (9, 13, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
+
+
 def test_second_derivatives():
     """Forward and reverse mode of the image features, to the second order, by differences."""
     torch.manual_seed(0)

@@ -2,9 +2,11 @@
 
 import functools
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from latentgeo.models.inception import (
     BatchNorm,
@@ -54,27 +56,41 @@ def test_has_the_published_names_and_shapes():
         assert set(wanted) - set(Inception(classes=None).state_dict()) == {"fc.weight", "fc.bias"}
 
 
-def test_equals_torchvision_but_for_the_graphs_pooling(monkeypatch):
-    """Same weights in torchvision's network, its branches' pooling put right from outside."""
-    ours, x = network(), images((107, 139))
+def torchvisions(ours: Inception) -> torch.nn.Module:
+    """Return torchvision's network with our weights."""
     theirs = models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False).eval()
     theirs.load_state_dict(ours.state_dict(), strict=False)
-    plain = F.avg_pool2d
-    inside = functools.partial(plain, count_include_pad=False)
-    found = {}
-    theirs.avgpool.register_forward_hook(lambda *args: found.update(pool3=args[2].flatten(1)))
-    theirs.Mixed_7c.register_forward_pre_hook(
-        lambda *_: monkeypatch.setattr(F, "avg_pool2d", F.max_pool2d)
-    )
+    return theirs
+
+
+@torch.no_grad()
+def as_the_graph(theirs: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features and logits of torchvision's network, its pooling put right from outside."""
+    inside, found = functools.partial(F.avg_pool2d, count_include_pad=False), {}
+    with pytest.MonkeyPatch.context() as patch:
+        hooks = [
+            theirs.avgpool.register_forward_hook(lambda *args: found.update(pool3=args[2])),
+            theirs.Mixed_7c.register_forward_pre_hook(
+                lambda *_: patch.setattr(F, "avg_pool2d", F.max_pool2d)
+            ),
+        ]
+        patch.setattr(F, "avg_pool2d", inside)
+        logits = theirs(x)
+    for hook in hooks:
+        hook.remove()
+    return found["pool3"].flatten(1), logits
+
+
+def test_equals_torchvision_but_for_the_graphs_pooling():
+    """Same weights in torchvision's network, its branches' pooling put right from outside."""
+    ours, x = network(), images((107, 139))
+    theirs = torchvisions(ours)
     with torch.no_grad():
         expected = ours(x)
-        unpatched = theirs(x)
-        monkeypatch.setattr(F, "avg_pool2d", inside)
-        logits = theirs(x)
-        monkeypatch.undo()
-        assert difference(expected, found["pool3"]) < 1e-5
+        features, logits = as_the_graph(theirs, x)
+        assert difference(expected, features) < 1e-5
         assert difference(ours.logits(expected), logits) < 1e-5
-        assert difference(unpatched, logits) > 1e-3  # torchvision as it comes is another network
+        assert difference(theirs(x), logits) > 1e-3  # torchvision as it comes is another network
 
 
 def test_pooling_leaves_the_padding_out():
@@ -120,6 +136,23 @@ def test_resizing_is_tensorflows(side):
             for b in (0, 1)
         ]
         torch.testing.assert_close(got[..., i, j], sum(corners))
+
+
+def test_resizing_by_pillow():
+    """The same by Pillow's affine transform of an image of floats, which samples pixel centres."""
+    x = images((53, 71))[:1, :1]
+    scale = 71 / 299, 53 / 299
+    shift = tuple((1 - each) / 2 for each in scale)  # centre i + ½ comes from i · scale + ½
+    picture = Image.fromarray(x[0, 0].numpy())
+    wanted = picture.transform(
+        (299, 299),
+        Image.Transform.AFFINE,
+        (scale[0], 0, shift[0], 0, scale[1], shift[1]),
+        Image.Resampling.BILINEAR,
+    )
+    got, inside = tensorflow_bilinear(x, 299)[0, 0], slice(296)  # it is 0 half a pixel from the end
+    expected = torch.from_numpy(np.array(wanted))
+    torch.testing.assert_close(got[inside, inside], expected[inside, inside], rtol=0, atol=1e-5)
 
 
 def test_resizing_by_a_shifted_grid():

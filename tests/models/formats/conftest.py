@@ -9,6 +9,7 @@ import torch
 
 from latentgeo.models.bundle import BundleConfig, SamplingDefaults, TextToImage, new_bundle
 from latentgeo.models.clip import TextConfig
+from latentgeo.models.clip_vision import CLIP, CLIPConfig, VisionConfig
 from latentgeo.models.formats.diffusers_tokenizer import write_tokenizer
 from latentgeo.models.formats.lora_adapter import PARTS, Factors, Lora, Places, places_of
 from latentgeo.models.tokenizer import Tokenizer
@@ -24,6 +25,12 @@ TINY = BundleConfig(
     vae=VAEConfig(channels=(8, 8, 16), blocks=1, groups=4, scale=0.5),
     text=TextConfig(vocabulary=714, context=77, width=16, layers=2, heads=2),
     sampling=SamplingDefaults(size=32),
+)
+ENCODERS = CLIPConfig(
+    vision=VisionConfig(size=21, patch=7, width=24, layers=3, heads=2),
+    text=TextConfig(vocabulary=523, context=13, width=32, layers=2, heads=4),
+    projection=11,
+    end=522,
 )
 Manifest = Callable[[str], dict]
 
@@ -48,6 +55,17 @@ def made() -> TextToImage:
             for parameter in module.parameters():
                 torch.nn.init.normal_(parameter, std=0.1)
     return bundle.eval()
+
+
+@pytest.fixture(scope="session")
+def clip() -> CLIP:
+    """A small pair of encoders whose heads are not those that shapes tell; not to be changed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = CLIP(ENCODERS)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,13 @@ from safetensors.torch import load_file
 
 from latentgeo.eval.main import main
 from latentgeo.models.bundle import save_bundle
+from latentgeo.models.formats.clip_file import read_clip, write_clip
 from latentgeo.models.formats.convert import kind_of
+from latentgeo.models.formats.inception_file import write_inception
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.formats.lora_files import GRAMMARS, read_lora_file, write_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings, write_embeddings
+from tests.models.test_inception import network
 
 
 def run(source, target, *words) -> int:
@@ -80,6 +83,44 @@ def test_a_lora_from_grammar_to_grammar(ours, tmp_path, places, lora_on, same_lo
     )
     half, _ = read_lora_file(tmp_path / "d.safetensors", places)
     assert {f.A.dtype for _, _, f in half} == {torch.bfloat16}
+
+
+def test_clip_through_all_layouts(clip, tmp_path, capsys):
+    start = write_clip(clip, tmp_path / "start.safetensors", "transformers")
+    chain = [("a.pt", "--layout", "openai"), ("b",), ("c.pt", "--layout", "openai"), ("d.bin",)]
+    source = start
+    for name, *words in chain:
+        assert kind_of(source) == "clip"
+        assert run(source, tmp_path / name, *words) == 0
+        grammar = words[-1] if words else "transformers"
+        said = f"{tmp_path / name}: CLIP patch 7, widths 24 and 32 as {grammar}\n"
+        assert capsys.readouterr().out == said
+        source = tmp_path / name
+    assert run(source, tmp_path / "end.safetensors") == 0
+    assert (tmp_path / "end.safetensors").read_bytes() == start.read_bytes()
+    assert run(source, tmp_path / "half.pt", "--dtype", "fp16") == 0
+    assert {v.dtype for v in read_clip(tmp_path / "half.pt", dtype=None).parameters()} == {
+        torch.float16
+    }
+    assert run(start, tmp_path / "x", "--layout", "ldm") == 2
+    assert "layout 'ldm' is not for clip, wanted transformers, openai" in capsys.readouterr().err
+
+
+def test_layouts_of_other_networks_are_refused(ours, tmp_path, capsys):
+    assert run(ours, tmp_path / "x", "--layout", "openai") == 2
+    assert "layout 'openai' is for another network" in capsys.readouterr().err
+
+
+def test_inception_to_safetensors_and_back(tmp_path, capsys):
+    first = write_inception(network(), tmp_path / "a.pth")
+    assert kind_of(first) == "inception"
+    assert run(first, tmp_path / "b.safetensors") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'b.safetensors'}: Inception as pytorch-fid\n"
+    state = torch.load(first, weights_only=True)
+    found = load_file(tmp_path / "b.safetensors")
+    assert state.keys() == found.keys() and all(torch.equal(state[k], found[k]) for k in state)
+    assert run(first, tmp_path / "c.pth", "--layout", "openai") == 2
+    assert "is not for inception, wanted pytorch-fid" in capsys.readouterr().err
 
 
 def test_learned_tokens(tmp_path, capsys):

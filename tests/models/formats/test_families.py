@@ -43,6 +43,28 @@ def test_the_single_file_and_its_parts_are_recognised(manifest):
         ({"quantize.embedding.weight": (8192, 3), "quant_conv.weight": (3, 3, 1, 1)}, "vq"),
         ({"controlnet_cond_embedding.conv_in.weight": (1,)}, "controlnet"),
         ({f"Mixed_{i}.branch1x1.conv.weight": (1,) for i in ("5b", "7c")}, "inception"),
+        (
+            {
+                "AuxLogits.conv0.conv.weight": (1,),
+                **{f"Mixed_{i}.branch1x1.conv.weight": (1,) for i in ("5b", "7c")},
+            },
+            "inception-torchvision",
+        ),
+        (
+            {
+                "net.layers.mixed.conv.weight": (64, 192, 1, 1),
+                "net.layers.mixed_10.tower_2_conv.beta": (192,),
+            },
+            "inception-graph",
+        ),
+        (
+            {
+                "visual.attnpool.positional_embedding": (50, 2048),
+                "token_embedding.weight": (49408, 512),
+            },
+            "clip-resnet",
+        ),
+        ({"vision_model.embeddings.patch_embedding.weight": (1,)}, "clip-vision"),
         ({"unet.mid_block.to_q.lora_A.weight": (2, 8)}, "lora"),
         ({"mid_block.attn1.processor.to_q_lora.down.weight": (2, 8)}, "lora"),
         ({"unet.mid_block.to_q.lora.down.weight": (2, 8)}, "lora"),

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from latentgeo.eval.main import main
 from latentgeo.models.bundle import save_bundle
+from latentgeo.models.formats.clip_file import write_clip
 from latentgeo.models.formats.diffusers_folder import write_folder
 from latentgeo.models.formats.inspection import inspect
 from latentgeo.models.formats.ldm_file import write_ldm
@@ -72,6 +73,21 @@ def test_learned_tokens(tmp_path):
     found = said(path)
     assert found["token"] == ["<cat>: 3 of width 768, torch.float32"]
     assert found["fits"] == ["Stable Diffusion 1.x"]
+
+
+def test_clip(clip, tmp_path):
+    for path in (
+        write_clip(clip, tmp_path / "folder", "transformers"),
+        write_clip(clip, tmp_path / "clip.pt", "openai"),
+    ):
+        found = said(path)
+        assert found["name"] == ["patch 7, widths 24 and 32"] and found["projection"] == ["11"]
+        assert "size 21" in found["vision"][0] and "vocabulary 523" in found["text"][0]
+        assert found["parameters"] == [f"{sum(p.numel() for p in clip.parameters()):,}"]
+        assert found["fits"] == [f"latentgeo eval-quality --clip {path}"]
+    assert found["family"] == ["CLIP with OpenAI's names"]
+    (tmp_path / "folder" / "config.json").write_text('{"model_type": "clip"}')
+    assert said(tmp_path / "folder")["fits"][0].startswith("no: ")
 
 
 def test_what_is_no_model_says_what_it_looks_like(tmp_path, tiny):

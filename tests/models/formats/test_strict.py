@@ -10,7 +10,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.strict import Stored, fault_of, fill, own_layout, problems, refuse
+from latentgeo.models.formats.strict import (
+    Stored,
+    as_stored,
+    fault_of,
+    fill,
+    own_layout,
+    problems,
+    refuse,
+)
 
 SIDE = 7
 
@@ -56,6 +64,49 @@ def test_other_names_and_shapes(tmp_path):
     model = nn.Linear(3, 5, device="meta")
     fill(model, source, layout)
     assert torch.equal(model.weight, state["weight"]) and torch.equal(model.bias, state["bias"])
+
+
+def fused() -> tuple[dict[str, torch.Tensor], dict[str, Stored], nn.Module]:
+    """A state with three layers in one tensor and one transposed, its layout, and the module."""
+    torch.manual_seed(0)
+    module = nn.ModuleDict({name: nn.Linear(3, 5, bias=False) for name in "qkvo"})
+    layout = {f"{n}.weight": Stored("qkv", (15, 3), (i, 3)) for i, n in enumerate("qkv")}
+    layout["o.weight"] = Stored("o", (3, 5), transposed=True)
+    weights = [module[name].weight.detach() for name in "qkv"]
+    return {"qkv": torch.cat(weights), "o": module["o"].weight.detach().T}, layout, module
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "old"])
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_parts_of_one_tensor_and_transposed_ones(tmp_path, kind, dtype):
+    """The second of three equal parts is read after the first was dropped, also of an old file."""
+    state, layout, module = fused()
+    path = tmp_path / "file"
+    plain = {name: tensor.contiguous() for name, tensor in state.items()}
+    if kind == "safetensors":
+        save_file(plain, path)
+    else:
+        torch.save(plain, path, _use_new_zipfile_serialization=kind == "zip")
+    empty = nn.ModuleDict({n: nn.Linear(3, 5, bias=False, device="meta") for n in "qkvo"})
+    source = open_source(path)
+    assert not problems(source, layout)
+    fill(empty, source, layout, dtype=dtype)
+    for key, value in module.state_dict().items():
+        assert torch.equal(empty.state_dict()[key], value.to(dtype or torch.float32))
+        assert empty.state_dict()[key].is_contiguous()
+    back = as_stored(module.state_dict(), layout)
+    assert back.keys() == plain.keys() and all(torch.equal(back[n], plain[n]) for n in plain)
+
+
+def test_tensors_that_a_file_leaves_out_are_given(tmp_path):
+    state = nn.Linear(3, 5).state_dict()
+    layout = {"weight": Stored("weight", (5, 3))}
+    source = opened(tmp_path, {"weight": state["weight"]})
+    model = nn.Linear(3, 5, device="meta")
+    fill(model, source, layout, given={"bias": torch.ones(5)})
+    assert torch.equal(model.bias, torch.ones(5)) and torch.equal(model.weight, state["weight"])
+    with pytest.raises(RuntimeError, match="bias"):
+        fill(nn.Linear(3, 5, device="meta"), source, layout)
 
 
 def test_one_error_lists_missing_unexpected_shapes_and_kinds(tmp_path):
