@@ -49,6 +49,7 @@ setup(
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],
         "latentgeo.models": ["README.md"],
+        "latentgeo.train": ["recipes/*.toml"],
         "latentgeo.models.zoo": [f"**/*.{suffix}" for suffix in ZOO],
     },
     include_package_data=False,

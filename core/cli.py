@@ -14,7 +14,8 @@ Importing this module imports no torch, so that `--help` answers at once. A comm
             ...
 
 Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`; `from_` is
-`--from`), or a word without one. `--config FILE` reads fields from TOML first; flags override it.
+`--from`), or a word without one. `--config FILE` reads fields from TOML first, or from a recipe in
+the folder `recipes` beside the command's module; flags override it.
 `run()` returns nothing; it fails by raising.
 """
 
@@ -88,11 +89,21 @@ def build_parser(command: type) -> Parser:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", metavar="FILE", help="TOML file with any of the settings below")
+    named = f", or a recipe: {', '.join(found)}" if (found := recipes(command)) else ""
+    text = f"TOML file with any of the settings below{named}"
+    parser.add_argument("--config", metavar="FILE", help=text)
     known = kinds(command)
     for field in dataclasses.fields(command):
         _add_flag(parser, field, known[field.name])
     return parser
+
+
+def recipes(command: type) -> dict[str, Path]:
+    """Return the files in the folder `recipes` beside a command's module that are for it."""
+    place = getattr(sys.modules[command.__module__], "__file__", None)
+    files = sorted((Path(place).parent / "recipes").glob("*.toml")) if place else []
+    line = f'command = "{command_name(command)}"'
+    return {path.stem: path for path in files if line in path.read_text(encoding="utf-8")}
 
 
 def _add_flag(parser: Parser, field: "dataclasses.Field[Any]", kind: Kind) -> None:
@@ -140,7 +151,8 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
         raise ValueError(_unknown(unknown[0], known))
     given = vars(words)
     config = given.pop("config", None)
-    values = read_toml(Path(config), known, command_name(command)) if config else {}
+    path = recipes(command).get(config, Path(config)) if config else None
+    values = read_toml(path, known, command_name(command)) if path else {}
     values |= {name: _value(name, known[name], word) for name, word in given.items()}
     for field in dataclasses.fields(command):  # type: ignore[arg-type]
         if _is_required(field) and field.name not in values:

@@ -22,6 +22,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.train.commands:TrainSmooth",
         "fine-tune for a smooth latent space (Smooth Diffusion)",
     ),
+    "sweep-smooth": (
+        "latentgeo.train.commands:SweepSmooth",
+        "train-smooth for several weights of the regularizer and ranks",
+    ),
+    "cache": (
+        "latentgeo.train.commands:Cache",
+        "encode images and captions once, for training",
+    ),
     "eval-istd": (
         "latentgeo.eval.commands:EvalIstd",
         "measure smoothness: the interpolation standard deviation",

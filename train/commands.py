@@ -1,5 +1,6 @@
 """The commands that train and that make data; no torch until one of them runs."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,9 @@ class TrainVae(Training):
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
         "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
     perceptual_weight: float = option(1.0, "weight of LPIPS")
@@ -49,11 +53,16 @@ class TrainVae(Training):
 class TrainDiffusion(Training):
     """Train a latent diffusion model on a trained autoencoder; the text encoder with it."""
 
-    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    data: str = option(
+        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
+    )
     size: int = option(64, "side of the square images in pixels")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
         "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the UNet and the text encoder")
     vae: str = required("what train-vae wrote, or a model's folder or name")
@@ -94,15 +103,23 @@ class TrainSmooth(Training):
                       30,000 steps
     """
 
-    model: str = option("avatars", "model to smooth: a folder or an embedded name")
-    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    model: str = option("avatars", "model to smooth: a folder, a file or an embedded name")
+    data: str = option(
+        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
+    )
     size: int | None = option(None, "side of the square images in pixels; none is the model's")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
         "skip", "a bad image or caption: skip and count, or stop"
     )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.0, "probability of an empty caption")
+    adapter: Literal["lora", "full"] = option(
+        "lora", "a LoRA, or full: every weight of the UNet, cut over the ranks"
+    )
     rank: int = option(8, "rank of the LoRA")
     targets: tuple[str, ...] = option(
         ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
@@ -115,8 +132,14 @@ class TrainSmooth(Training):
     )
     difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
     direction: Literal["unit", "official"] = option("unit", "length of Δx̂_0: exact, or on average")
+    statistic: Literal["global", "per-timestep"] | None = option(
+        None, "one running mean a (the paper's), or one for every t; none: as ranges says"
+    )
     ranges: int = option(1, "ranges of t with a running mean a of their own; the paper has 1")
     decay: float = option(0.99, "decay of the running mean a per optimiser step")
+    checkpoint_activations: bool = option(
+        False, "blocks keep their inputs alone and compute the rest again: less memory, more time"
+    )
     samples: int = option(16, "images in a sample grid")
     batch: int = option(96, "images per optimiser step, over all ranks and accumulated parts")
     accumulate: int = option(8, "parts that a batch is split into, one after the other")
@@ -130,12 +153,84 @@ class TrainSmooth(Training):
         at_least(self, 0, "reg_weight")
         positive(self, "size", "alpha", "difference_step")
         within(self, 0, 1, "drop_caption", "decay")
+        if self.statistic is not None and self.ranges != 1:
+            raise ValueError(
+                f"ranges: got {self.ranges}, but statistic = {self.statistic} says how many; "
+                "give one of the two"
+            )
+        if self.adapter == "full" and self.lora is not None:
+            raise ValueError(f"lora: got {self.lora}, but adapter = full trains no LoRA")
+
+    def means(self, T: int) -> int:
+        """Return how many running means a there are, each for as many of the T timesteps."""
+        return T if self.statistic == "per-timestep" else self.ranges
 
     def run(self) -> None:
-        """Train, and write smooth_lora.safetensors and smooth_lora.json."""
+        """Train, and write smooth_lora.safetensors, or the model's folder, and a .json of each."""
         from latentgeo.train.smooth import train
 
         train(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSmooth(TrainSmooth):
+    """Train as train-smooth does for several λ and several ranks, one after the other.
+
+    Smooth Tab. 3, Smooth Tab. 4   each λ at rank 8, each rank at λ = 1, and all weights
+    """
+
+    reg_weights: tuple[float, ...] = option((0.1, 1.0, 10.0), "values of λ, each at --rank")
+    ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA, each at --reg-weight")
+    full: bool = option(False, "train every weight of the UNet, too, at --reg-weight")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        if not all(0 <= weight < math.inf for weight in self.reg_weights):
+            raise ValueError(f"reg_weights must be finite and at least 0, got {self.reg_weights}")
+        if not all(rank >= 1 for rank in self.ranks):
+            raise ValueError(f"ranks must be at least 1, got {self.ranks}")
+        if not (self.reg_weights or self.ranks or self.full):
+            raise ValueError("reg_weights, ranks and full ask for no run at all")
+        if self.adapter == "full" or self.lora is not None:
+            raise ValueError("adapter and lora: a sweep trains new LoRAs; --full adds all weights")
+
+    def run(self) -> None:
+        """Train what is not finished, and write sweep.json."""
+        from latentgeo.train.sweep import sweep
+
+        sweep(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Encode images and captions once, for training with `--data`; started again, it goes on."""
+
+    out: Path = required("folder to write")
+    model: str = option("avatars", "model whose autoencoder and text encoder are used")
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
+    store: Literal["fp32", "bf16"] = option("fp32", "dtype on disk; bf16 takes half the space")
+    batch: int = option(16, "images encoded at a time")
+    part: int = option(1024, "images to a file")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "batch", "part")
+        positive(self, "size")
+
+    def run(self) -> None:
+        """Encode, and write the parts and cache.json."""
+        from latentgeo.train.cache_writer import write_cache
+
+        write_cache(self)
 
 
 @dataclass(frozen=True, kw_only=True)

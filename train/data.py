@@ -27,10 +27,12 @@ from latentgeo.train.folder import Folder, Zipped
 from latentgeo.train.images import Framing
 from latentgeo.train.items import BadItem, Example, OnBad, Rejects
 from latentgeo.train.shards import ShardOrder, Shards, shard_paths
+from latentgeo.train.where import Condition, conditions
 
 __all__ = ["BadItem", "Batches", "Example", "Source", "avatars", "collate", "open_source"]
 
 AVATARS = "zoo/data/avatars.zip"  # inside latentgeo.models
+CACHE_INDEX = "cache.json"  # of a folder that `latentgeo cache` wrote
 
 
 class Source(Protocol):
@@ -51,13 +53,18 @@ class Source(Protocol):
 
 
 def avatars(
-    split: str = "train", size: int = 64, on_bad: OnBad = "skip", *, flip: bool = False
+    split: str = "train",
+    size: int = 64,
+    on_bad: OnBad = "skip",
+    *,
+    flip: bool = False,
+    where: Sequence[Condition] = (),
 ) -> Zipped:
     """Return the embedded faces; `.captions` and `.attributes` state what each one shows."""
     if split not in ("train", "test", "all"):
         raise ValueError(f"the split of avatars is {split!r}; it is train, test or all")
     path = Path(str(files("latentgeo.models").joinpath(AVATARS)))
-    return Zipped(path, Framing(size=size, flip=flip), on_bad, split=split)
+    return Zipped(path, Framing(size=size, flip=flip), on_bad, split=split, where=where)
 
 
 def open_source(
@@ -69,23 +76,34 @@ def open_source(
     allow_uncaptioned: bool = False,
     random_crop: bool = False,
     flip: bool = False,
+    where: Sequence[str] = (),
 ) -> Source | Shards:
     """Open `avatars`, `avatars:test`, a folder, a .zip, a .tar, a pattern or folder of .tar.
 
     `split` chooses lines of a metadata.jsonl by that field; the default is all (avatars: train).
+    `where` has conditions on metadata (train/where.py) that every example meets. What
+    `latentgeo cache` wrote is opened by `train/cache.py`, not here.
     A name that is not there is a FileNotFoundError, an empty source a ValueError; both name it.
     """
     name, _, named = spec.partition(":")
+    wanted = conditions(where)
     if name == "avatars":
-        return avatars(named or split or "train", size, on_bad, flip=flip)
+        return avatars(named or split or "train", size, on_bad, flip=flip, where=wanted)
+    if (Path(spec) / CACHE_INDEX).is_file():
+        raise ValueError(f"{spec} is a cache of latents; images are wanted here")
     framing = Framing(size=size, random_crop=random_crop, flip=flip)
     if paths := shard_paths(spec):
         if split:
             raise ValueError(f"{spec}: shards have no splits, got {split!r}; name other shards")
-        return Shards(paths, framing, on_bad, allow_uncaptioned=allow_uncaptioned)
+        return Shards(paths, framing, on_bad, allow_uncaptioned=allow_uncaptioned, where=wanted)
     kind = Zipped if spec.lower().endswith(".zip") else Folder
     return kind(
-        Path(spec), framing, on_bad, split=split or "all", allow_uncaptioned=allow_uncaptioned
+        Path(spec),
+        framing,
+        on_bad,
+        split=split or "all",
+        allow_uncaptioned=allow_uncaptioned,
+        where=wanted,
     )
 
 

@@ -32,8 +32,9 @@ from latentgeo.models.clip import TextEncoder
 from latentgeo.models.presets import TEXT_PRESETS, UNET_PRESETS
 from latentgeo.models.unet import UNet
 from latentgeo.models.vae import VAE
+from latentgeo.train.cache import Cached, is_cache, open_cache
 from latentgeo.train.commands import TrainDiffusion
-from latentgeo.train.data import open_source
+from latentgeo.train.data import Source, open_source
 from latentgeo.train.draws import Draws
 from latentgeo.train.latents import cached, moments, sample_latent
 from latentgeo.train.loop import Loop
@@ -46,6 +47,7 @@ from latentgeo.train.session import (
     stream,
     weight_hashes,
 )
+from latentgeo.train.shards import Shards
 from latentgeo.train.task import Batch, Terms
 from latentgeo.train.vae import load_vae
 
@@ -172,6 +174,20 @@ def build(settings: TrainDiffusion, vae: VAE) -> TextToImage:
     return TextToImage(config, unet, vae, text)
 
 
+def open_data(settings: TrainDiffusion, vae: VAE) -> Source | Shards:
+    """Return the source of images that the settings name, or the cache, of which latents are read.
+
+    Raises ValueError for a cache with settings that only images have.
+    """
+    if is_cache(settings.data):
+        if settings.flip or settings.where or not settings.cache_latents:
+            raise ValueError("flip, where and cache_latents belong to `latentgeo cache`")
+        return open_cache(Path(settings.data), settings.size, vae=vae)
+    return open_source(
+        settings.data, settings.size, settings.on_bad, flip=settings.flip, where=settings.where
+    )
+
+
 def train(settings: TrainDiffusion) -> None:
     """Run `latentgeo train-diffusion`."""
     with session(settings, weight_hashes(settings.vae, settings.start)) as device:
@@ -183,10 +199,10 @@ def train(settings: TrainDiffusion) -> None:
                 channels_last(module)
         if settings.compile:
             compiled(bundle.unet, bundle.text)
-        source = open_source(
-            settings.data, settings.size, flip=settings.flip, on_bad=settings.on_bad
-        )
+        source = open_data(settings, vae)
         captions = [example.caption for example in first_examples(source, settings.samples)]
-        source = cached(source, vae, device) if settings.cache_latents else remembered(source)
+        if not isinstance(source, Cached):
+            latents = settings.cache_latents
+            source = cached(source, vae, device) if latents else remembered(source)
         task = DiffusionTask(bundle, settings, captions, device)
         Loop(task, stream(source, settings), settings, device).run()

@@ -15,7 +15,7 @@ import random
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -32,6 +32,7 @@ from latentgeo.train.items import (
     read_file,
     text_field,
 )
+from latentgeo.train.where import Condition, all_hold
 
 METADATA = "metadata.jsonl"
 DAMAGED = (  # what reading a member of a zip file raises, of any compression or encrypted
@@ -66,22 +67,23 @@ class Folder:
         *,
         split: str = "all",
         allow_uncaptioned: bool = False,
+        where: Sequence[Condition] = (),
     ) -> None:
-        """List the folder and read its metadata, keeping the lines of one `split` (or all).
+        """List the folder and read its metadata, keeping what meets `where` of a `split` (or all).
 
         An empty folder is a ValueError that names it.
         """
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder")
         self.folder, self.framing, self.rejects = folder, framing, Rejects(on_bad)
-        self.allow_uncaptioned = allow_uncaptioned
+        self.allow_uncaptioned, self.where = allow_uncaptioned, where
         files = set(image_files(folder))
         self.entries, named = self._listed(files)
         if split == "all":
             self.entries += self._beside(sorted(files - named))
         self.entries = in_split(self.entries, split)
         if not self.entries:
-            raise nothing_in(folder, split, self.rejects)
+            raise nothing_in(folder, split, self.rejects, where)
 
     @property
     def bad(self) -> Counter[str]:
@@ -107,7 +109,7 @@ class Folder:
         if not path.is_file():
             return [], set()
         rows, named = read_metadata(
-            path.read_bytes(), str(path), self.rejects, self.allow_uncaptioned
+            path.read_bytes(), str(path), self.rejects, self.allow_uncaptioned, self.where
         )
         entries = []
         for entry in rows:
@@ -121,7 +123,9 @@ class Folder:
         entries = []
         for name in names:
             path = self.folder / name
-            if path.with_suffix(".txt").is_file():
+            if self.where:
+                self.rejects.add(BadItem(str(path), "no metadata", f"for {self.where[0]}"))
+            elif path.with_suffix(".txt").is_file():
                 entries.append(Entry(name, None))
             elif self.allow_uncaptioned:
                 entries.append(Entry(name, ""))
@@ -146,8 +150,9 @@ class Zipped:
         *,
         split: str = "all",
         allow_uncaptioned: bool = False,
+        where: Sequence[Condition] = (),
     ) -> None:
-        """Read the file and its metadata, keeping the lines of one `split` (or all)."""
+        """Read the file and its metadata, keeping what meets `where` of one `split` (or all)."""
         self.path, self.framing, self.rejects = path, framing, Rejects(on_bad)
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
@@ -156,10 +161,11 @@ class Zipped:
             raise FileNotFoundError(f"{path}: no such file") from None
         except (zipfile.BadZipFile, KeyError) as error:
             raise ValueError(f"{path}: not a zip file with {METADATA}: {error}") from None
-        rows, _ = read_metadata(metadata, f"{path}/{METADATA}", self.rejects, allow_uncaptioned)
+        source = f"{path}/{METADATA}"
+        rows, _ = read_metadata(metadata, source, self.rejects, allow_uncaptioned, where)
         self.entries = in_split(rows, split)
         if not self.entries:
-            raise nothing_in(path, split, self.rejects)
+            raise nothing_in(path, split, self.rejects, where)
 
     @property
     def bad(self) -> Counter[str]:
@@ -216,29 +222,38 @@ def in_split(entries: list[Entry], split: str) -> list[Entry]:
     return [entry for entry in entries if split in ("all", entry.split)]
 
 
-def nothing_in(path: Path, split: str, rejects: Rejects) -> ValueError:
+def nothing_in(
+    path: Path, split: str, rejects: Rejects, where: Sequence[Condition] = ()
+) -> ValueError:
     """Return the error that says that a source is empty, and why."""
-    of_split = "" if split == "all" else f" in the split {split!r}"
-    return ValueError(f"{path}: no image with a caption{of_split}. {rejects.summary()}".strip())
+    asked = "" if split == "all" else f" in the split {split!r}"
+    asked += f" with {' and '.join(map(str, where))}" if where else ""
+    return ValueError(f"{path}: no image with a caption{asked}. {rejects.summary()}".strip())
 
 
 def read_metadata(
-    data: bytes, source: str, rejects: Rejects, allow_uncaptioned: bool
+    data: bytes,
+    source: str,
+    rejects: Rejects,
+    allow_uncaptioned: bool,
+    where: Sequence[Condition] = (),
 ) -> tuple[list[Entry], set[str]]:
     """Return the usable lines of a `metadata.jsonl` and every file name that any line has.
 
-    A line that is not usable goes to `rejects`; blank lines pass.
+    A line that is not usable goes to `rejects`; blank lines, and what `where` leaves out, pass.
     """
     entries, named = [], set()
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        where = f"{source}:{number}"
+        line_at = f"{source}:{number}"
         try:
-            row = json_object(line, where)
-            named.add(file_name_of(row, where))
-            entries.append(entry_of(row, where, allow_uncaptioned))
+            row = json_object(line, line_at)
+            named.add(file_name_of(row, line_at))
+            entry = entry_of(row, line_at, allow_uncaptioned)
+            if all_hold(where, {**row, **entry.attributes}, line_at):
+                entries.append(entry)
         except BadItem as bad:
             rejects.add(bad)
     return entries, named

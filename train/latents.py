@@ -82,7 +82,10 @@ class Latents:
 
 
 def cached(source: Source | Shards, vae: VAE, device: torch.device) -> Latents:
-    """Return the source's latents; `ValueError` for shards, which have no end to encode to."""
+    """Return the source's latents; `ValueError` for shards, which memory may not hold."""
     if isinstance(source, Shards):
-        raise ValueError("cache_latents needs a folder or a zip file, got shards; switch it off")
+        raise ValueError(
+            "cache_latents needs a folder or a zip file, got shards; switch it off, or encode them "
+            "once with `latentgeo cache`"
+        )
     return Latents(source, vae, device)

@@ -48,18 +48,27 @@ class Log:
         self.bar = progress(total=steps, initial=start)
 
     def write(self, record: Mapping[str, float | int]) -> None:
-        """Append one record, and show it."""
+        """Append one record, and show it; an OSError leaves the file as it was."""
         if not self.active:
             return
-        with open(self.path, "a") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._append(json.dumps(record) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, record["step"])
         shown = {name: f"{record[name]:.4g}" for name in SHOWN if name in record}
         self.bar.set_postfix(refresh=False, **shown)
+
+    def _append(self, line: str) -> None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with open(self.path, "a") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            if self.path.exists():
+                os.truncate(self.path, size)  # half a record would hide the ones after it
+            raise
 
     def advance(self) -> None:
         """Move the progress bar by one step."""

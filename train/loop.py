@@ -6,12 +6,15 @@ the log, sample grids, checkpoints, and an end from which a later call continues
 
 Ranks      A batch is counted over all ranks; sample n of the run has its own noise
            (train/draws.py). The gradient is the same up to rounding, however many ranks compute it.
+Disk       A checkpoint, record or grid that the disk refuses is one line on stderr, and the run
+           goes on with the checkpoint before it. The last one of a run has to be written.
 """
 
 import math
 import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -32,6 +35,7 @@ from latentgeo.train.grids import save_grid
 from latentgeo.train.log import Log
 from latentgeo.train.session import as_written
 from latentgeo.train.settings import Training
+from latentgeo.train.sharded import Sharded, cut_state, gathered, whole
 from latentgeo.train.stop import Stop
 from latentgeo.train.task import Data, Task, Terms
 
@@ -41,9 +45,17 @@ FREE = ("out", "resume", "steps", "minutes", "device")  # settings that change w
 class Loop:
     """One run of a task: its optimiser, averages, counters and files."""
 
-    def __init__(self, task: Task, data: Data, settings: Training, device: torch.device) -> None:
+    def __init__(
+        self,
+        task: Task,
+        data: Data,
+        settings: Training,
+        device: torch.device,
+        sharded: Sharded | None = None,
+    ) -> None:
         self.task, self.data, self.settings, self.device = task, data, settings, device
-        self.here = ranks()
+        self.sharded, self.here = sharded, ranks()
+        self.shows = self.here.is_main or sharded is not None  # a cut network runs on all or none
         self.part = settings.part(self.here.world)
         self.weights = task.parameters()
         self.optimizer = torch.optim.AdamW(
@@ -76,7 +88,7 @@ class Loop:
             self.data.close()
         if stop.signal:
             raise SystemExit(128 + stop.signal)
-        if self.here.is_main:
+        if self.shows:
             with self.ema.swapped(), as_written():
                 self.task.save(self.settings.out)
         barrier()
@@ -96,11 +108,13 @@ class Loop:
             stop.signal = signal.SIGTERM if stopped and not stop.signal else stop.signal
             ended = stopped or late or self.step >= self.settings.steps
             if self.step % self.settings.log_every == 0 or ended:
-                self._log()
+                self._if_the_disk_lets(self._log)
             if self.settings.sample_every and self.step % self.settings.sample_every == 0:
-                self._sample()
-            if due or ended or self._every(self.settings.checkpoint_every):
+                self._if_the_disk_lets(self._sample)
+            if ended:
                 self.save()
+            elif due or self._every(self.settings.checkpoint_every):
+                self._if_the_disk_lets(self.save)
 
     def compute_gradients(self) -> float:
         """Add up the gradients of one step's parts on this rank; return its mean loss."""
@@ -120,10 +134,13 @@ class Loop:
 
     def update(self) -> None:
         """Take one optimiser step with the gradients averaged over ranks."""
-        average_gradients(self.weights.values())
+        if self.sharded is None:
+            average_gradients(self.weights.values())
+        else:
+            self.sharded.let_go()
         if self.settings.clip:
             norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
-            self._collect({"gradient": norm})
+            self._collect({"gradient": whole(norm)})
         self.rate = self.settings.rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -175,11 +192,21 @@ class Loop:
         )
 
     def _sample(self) -> None:
-        if self.here.is_main:
-            with self.ema.swapped(), as_written(), torch.no_grad():
-                images = self.task.sample_grid()
-            if images is not None:
-                save_grid(images, self.settings.out / "samples" / f"step-{self.step:08d}.png")
+        if not self.shows:
+            return
+        with self.ema.swapped(), as_written(), torch.no_grad():
+            images = self.task.sample_grid()
+            if self.sharded is not None:
+                self.sharded.let_go()
+        if images is not None and self.here.is_main:
+            save_grid(images, self.settings.out / "samples" / f"step-{self.step:08d}.png")
+
+    def _if_the_disk_lets(self, write: Callable[[], None]) -> None:
+        """Write something that the run can do without; say in one line if it could not."""
+        try:
+            write()
+        except OSError as error:
+            print(f"step {self.step}: {error}; training goes on", file=sys.stderr, flush=True)
 
     def save(self) -> None:
         """Write a checkpoint with all that `restore` needs, the random states of all ranks too."""
@@ -188,7 +215,7 @@ class Loop:
             states = [None] * self.here.world
             torch.distributed.all_gather_object(states, capture_random_state(self.device))
         self.saved = (time.monotonic(), self.step)
-        if not self.here.is_main:
+        if not self.shows:
             return
         state = {
             "step": self.step,
@@ -201,7 +228,9 @@ class Loop:
             "random": states,
             "settings": self.settings.plain(),
         }
-        checkpoint.save(self.folder, self.step, state, self.settings.keep)
+        state = gathered(state)
+        if self.here.is_main:
+            checkpoint.save(self.folder, self.step, state, self.settings.keep)
 
     def restore(self) -> None:
         """Continue from the newest whole checkpoint if asked to; refuse to overwrite one if not."""
@@ -216,6 +245,8 @@ class Loop:
         if self.here.is_main:
             print(f"resuming from step {state['step']}", flush=True)
             self._report_changes(state["settings"])
+        if self.sharded is not None:
+            cut_state(state, self.weights)
         self.step, self.elapsed = state["step"], state["elapsed"]
         checkpoint.load_weights(self.weights, state["weights"])
         self.ema.load_state(state["ema"])

@@ -28,7 +28,7 @@ from latentgeo.train.items import BadItem, Example
 from latentgeo.train.latents import Latents
 from latentgeo.train.prefetch import Prefetch
 from latentgeo.train.settings import Training
-from latentgeo.train.shards import Shards
+from latentgeo.train.shards import Shards, shard_paths
 from latentgeo.train.task import Data
 
 MEMORY = 2 << 30  # bytes of images that are kept decoded
@@ -70,18 +70,20 @@ def write_record(settings: Training, device: torch.device, hashes: dict[str, str
 
 
 def data_hash(spec: str) -> dict[str, str]:
-    """Return a SHA-256 of the data: of a file, or of a folder's file names, sizes and captions."""
+    """Return a SHA-256 of the data: of a file, or of several files' names, sizes and captions."""
     if spec.partition(":")[0] == "avatars":
         path = Path(__file__).parents[1] / "models" / AVATARS
         return {spec: sha256(path)} if path.is_file() else {}
     path = Path(spec)
     if path.is_file():
         return {spec: sha256(path)}
-    if not path.is_dir():
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else _present(spec)
+    if not files:
         return {}
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()} {file.stat().st_size}\n".encode())
+    for file in files:
+        name = file.relative_to(path) if path.is_dir() else file
+        digest.update(f"{name.as_posix()} {file.stat().st_size}\n".encode())
         if file.suffix in (".jsonl", ".txt"):
             digest.update(file.read_bytes())
     return {spec: digest.hexdigest()}
@@ -95,7 +97,9 @@ def weight_hashes(*sources: str | None) -> dict[str, str]:
     places = [ZOO / s if (ZOO / s / "config.json").is_file() else Path(s) for s in sources if s]
     files = []
     for place in places:
-        inside = sorted(place.glob("*.safetensors")) or sorted(place.glob("*/*.safetensors"))
+        inside = sorted(place.glob("*.safetensors")) or [
+            path for kind in ("safetensors", "bin") for path in sorted(place.glob(f"*/*.{kind}"))
+        ]
         files += [place] if place.is_file() else inside
     return {str(path): sha256(path) for path in files}
 
@@ -176,3 +180,8 @@ def compiled(*modules: nn.Module) -> None:
 def as_written() -> AbstractContextManager[None]:
     """Return a context in which compiled networks run as they are written."""
     return torch.compiler.set_stance("force_eager")
+
+
+def _present(spec: str) -> list[Path]:
+    """Return the shards of a pattern that are there."""
+    return [path for path in shard_paths(spec) if path.is_file()]

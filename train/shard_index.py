@@ -2,13 +2,13 @@
 
 Members that share a name up to its first dot are a sample: one image member (`.jpg`, `.png`,
 `.webp`, ...) and its caption in `.txt`, or in `.json` under `text` or `caption`; other members are
-ignored. Nothing is unpacked. Members that are links, or whose path leaves the archive, are refused
-by name. Of a damaged or truncated shard the samples before the damage are used, and the damage is
-reported.
+ignored. Conditions on the fields of `.json` (train/where.py) leave samples out. Nothing is
+unpacked. Members that are links, or whose path leaves the archive, are refused by name. Of a
+damaged or truncated shard the samples before the damage are used, and the damage is reported.
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -22,7 +22,9 @@ from latentgeo.train.items import (
     leaves_root,
     text_field,
 )
+from latentgeo.train.where import Condition, all_hold
 
+JSON_BYTES = 1 << 20  # of a sample's metadata
 Span = tuple[int, int]  # offset in the shard, number of bytes
 
 
@@ -36,8 +38,13 @@ class Sample:
     is_json: bool
 
 
-def index_shard(path: Path, rejects: Rejects, allow_uncaptioned: bool = False) -> list[Sample]:
-    """Return the samples of a tar file in the order of their first members."""
+def index_shard(
+    path: Path,
+    rejects: Rejects,
+    allow_uncaptioned: bool = False,
+    where: Sequence[Condition] = (),
+) -> list[Sample]:
+    """Return the samples of a tar file that meet `where`, in the order of their first members."""
     groups: dict[str, dict[str, Span]] = {}
     try:
         for member in members(path):
@@ -45,6 +52,8 @@ def index_shard(path: Path, rejects: Rejects, allow_uncaptioned: bool = False) -
                 add_member(groups, member, path)
             except BadItem as bad:
                 rejects.add(bad)
+        if where:
+            groups = meeting(where, groups, path, rejects)
     except BadItem as bad:
         rejects.add(bad)
     samples = []
@@ -69,6 +78,8 @@ def members(path: Path) -> Iterator[tarfile.TarInfo]:
             block = file.read(tarfile.BLOCKSIZE)
     except BadItem:
         raise
+    except OSError as error:
+        raise BadItem(str(path), "unreadable shard", str(error)) from None
     except Exception as error:  # headers of damaged bytes raise almost anything
         raise BadItem(str(path), "damaged shard", f"{type(error).__name__}: {error}") from None
     if len(block) < tarfile.BLOCKSIZE:
@@ -106,6 +117,34 @@ def sample_of(key: str, parts: dict[str, Span], path: Path, allow_uncaptioned: b
         raise BadItem(f"{path}/{key}", "no caption")
     name = f"{key}.{images[0]}"
     return Sample(name, parts[images[0]], caption, "txt" not in parts and "json" in parts)
+
+
+def meeting(
+    where: Sequence[Condition],
+    groups: dict[str, dict[str, Span]],
+    path: Path,
+    rejects: Rejects,
+) -> dict[str, dict[str, Span]]:
+    """Return the groups whose `.json` member meets every condition."""
+    kept = {}
+    try:
+        with path.open("rb") as file:
+            for key, parts in groups.items():
+                try:
+                    if all_hold(where, fields_of(file, parts, f"{path}/{key}"), f"{path}/{key}"):
+                        kept[key] = parts
+                except BadItem as bad:
+                    rejects.add(bad)
+    except OSError as error:
+        raise BadItem(str(path), "unreadable file", str(error)) from None
+    return kept
+
+
+def fields_of(file: BinaryIO, parts: dict[str, Span], name: str) -> dict[str, object]:
+    """Return the fields of a sample's `.json` member, or raise `BadItem`."""
+    if "json" not in parts:
+        raise BadItem(name, "no metadata", "a .json member is wanted")
+    return json_object(read_span(file, parts["json"], JSON_BYTES, name), name)
 
 
 def read_span(file: BinaryIO, span: Span, limit: int, name: str) -> bytes:

@@ -12,7 +12,7 @@ import random
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from latentgeo.train.items import (
     Rejects,
 )
 from latentgeo.train.shard_index import Sample, caption_of, index_shard, read_span
+from latentgeo.train.where import Condition
 
 KEPT = 4  # indexes of shards kept in memory
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -42,17 +43,19 @@ class Shards:
         on_bad: OnBad = "skip",
         *,
         allow_uncaptioned: bool = False,
+        where: Sequence[Condition] = (),
     ) -> None:
         """Check that all shards exist and one has a sample; the rest is indexed on the way."""
         if missing := [path for path in paths if not path.is_file()]:
             raise FileNotFoundError(f"{missing[0]}: no such shard ({len(missing)} are missing)")
         self.paths, self.framing, self.rejects = paths, framing, Rejects(on_bad)
-        self.allow_uncaptioned = allow_uncaptioned
+        self.allow_uncaptioned, self.where = allow_uncaptioned, where
         self._counts: dict[int, int] = {}
         self._indexes: dict[int, list[Sample]] = {}
         if not any(self.size_of(shard) for shard in range(len(paths))):
-            where = str(paths[0]) + (f" ... {paths[-1].name}" if len(paths) > 1 else "")
-            raise ValueError(f"{where}: no image with a caption. {self.rejects.summary()}")
+            place = str(paths[0]) + (f" ... {paths[-1].name}" if len(paths) > 1 else "")
+            asked = f" with {' and '.join(map(str, self.where))}" if self.where else ""
+            raise ValueError(f"{place}: no image with a caption{asked}. {self.rejects.summary()}")
 
     @property
     def bad(self) -> Counter[str]:
@@ -79,8 +82,8 @@ class Shards:
         if shard not in self._indexes:
             if len(self._indexes) >= KEPT:
                 del self._indexes[next(iter(self._indexes))]
-            found = index_shard(self.paths[shard], self.rejects, self.allow_uncaptioned)
-            self._indexes[shard] = found
+            path, allowed = self.paths[shard], self.allow_uncaptioned
+            self._indexes[shard] = index_shard(path, self.rejects, allowed, self.where)
         return self._indexes[shard]
 
     def read(self, shard: int, i: int, draw: random.Random | None = None) -> Example:

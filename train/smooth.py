@@ -16,7 +16,6 @@ Parts       The a that a part is compared with has moved by the parts of its ste
             included, as in the released code; what is kept moves once, at the end of the step.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.device import all_reduce_mean, ranks
-from latentgeo.core.files import atomic_write
 from latentgeo.core.parameterization import target
 from latentgeo.core.smooth import (
     RunningMean,
@@ -38,10 +36,11 @@ from latentgeo.core.smooth import (
 )
 from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
 from latentgeo.models.bundle import TextToImage
-from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
-from latentgeo.models.lora import ATTENTION, attach, load_lora, save_lora
+from latentgeo.models.formats.load import load_text_to_image
+from latentgeo.models.recompute import recompute_blocks
+from latentgeo.train.cache import Cached, is_cache, open_cache
 from latentgeo.train.commands import TrainSmooth
-from latentgeo.train.data import open_source
+from latentgeo.train.data import Source, open_source
 from latentgeo.train.diffusion import drop_captions, sample_captions
 from latentgeo.train.draws import Draws
 from latentgeo.train.latents import cached, moments, sample_latent
@@ -54,6 +53,9 @@ from latentgeo.train.session import (
     stream,
     weight_hashes,
 )
+from latentgeo.train.sharded import shard
+from latentgeo.train.shards import Shards
+from latentgeo.train.smooth_adapter import adapt, save_adapter
 from latentgeo.train.task import Batch, Terms
 
 BINS = 10  # ranges of t for which the log has a mean of v
@@ -72,19 +74,28 @@ def direction_of(draws: Draws, like: Tensor, kind: str) -> Tensor:
 
 
 class SmoothTask:
-    """What the loop trains: the LoRA of the UNet, on latents (or images) and captions."""
+    """What the loop trains: the LoRA of the UNet, on latents (or images) and captions.
+
+    `cache` is what `latentgeo cache` wrote, if the batches are read from that.
+    """
 
     def __init__(
-        self, bundle: TextToImage, settings: TrainSmooth, captions: list[str], device: torch.device
+        self,
+        bundle: TextToImage,
+        settings: TrainSmooth,
+        captions: list[str],
+        device: torch.device,
+        cache: Cached | None = None,
     ) -> None:
         self.bundle, self.settings, self.captions, self.device = bundle, settings, captions, device
-        self.mean = running_mean(settings.ranges, settings.decay)
+        self.cache, self.means = cache, settings.means(bundle.schedule.T)
+        self.mean = running_mean(self.means, settings.decay)
         self.bins = running_mean(BINS)
-        self.sums = torch.zeros(2, settings.ranges, dtype=torch.float64)  # of this step's parts
+        self.sums = torch.zeros(2, self.means, dtype=torch.float64)  # of this step's parts
         self.bin_sums = torch.zeros(2, BINS, dtype=torch.float64)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Return A and B of every adapted layer, by their names in the UNet."""
+        """Return what is trained, A and B of every adapted layer, by their names in the UNet."""
         named = self.bundle.unet.named_parameters()
         return {name: weight for name, weight in named if weight.requires_grad}
 
@@ -111,11 +122,14 @@ class SmoothTask:
     def _inputs(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return z_0 (B, C, h, w) and the context (B, L, K) of a batch."""
         kept = batch[0].to(self.device)
-        if not self.settings.cache_latents:
+        if self.cache is None and not self.settings.cache_latents:
             kept = moments(self.bundle.vae, kept)
         kept = kept.to(self.bundle.dtype)
         captions = drop_captions(batch[1], draws, self.settings.drop_caption)
-        return sample_latent(kept, draws), self.bundle.encode_text(captions)
+        if self.cache is None:
+            return sample_latent(kept, draws), self.bundle.encode_text(captions)
+        context = self.cache.context(captions).to(self.device, self.bundle.dtype)
+        return sample_latent(kept, draws), context
 
     def _variation(
         self, context: Tensor, z_0: Tensor, eps: Tensor, t: Tensor, direction: Tensor
@@ -161,10 +175,8 @@ class SmoothTask:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue the running mean a; `ValueError` if it was kept for other ranges of t."""
-        if len(state["raw"]) != self.settings.ranges:
-            raise ValueError(
-                f"ranges: the checkpoint has {len(state['raw'])}, got {self.settings.ranges}"
-            )
+        if len(state["raw"]) != self.means:
+            raise ValueError(f"ranges: the checkpoint has {len(state['raw'])}, got {self.means}")
         self.mean = RunningMean(state["raw"], state["count"], self.settings.decay)
 
     def sample_grid(self) -> Tensor | None:
@@ -172,30 +184,21 @@ class SmoothTask:
         return sample_captions(self.bundle, self.captions, self.settings.seed)
 
     def save(self, folder: Path) -> None:
-        """Write smooth_lora.safetensors and smooth_lora.json, which says how it was made."""
+        """Write the adapter, or the whole model, and how it was made."""
         a = {"raw": self.mean.raw.tolist(), "count": self.mean.count.tolist()}
-        made = self.settings.plain() | {"running_mean": a}
-        notes = {"method": "Smooth-LoRA, arXiv 2312.04410", "base": self.bundle.config.name}
-        path = save_lora(folder / "smooth_lora.safetensors", self.bundle.unet, notes=notes)
-        atomic_write(folder / "smooth_lora.json", json.dumps(made, indent=2) + "\n")
-        print(f"wrote {path}", flush=True)
+        save_adapter(self.bundle, self.settings, folder, {"running_mean": a})
 
 
-def adapt(unet: nn.Module, settings: TrainSmooth) -> None:
-    """Attach the LoRA to train: a new one on the layers asked for, or that of a file.
-
-    Smooth Sec. 4.1   rank 8 on the query, key, value and output projections of all attentions
-
-    Raises ValueError that names the targets where one matches no layer.
-    """
-    if settings.lora is not None:
-        load_lora(unet, find_lora(settings.lora, find_model(settings.model)))
-        return
-    targets = [ATTENTION if target == "attention" else target for target in settings.targets]
-    try:
-        attach(unet, settings.rank, settings.alpha, targets)
-    except ValueError as error:
-        raise ValueError(f"targets: {error}") from error
+def open_data(settings: TrainSmooth, bundle: TextToImage) -> Source | Shards:
+    """Return the source of images that the settings name, or the cache."""
+    size = settings.size or bundle.config.sampling.size
+    if is_cache(settings.data):
+        if settings.flip or settings.where:
+            raise ValueError("flip and where belong to `latentgeo cache`: the data are encoded")
+        return open_cache(Path(settings.data), size, vae=bundle.vae, text=bundle)
+    return open_source(
+        settings.data, size, settings.on_bad, flip=settings.flip, where=settings.where
+    )
 
 
 def train(settings: TrainSmooth) -> None:
@@ -205,12 +208,14 @@ def train(settings: TrainSmooth) -> None:
         adapt(bundle.unet, settings)
         if settings.channels_last:
             channels_last(bundle.unet)
-        size = settings.size or bundle.config.sampling.size
-        source = open_source(settings.data, size, flip=settings.flip, on_bad=settings.on_bad)
+        if settings.checkpoint_activations:
+            recompute_blocks(bundle.unet)
+        source = open_data(settings, bundle)
         captions = [example.caption for example in first_examples(source, settings.samples)]
-        if settings.cache_latents:
-            source = cached(source, bundle.vae, device)
-        else:
-            source = remembered(source)
-        task = SmoothTask(bundle, settings, captions, device)
-        Loop(task, stream(source, settings), settings, device).run()
+        cache = source if isinstance(source, Cached) else None
+        if cache is None:
+            latents = settings.cache_latents
+            source = cached(source, bundle.vae, device) if latents else remembered(source)
+        sharded = shard(bundle.unet, device, settings.route) if settings.adapter == "full" else None
+        task = SmoothTask(bundle, settings, captions, device, cache)
+        Loop(task, stream(source, settings), settings, device, sharded).run()

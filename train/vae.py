@@ -155,6 +155,7 @@ def train(settings: TrainVae) -> None:
             flip=settings.flip,
             on_bad=settings.on_bad,
             allow_uncaptioned=True,
+            where=settings.where,
         )
         source = remembered(opened)
         shown = collate(first_examples(source, SHOWN))[0]

@@ -3,15 +3,23 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from latentgeo.core.cli import parse, to_toml
 from latentgeo.eval.main import main
-from latentgeo.train.commands import RenderAvatars, TrainDiffusion, TrainSmooth, TrainVae
+from latentgeo.train.commands import (
+    Cache,
+    RenderAvatars,
+    SweepSmooth,
+    TrainDiffusion,
+    TrainSmooth,
+    TrainVae,
+)
 
-COMMANDS = [TrainVae, TrainDiffusion, TrainSmooth, RenderAvatars]
+COMMANDS = [TrainVae, TrainDiffusion, TrainSmooth, SweepSmooth, Cache, RenderAvatars]
 
 
 def test_reading_the_commands_needs_no_torch() -> None:
@@ -22,9 +30,9 @@ def test_reading_the_commands_needs_no_torch() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_run_file_gives_the_command_back(command: type[object], tmp_path: Path) -> None:
-    words = ["--out", str(tmp_path), "--seed", "7"]
+    words = ["--out", str(tmp_path), *([] if command is Cache else ["--seed", "7"])]
     words += ["--vae", "folder"] if command is TrainDiffusion else []
-    words += ["--minutes", "2.5", "--batch", "8"] if command is not RenderAvatars else []
+    words += [] if command in (RenderAvatars, Cache) else ["--minutes", "2.5", "--batch", "8"]
     first = parse(command, words)
     (tmp_path / "recipe.toml").write_text(to_toml(first))
     assert parse(command, ["--config", str(tmp_path / "recipe.toml")]) == first
@@ -40,6 +48,22 @@ def test_the_paper_is_the_default(tmp_path: Path) -> None:
     assert paper.targets == ("attention",)
 
 
+def test_the_recipe_is_the_paper(tmp_path: Path) -> None:
+    """Smooth Sec. 4.1: by its name, to be changed by options, and with the paper's data."""
+    recipe = parse(TrainSmooth, ["--config", "smooth-paper", "--out", str(tmp_path)])
+    same = replace(TrainSmooth(out=tmp_path), seed=42, size=512, cache_latents=False)
+    assert recipe == replace(
+        same, where=("aesthetic>=6.5",), statistic="global", checkpoint_every=5000
+    )
+    changed = parse(TrainSmooth, ["--config", "smooth-paper", "--out", "o", "--rank", "4"])
+    assert changed.rank == 4 and changed.means(1000) == 1 and recipe.part(4) == 3
+
+
+def test_statistic_says_how_many_means(tmp_path: Path) -> None:
+    assert TrainSmooth(out=tmp_path, statistic="per-timestep").means(1000) == 1000
+    assert TrainSmooth(out=tmp_path, ranges=10).means(1000) == 10
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -47,6 +71,11 @@ def test_the_paper_is_the_default(tmp_path: Path) -> None:
         ("train-smooth --out o --route fast", "--route: got 'fast'"),
         ("train-smooth --out o --decay 1", "decay must be at least 0 and below 1"),
         ("train-smooth --out o --model nowhere", "nowhere"),
+        ("train-smooth --out o --where aesthetic=6", "where: got 'aesthetic=6', wanted a field"),
+        ("train-smooth --out o --statistic global --ranges 3", "ranges: got 3, but statistic"),
+        ("train-smooth --out o --adapter full --lora x", "lora: got x, but adapter = full"),
+        ("train-smooth --out o --config smooth-papr", "no such file: smooth-papr"),
+        ("cache --out o --part 0", "part must be at least 1, got 0"),
         ("train-diffusion --out o", "--vae is required"),
         ("train-diffusion --out o --vae v --drop-caption 1.5", "drop_caption must be at least 0"),
         ("train-diffusion --out o --vae v --min-snr 0", "min_snr must be positive"),

@@ -1,31 +1,39 @@
-"""Two processes with batches of B train as one with a batch of 2 B does."""
+"""Four processes train as one does, and a run outlives the death of one of them."""
 
-import socket
+import os
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
-from torch import Tensor
 
-from latentgeo.core.device import average_gradients, process_group
+from latentgeo.core.device import average_gradients, ranks
+from latentgeo.eval.main import main
 from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
 from latentgeo.models.lora import attach
+from latentgeo.train.checkpoint import load_newest
 from latentgeo.train.commands import TrainSmooth
 from latentgeo.train.data import open_source
 from latentgeo.train.latents import cached
+from latentgeo.train.log import read_log
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import stream
 from latentgeo.train.smooth import SmoothTask
+from tests.train.ranks import CPU, assert_close, together
 
-CPU = torch.device("cpu")
+STEPS = 3
 
 
-def smooth_loop(folder: Path, out: Path) -> Loop:
-    """Return the loop of a float64 Smooth-LoRA run with global batches of 4 in two parts."""
+def smooth_loop(folder: Path, out: Path, **changes: Any) -> Loop:
+    """Return the loop of a float64 Smooth-LoRA run with global batches of 8 in two parts."""
     settings = TrainSmooth(
-        out=out, steps=2, batch=4, accumulate=2, rank=2, rate=0.01, log_every=1, sample_every=0
+        out=out,
+        **{"steps": STEPS, "batch": 8, "accumulate": 2, "rank": 2, "rate": 0.01} | changes,
+        log_every=1,
+        sample_every=0,
     )
     bundle = load_bundle(folder / "model", dtype=torch.float64)
     torch.manual_seed(5)
@@ -38,57 +46,68 @@ def smooth_loop(folder: Path, out: Path) -> Loop:
     return Loop(task, stream(source, settings), settings, CPU)
 
 
-def outcome(folder: Path, out: Path) -> dict[str, Any]:
+def outcome(folder: Path, out: Path, **changes: Any) -> dict[str, Any]:
     """Return the averaged gradients of the first step, then run, and return what came of it."""
-    loop = smooth_loop(folder, out / "gradients")
+    loop = smooth_loop(folder, out / "gradients", **changes)
     loop.compute_gradients()
     average_gradients(loop.weights.values())
     gradients = {name: weight.grad for name, weight in loop.weights.items()}
-    loop = smooth_loop(folder, out / "run")
+    loop = smooth_loop(folder, out / "run", **changes)
     loop.run()
     return {"gradients": gradients, "weights": dict(loop.weights), "task": loop.task.state()}
 
 
-def worker(rank: int, folder: Path, port: int) -> None:
-    """Be one of two processes; keep the outcome."""
-    import os
-
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with process_group(CPU):
-        torch.save(outcome(folder, folder / "two"), folder / f"rank{rank}.pt")
+def keep_outcome(folder: Path, **changes: Any) -> None:
+    torch.save(outcome(folder, folder / "all", **changes), folder / f"rank{ranks().rank}.pt")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def assert_close(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float) -> None:
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(value, other[name], rtol=tolerance, atol=tolerance)
+@pytest.fixture
+def folder(tmp_path: Path, pictures: Path, tiny: TextToImage) -> Path:
+    save_bundle(tiny, tmp_path / "model")
+    (tmp_path / "pictures").symlink_to(pictures)
+    return tmp_path
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one(
-    tmp_path: Path, pictures: Path, tiny: TextToImage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Gradients of L_base + λ L_reg, the statistic a, and the weights after two steps.
+@pytest.mark.parametrize("changes", [{}, {"statistic": "per-timestep"}], ids=["global", "per-t"])
+def test_four_ranks_are_one(folder: Path, changes: dict[str, Any]) -> None:
+    """Gradients of L_base + λ L_reg, the statistic a, and the weights after three steps.
 
     In float64 the two differ by rounding alone; AdamW divides by √v̂, which enlarges it.
     """
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # the ranks import `tests`
-    save_bundle(tiny, tmp_path / "model")
-    (tmp_path / "pictures").symlink_to(pictures)
-    alone = outcome(tmp_path, tmp_path / "one")
-    mp.spawn(worker, (tmp_path, free_port()), nprocs=2)
-    for rank in (0, 1):
-        both = torch.load(tmp_path / f"rank{rank}.pt", weights_only=False)
-        assert max(g.abs().max() for g in alone["gradients"].values()) > 1e-3
-        assert_close(both["gradients"], alone["gradients"], 1e-10)
-        assert_close(both["weights"], alone["weights"], 1e-8)
-        assert both["task"]["raw"].item() == pytest.approx(alone["task"]["raw"].item(), rel=1e-9)
-        assert both["task"]["count"].tolist() == [2]
+    alone = outcome(folder, folder / "one", **changes)
+    together(4, partial(keep_outcome, folder, **changes))
+    assert max(g.abs().max() for g in alone["gradients"].values()) > 1e-3
+    for rank in range(4):
+        every = torch.load(folder / f"rank{rank}.pt", weights_only=False)
+        for part in ("gradients", "weights", "task"):
+            assert_close(alone[part], every[part], 1e-10)
+    count = alone["task"]["count"]
+    assert len(count) == (1000 if changes else 1)
+    assert 20 < count.sum() <= 24 if changes else count.tolist() == [STEPS]
+
+
+@pytest.mark.slow
+def test_a_run_outlives_the_death_of_a_rank(folder: Path) -> None:
+    """Under torchrun --max-restarts 1, rank 1 is killed in step 3: step 2's checkpoint goes on."""
+    options = f"train-smooth --model {folder}/model --data {folder}/pictures --steps 4 --batch 4"
+    options += " --accumulate 1 --rank 2 --samples 1 --sample-every 0 --checkpoint-every 1"
+    words = [*options.split(), "--device", "cpu", "--log-every", "1"]
+    assert main([*words, "--out", str(folder / "whole")]) == 0
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2", "--max-restarts", "1", "--monitor-interval", "0.1"]
+    script = [str(Path(__file__).with_name("mortal.py")), str(folder / "died")]
+    done = subprocess.run(
+        [*torchrun, *script, *words, "--out", str(folder / "run"), "--resume"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "died").exists() and "resuming from step 2" in done.stdout
+    whole, run = (load_newest(folder / out / "checkpoints") for out in ("whole", "run"))
+    assert whole is not None and run is not None and whole["step"] == run["step"] == 4
+    assert_close(whole["weights"], run["weights"], 1e-4)  # float32
+    assert_close(whole["task"], run["task"], 1e-4)
+    assert [record["step"] for record in read_log(folder / "run" / "log.jsonl")] == [1, 2, 3, 4]

@@ -208,6 +208,32 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
         run(settings(tmp_path))
 
 
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line on stderr, the one before kept, the next one tried; the last one has to succeed."""
+    write, fails = torch.save, [4, 5]
+
+    def full(state: Any, file: Any) -> None:
+        if state["step"] in fails:
+            raise OSError(28, "No space left on device")
+        write(state, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    config = settings(tmp_path, steps=6, checkpoint_every=1, keep=9)
+    run(config)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
+    assert kept == [f"step-{n:08d}" for n in (1, 2, 3, 6)]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "No space" in line]
+    assert [line[:7] for line in lines] == ["step 4:", "step 5:"]
+    assert all("untouched; training goes on" in line.replace("'", "") for line in lines)
+    fails.append(7)
+    with pytest.raises(OSError, match="No space left"):
+        run(replace(config, steps=7, resume=True))
+    assert (tmp_path / "checkpoints" / "step-00000006").is_dir()
+    assert run(replace(config, steps=6, resume=True)).step == 6
+
+
 def test_changed_settings_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(settings(tmp_path, steps=2))
     run(settings(tmp_path, rate=0.01, resume=True))

@@ -9,8 +9,10 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from latentgeo.train.data import Batches
 from latentgeo.train.images import Framing
 from latentgeo.train.items import CAPTION_BYTES, BadItem
+from latentgeo.train.prefetch import Prefetch
 from latentgeo.train.shards import ShardOrder, Shards, expand, shard_paths
 
 FRAMING = Framing(size=8)
@@ -193,6 +195,25 @@ def test_a_shard_that_shrinks_while_it_is_used(tmp_path):
     path.unlink()
     with pytest.raises(BadItem, match="unreadable file"):
         source.read(0, 0)
+
+
+@pytest.mark.parametrize("on_bad", ["skip", "fail"])
+def test_a_shard_that_disappears_while_it_is_used(tmp_path, on_bad):
+    """Its samples are passed over with one warning, or a line that names it ends the run."""
+    source = quiet(shards_of(tmp_path, 5, 4, 6), on_bad=on_bad)
+    batches = Prefetch(Batches(source, 3, seed=2), depth=1)
+    next(batches)
+    source.paths[1].unlink()
+    if on_bad == "fail":
+        with pytest.raises(BadItem, match=r"s-001\.tar.*No such file"):
+            [next(batches) for _ in range(9)]
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        images = [image for _ in range(9) for image in next(batches)[0]]
+    assert len(images) == 27 and len(caught) == 1 and "s-001.tar" in str(caught[0].message)
+    with pytest.warns(UserWarning, match=r"skipped \d item"):
+        batches.close()
 
 
 def test_uncaptioned_samples_can_be_allowed(tmp_path):

@@ -11,15 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from latentgeo.models.bundle import TextToImage, save_bundle
+from latentgeo.core.parameterization import Kind
+from latentgeo.core.smooth import regularizer
+from latentgeo.eval.main import main
+from latentgeo.models.bundle import TextToImage, new_bundle, save_bundle
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.lora import attach, detach, load_lora
+from latentgeo.train import smooth as training
 from latentgeo.train.commands import TrainSmooth
 from latentgeo.train.draws import Draws
 from latentgeo.train.latents import moments
 from latentgeo.train.log import read_log
 from latentgeo.train.smooth import SmoothTask, direction_of
 from latentgeo.train.task import Batch
+from tests.models.formats.conftest import TINY as FOREIGN
 
 CPU = torch.device("cpu")
 
@@ -43,14 +48,19 @@ def make_batch(bundle: TextToImage, count: int) -> Batch:
 def predict_one(
     bundle: TextToImage, bar: Tensor, z_0: Tensor, t: int, context: Tensor, eps: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return x̂_0 (n,) and ε_θ (C, h, w) of one sample, from the definitions."""
-    x_t = bar.sqrt() * z_0 + (1 - bar).sqrt() * eps
+    """Return x̂_0 (n,) and the error (C, h, w) of one sample's output, from the definitions."""
+    cos, sin = bar.sqrt(), (1 - bar).sqrt()
+    x_t = cos * z_0 + sin * eps
     out = bundle.unet(x_t[None], torch.tensor([t - 1]), context[None])[0]
-    return ((x_t - (1 - bar).sqrt() * out) / bar.sqrt()).flatten(), out
+    if bundle.config.prediction == "v":  # the derivative of x_t in the angle, -sin z_0 + cos ε
+        return (cos * x_t - sin * out).flatten(), out - (cos * eps - sin * z_0)
+    return ((x_t - sin * out) / cos).flatten(), out - eps
 
 
-def test_objective_from_the_full_jacobian(tiny: TextToImage) -> None:
+@pytest.mark.parametrize("kind", ["eps", "v"])
+def test_objective_from_the_full_jacobian(tiny: TextToImage, kind: Kind) -> None:
     """Smooth Eq. 9, Smooth Eq. 14: v from the whole J; a is the batch's mean of v."""
+    tiny.config = replace(tiny.config, prediction=kind)
     task = make_task(tiny, reg_weight=0.7)
     batch, schedule = make_batch(tiny, 3), tiny.schedule
     loss, terms = task.loss(batch, Draws(1, 20, 3))
@@ -67,7 +77,7 @@ def test_objective_from_the_full_jacobian(tiny: TextToImage) -> None:
         jacobian = torch.autograd.functional.jacobian(lambda e, p=predicted: p(e)[0], eps[i])
         direction = normal[i].flatten() / normal[i].norm()
         v.append((1 - bar).sqrt() * (jacobian.flatten(1).T @ direction).norm())
-        base.append((predicted(eps[i])[1] - eps[i]).square().mean())
+        base.append(predicted(eps[i])[1].square().mean())
     a = sum(v) / 3  # a after one update is that batch's mean
     reg = sum((x - a) ** 2 for x in v) / 3
     assert float(terms["a"]) == pytest.approx(a.item(), rel=1e-10)
@@ -103,6 +113,50 @@ def test_the_forward_route_is_right_where_torch_is_wrong(tiny: TextToImage) -> N
     for norm in [m for m in tiny.unet.modules() if isinstance(m, nn.LayerNorm)]:
         norm.__class__ = nn.LayerNorm
     test_the_forward_route_is_exact(tiny)
+
+
+def test_in_bfloat16_the_penalty_is_not(tiny: TextToImage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smooth Eq. 9: only the network computes in 16 bits; v, a and (v - a)² have 32 and more."""
+    task = make_task(tiny)
+    batch = make_batch(tiny, 3)
+    tiny.to("cpu", torch.float32)
+    seen: dict[str, Tensor] = {}
+
+    def noting(v: Tensor, a: Tensor) -> Tensor:
+        seen.update(v=v.detach(), a=a)
+        return regularizer(v, a)
+
+    monkeypatch.setattr(training, "regularizer", noting)
+    for route in ("double-backward", "reverse-over-forward", "central-difference"):
+        task.settings = replace(task.settings, route=route, dtype="bf16")  # type: ignore[arg-type]
+        with torch.autocast("cpu", torch.bfloat16):
+            raw = tiny.raw(tiny.encode_text(["a"]))(torch.zeros(1, 4, 4, 4), torch.tensor([5]))
+            loss, terms = task.loss(batch, Draws(1, 0, 3))
+        assert raw.dtype == torch.bfloat16 and loss.dtype == torch.float32
+        assert seen["v"].dtype == torch.float32 and seen["a"].dtype == torch.float64
+        exact = (seen["v"].double() - seen["a"]).square().mean()
+        assert float(terms["reg"]) == pytest.approx(exact.item(), rel=1e-5)  # 2⁻⁸ in bfloat16
+        gradients = torch.autograd.grad(loss, list(task.parameters().values()))
+        assert all(g.dtype == torch.float32 and g.isfinite().all() for g in gradients)
+
+
+def test_a_of_every_timestep_is_its_own(tiny: TextToImage) -> None:
+    """Smooth Eq. 9, per timestep: at the first visit of a t, a is v itself and nothing is paid."""
+    task = make_task(tiny, statistic="per-timestep")
+    _, terms = task.loss(make_batch(tiny, 3), Draws(1, 0, 3))
+    draws = Draws(1, 0, 3)
+    draws.chance(0.0)
+    draws.normal_like(torch.zeros(3, 4, 4, 4, dtype=torch.float64))  # of the posterior
+    times = draws.integers(1, 1000)
+    task.end_step()
+    assert len(set(times.tolist())) == 3 and float(terms["reg"]) < 1e-20
+    assert (task.mean.count.nonzero().flatten() + 1).tolist() == sorted(times.tolist())
+    with pytest.raises(ValueError, match="ranges: the checkpoint has 1000, got 1"):
+        make_task_like(task, statistic="global").load_state(task.state())
+
+
+def make_task_like(task: SmoothTask, **changes: Any) -> SmoothTask:
+    return SmoothTask(task.bundle, replace(task.settings, **changes), [], CPU)
 
 
 def test_only_the_adapter_is_trained(tiny: TextToImage) -> None:
@@ -163,6 +217,29 @@ def test_targets_choose_the_layers(tmp_path: Path, pictures: Path, tiny: TextToI
     assert len(state) == 2 * len(linear)
     with pytest.raises(ValueError, match=r"targets: target 'nothing\*' matches no linear"):
         smooth(tmp_path, pictures, "none", targets=("nothing*",))
+
+
+def foreign_model(tmp_path: Path, layout: str) -> Path:
+    """Write a small model of Stable Diffusion's kind as another program would."""
+    kind: Kind = "v" if layout == "diffusers" else "eps"
+    torch.manual_seed(3)
+    save_bundle(new_bundle(replace(FOREIGN, prediction=kind)), tmp_path / "ours")
+    folder = tmp_path / ("theirs" if layout == "diffusers" else "one.safetensors")
+    assert main(["convert", "--from", str(tmp_path / "ours"), "--to", str(folder)]) == 0
+    assert load_text_to_image(folder).config.prediction == kind
+    return folder
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "ldm"])
+def test_any_layout_is_trained_and_the_adapter_fits_it(
+    tmp_path: Path, pictures: Path, layout: str
+) -> None:
+    """A model of Stable Diffusion's kind in another program's layout; v-prediction, recomputed."""
+    folder = foreign_model(tmp_path, layout)
+    out = smooth(tmp_path, pictures, "run", model=str(folder), size=16, checkpoint_activations=True)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert any(str(folder) in name for name in record["hashes"])
+    load_text_to_image(folder, lora=out)
 
 
 def test_training_goes_on_from_a_file(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
