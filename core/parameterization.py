@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from latentgeo.core.schedule import Schedule
@@ -88,6 +89,17 @@ def to_eps(predict_raw: Predict, schedule: Schedule, kind: Kind) -> Predict:
     if kind == "eps":
         return predict_raw
     return lambda x_t, t: eps_from(schedule, x_t, predict_raw(x_t, t), t, kind)
+
+
+def clipped(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """Return ε (B, ...) such that no value of x̂_0 lies outside [-1, 1], as those of images do not.
+
+    DDPM Eq. 15 with x̂_0 clamped, as DDPM and ADM sample, and solved for ε again where it was; ε
+    stays as it is where x̂_0 lies inside.
+    """
+    x_0 = x_0_from_eps(schedule, x_t, eps, t)
+    inside = eps_from_x_0(schedule, x_t, x_0.clamp(-1, 1), t)
+    return torch.where(x_0.abs() > 1, inside.to(eps.dtype), eps)
 
 
 def check_kind(kind: str) -> None:

@@ -129,6 +129,21 @@ SCHEDULES: Final[dict[str, Callable[..., Schedule]]] = {
 }
 
 
+def respaced(schedule: Schedule, visited: tuple[int, ...]) -> Schedule:
+    """Return the schedule whose steps 1 … S are the times of `schedule` that are visited.
+
+    IDDPM Eq. 19   β_{S_t} = 1 - ᾱ_{S_t} / ᾱ_{S_{t-1}}
+
+    `visited` descends to 0 (`times` with final "zero"); step i of the result is its i-th time from
+    the end. Raises ValueError where it lands elsewhere.
+    """
+    check_times(schedule, visited)
+    if visited[-1] != 0:
+        raise ValueError(f"visited lands on t = {visited[-1]}, wanted clean data, t = 0")
+    bar = schedule.alpha_bar[list(reversed(visited))]
+    return from_beta(1 - bar[1:] / bar[:-1])
+
+
 def times(
     schedule: Schedule,
     steps: int,

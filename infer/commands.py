@@ -7,10 +7,13 @@ from typing import Literal
 from latentgeo.core.cli import option, required, word
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+Sampler = Literal["ddim", "ddpm"]
 Layout = Literal[
-    "latentgeo",  # the first three are of a model
+    "latentgeo",  # the first five are of models
     "diffusers",  # of a LoRA, too
     "ldm",
+    "ddpm",
+    "adm",
     "attn-procs",  # these are of a LoRA
     "peft",
     "kohya",
@@ -20,11 +23,12 @@ Layout = Literal[
     "openai",
     "pytorch-fid",  # of FID's Inception
 ]
+MODEL_CONFIG = "preset's name or JSON file of a model without text, where its file does not tell"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Draw images from prompts: a PNG for each prompt and seed, and a grid."""
+    """Draw images, of prompts if the model takes any: a PNG for each seed of each, and a grid."""
 
     out: Path = required("folder for the images; files of the same name are replaced")
     prompts: tuple[str, ...] = option((), "what to draw")
@@ -32,6 +36,7 @@ class Sample:
     model: str = option(
         "avatars", "embedded name, folder (also of diffusers) or single file; +LORA@SCALE adds one"
     )
+    model_config: Path | None = option(None, MODEL_CONFIG)
     lora: Path | None = option(
         None, "adapter file of any grammar, or the name of one beside the model"
     )
@@ -42,6 +47,8 @@ class Sample:
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
     guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
     eta: float = option(0.0, "share of fresh noise per step, 0 (DDIM) to 1 (DDPM)")
+    sampler: Sampler = option("ddim", "or ddpm, of a model without text: with its own variance")
+    classes: tuple[int, ...] = option((), "what to draw with a model of classes, by number")
     negative: str = option("", "prompt to steer away from")
     size: int | None = option(None, "side of the images in pixels; the model's default if unset")
     batch: int = option(16, "images at a time; changes speed and memory alone")
@@ -56,8 +63,10 @@ class Sample:
     def run(self) -> None:
         """Draw, and print the folder's grid."""
         from latentgeo.infer.sample import sample_images
+        from latentgeo.infer.sample_unprompted import is_unprompted, sample_unprompted
 
-        print(sample_images(self)[-1])
+        draw = sample_unprompted if is_unprompted(self.model) else sample_images
+        print(draw(self)[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +116,8 @@ class Convert:
         None, "model whose layers a LoRA is on; Stable Diffusion 1.5 if unset"
     )
     dtype: Dtype | None = option(None, "of the weights; each keeps its own if unset")
+    model_config: Path | None = option(None, MODEL_CONFIG)
+    ema: bool = option(True, "an image model's running average where a file has weights and that")
     fold: bool = option(False, "multiply a LoRA's α / rank into its factors, where there is no α")
 
     def run(self) -> None:
@@ -115,7 +126,8 @@ class Convert:
         from latentgeo.models.formats.convert import convert
 
         dtype = None if self.dtype is None else pick_dtype(self.dtype)
-        print(convert(self.from_, self.to, self.layout, self.model, dtype, self.fold))
+        more = (self.model_config, self.ema)
+        print(convert(self.from_, self.to, self.layout, self.model, dtype, self.fold, *more))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +136,13 @@ class Inspect:
 
     file: Path = word("file or folder of weights")
     model: Path | None = option(None, "model to hold a LoRA against; Stable Diffusion 1.5 if unset")
+    model_config: Path | None = option(None, MODEL_CONFIG)
 
     def run(self) -> None:
         """Inspect, and print a line per finding."""
         from latentgeo.models.formats.inspection import inspect
 
-        rows = inspect(self.file, self.model)
+        rows = inspect(self.file, self.model, self.model_config)
         width = max(len(name) for name, _ in rows)
         for name, text in rows:
             print(f"{name:<{width}}  {text}")

@@ -8,7 +8,7 @@ Noise      An image's noise comes from a CPU generator seeded with the image's o
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +20,10 @@ from latentgeo.core import ddim
 from latentgeo.core.device import generator, pick_device, pick_dtype
 from latentgeo.core.guidance import guided
 from latentgeo.core.parameterization import Predict
-from latentgeo.core.schedule import batch_time, times
+from latentgeo.core.schedule import Schedule, batch_time, times
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
+from latentgeo.models.networks import Networks
 
 ALIASES = {"avatars-smooth": "avatars+smooth_lora"}
 
@@ -39,17 +40,22 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse values that no sampler could use, each by its name."""
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_sampling(self.steps, self.batch, self.eta)
         if not math.isfinite(self.guidance) or self.guidance < 0:
             raise ValueError(f"guidance must be finite and not negative, got {self.guidance}")
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta must be in [0, 1], got {self.eta}")
 
     def plain(self) -> dict[str, object]:
         """Return what decides the image, that is all but the batch, for records and hashes."""
         return {name: value for name, value in asdict(self).items() if name != "batch"}
+
+
+def check_sampling(steps: int, batch: int, eta: float) -> None:
+    """Raise ValueError for values that no sampler could use, each by its name."""
+    for name, value in (("steps", steps), ("batch", batch)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +95,10 @@ def load_model(
     return load_text_to_image(model.source, model.lora, model.scale, embeddings, where, kind)
 
 
-def loaded_hash(bundle: TextToImage) -> str:
+def loaded_hash(model: Networks) -> str:
     """Return 16 hexadecimal digits of a SHA-256 over every loaded weight, an adapter's included."""
     digest = hashlib.sha256()
-    for part in bundle.modules.values():
+    for part in model.modules.values():
         for name, weight in sorted(part.state_dict().items()):
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
             digest.update(weight.contiguous().cpu().view(-1).view(torch.uint8).numpy().data)
@@ -179,7 +185,7 @@ def denoise(
     x = x_T.to(bundle.device)
     if sampling.eta == 0:
         return ddim.sample(predict, bundle.schedule, x, visited)
-    return _stochastic(predict, bundle, x, visited, sampling.eta, seeds or ())
+    return stochastic(predict, bundle.schedule, x, visited, sampling.eta, seeds or ())
 
 
 def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampling) -> Predict:
@@ -198,21 +204,26 @@ def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampli
     return guided(predict, context, null, sampling.guidance)
 
 
-def _stochastic(
+def stochastic(
     predict: Predict,
-    bundle: TextToImage,
+    schedule: Schedule,
     x: Tensor,
     visited: tuple[int, ...],
     eta: float,
     seeds: Sequence[int],
 ) -> Tensor:
-    """Sample with η > 0, the noise of each image from a stream of its own seed."""
-    draws = [generator(seed, "step noise") for seed in seeds]
+    """Sample x (B, ...) with η > 0, the noise of each image from a stream of its own seed."""
+    draw = seeded_noise(seeds)
     for t, t_prev in pairwise(visited):
         now, prev = batch_time(t, x), batch_time(t_prev, x)
-        noise = torch.stack([torch.randn(x.shape[1:], generator=draw) for draw in draws]).to(x)
-        x = ddim.step(bundle.schedule, x, predict(x, now), now, prev, eta, noise)
+        x = ddim.step(schedule, x, predict(x, now), now, prev, eta, draw(x))
     return x
+
+
+def seeded_noise(seeds: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """Return a function that draws noise like x (B, ...), each image's from its own seed."""
+    draws = [generator(seed, "step noise") for seed in seeds]
+    return lambda x: torch.stack([torch.randn(x.shape[1:], generator=d) for d in draws]).to(x)
 
 
 def _check(

@@ -28,6 +28,8 @@ MAX_COLUMNS = 8  # of the grid of one prompt's seeds
 
 def sample_images(cmd: Sample) -> list[Path]:
     """Draw every prompt with every seed and return the files written, the grid last."""
+    if cmd.classes or cmd.model_config is not None or cmd.sampler != "ddim":
+        raise ValueError(f"classes, model_config and sampler are not for {cmd.model}, of prompts")
     prompts = read_prompts(cmd.prompts, cmd.prompt_file)
     seeds = [cmd.seed + i for i in range(cmd.count)]
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)

@@ -27,6 +27,7 @@ from latentgeo.models.clip import TextConfig, TextEncoder
 from latentgeo.models.formats.files import open_source
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.formats.strict import fill, own_layout, problems, refuse
+from latentgeo.models.networks import Networks
 from latentgeo.models.presets import merges
 from latentgeo.models.tokenizer import Tokenizer
 from latentgeo.models.unet import UNet, UNetConfig
@@ -63,7 +64,7 @@ class BundleConfig:
     sampling: SamplingDefaults = SamplingDefaults()
 
 
-class TextToImage:
+class TextToImage(Networks):
     """The model, on one device in one dtype.
 
     `lora` says which adapter is attached, if any, and `learned` which tokens `learned_tokens` gave
@@ -127,18 +128,6 @@ class TextToImage:
     def predict(self, context: Tensor) -> Predict:
         """Return ε_θ as a function of (x_t, paper time t), whatever the UNet itself returns."""
         return to_eps(self.raw(context), self.schedule, self.config.prediction)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> "TextToImage":
-        """Move the networks and return self."""
-        for module in self.modules.values():
-            module.to(device, dtype)
-        return self
-
-    def eval(self) -> "TextToImage":
-        """Freeze the networks for inference and return self."""
-        for module in self.modules.values():
-            module.eval().requires_grad_(False)
-        return self
 
 
 def new_bundle(config: BundleConfig) -> TextToImage:

@@ -10,6 +10,7 @@ import torch
 
 from latentgeo.models.bundle import BundleConfig, TextToImage, save_bundle
 from latentgeo.models.formats.clip_file import is_clip_folder
+from latentgeo.models.formats.convert_image import convert_image
 from latentgeo.models.formats.diffusers_folder import write_folder
 from latentgeo.models.formats.encoders import FAMILIES as ENCODERS
 from latentgeo.models.formats.encoders import convert_encoder
@@ -17,6 +18,7 @@ from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
 from latentgeo.models.formats.ldm_file import write_ldm
 from latentgeo.models.formats.load import find_model, load_text_to_image
+from latentgeo.models.formats.load_image import image_layout
 from latentgeo.models.formats.lora_adapter import Places, converted, folded, places_in, places_of
 from latentgeo.models.formats.lora_files import (
     GRAMMARS,
@@ -48,14 +50,20 @@ def convert(
     model: Path | None = None,
     dtype: torch.dtype | None = None,
     fold: bool = False,
+    model_config: Path | None = None,
+    ema: bool = True,
 ) -> str:
     """Write `source` to `target` in a layout or grammar, and return in a line what was done.
 
     `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; for
     an encoder `convert_encoder`'s; a LoRA needs one. `model` has the layers that a LoRA is on,
-    Stable Diffusion 1.5's if None.
+    Stable Diffusion 1.5's if None; `model_config` and `ema` are for `load_image_model`.
     """
     kind = kind_of(source)
+    if kind == "model" and image_layout(source) is not None:
+        return convert_image(source, target, layout, dtype, model_config, ema)
+    if model_config is not None:
+        raise ValueError(f"model_config: {source} is not a model of images without text")
     if kind in ENCODERS.values():
         return convert_encoder(source, target, kind, layout, dtype)
     if kind == "tokens":

@@ -49,6 +49,7 @@ CLASSES = {
 }
 POSITION_IDS = re.compile(r"(text_model\.)?embeddings\.position_ids")
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+ATTENTION = re.compile(r"(\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(?=\.)")
 FAMILIES = {"unet": "sd-unet", "vae": "vae", "text": "clip-text"}
 
 
@@ -85,10 +86,10 @@ def write_folder(bundle: TextToImage, folder: Path, dtype: torch.dtype | None = 
         stem, start = STEMS[part][0], TEXT_MODEL if part == "text" else ""
         state = {start + key: value for key, value in plain_state(bundle, part, dtype).items()}
         write_safetensors(folder / FOLDERS[part] / f"{stem}.safetensors", state, {"format": "pt"})
-        _write_json(folder / FOLDERS[part] / "config.json", tables[part])
-    _write_json(folder / "scheduler" / "scheduler_config.json", configs.write_scheduler(config))
+        write_json(folder / FOLDERS[part] / "config.json", tables[part])
+    write_json(folder / "scheduler" / "scheduler_config.json", configs.write_scheduler(config))
     write_tokenizer(bundle.tokenizer, folder / "tokenizer")
-    _write_json(folder / INDEX, _index())
+    write_json(folder / INDEX, _index())
     return folder
 
 
@@ -161,12 +162,8 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 def old_name(key: str) -> str:
-    """Return the name that a tensor of the autoencoder had up to diffusers 0.17."""
-    head, attention, tail = key.rpartition(".attentions.0.")
-    for new, old in OLD_ATTENTION.items():
-        if attention and tail.startswith(f"{new}."):
-            return f"{head}{attention}{old}{tail.removeprefix(new)}"
-    return key
+    """Return the name that a tensor of a plain attention had up to diffusers 0.17."""
+    return ATTENTION.sub(lambda found: found[1] + OLD_ATTENTION[found[2]], key)
 
 
 def _layout(part: str, state: Mapping[str, torch.Tensor], source: Source) -> Layout:
@@ -192,5 +189,6 @@ def _index() -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, table: Mapping[str, Any]) -> None:
+def write_json(path: Path, table: Mapping[str, Any]) -> None:
+    """Write an object as diffusers does: two spaces in, its keys in order."""
     atomic_write(path, json.dumps(table, indent=2, sort_keys=True) + "\n")

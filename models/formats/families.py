@@ -12,6 +12,7 @@ from latentgeo.models.formats.ldm_names import TEXT, UNET, VAE
 from latentgeo.models.formats.source import Shape
 
 Shapes = Mapping[str, Shape]
+PARALLEL = "module."  # before the names of a model that several GPUs trained
 CONTEXT = re.compile(r".*\.attn2\.to_k\.weight")  # of a cross-attention: its width tells the model
 LORA = re.compile(
     r"lora_(unet|te\d?)_.*|.*(lora_?(A|B|down|up|linear_layer)\b|\blora\b|_lora\.|dora_scale).*"
@@ -30,8 +31,12 @@ class Family:
 
 
 def looks_like(shapes: Shapes) -> Family:
-    """Return the family that a file's tensors look like; UNKNOWN where none fits."""
-    return next((family for family in FAMILIES if family.fits(shapes)), UNKNOWN)
+    """Return the family that a file's tensors look like; UNKNOWN where none fits.
+
+    `module.` before every name, which training on several GPUs puts there, is passed over.
+    """
+    bare = {name.removeprefix(PARALLEL): shape for name, shape in shapes.items()}
+    return next((family for family in FAMILIES if family.fits(bare)), UNKNOWN)
 
 
 def has(*names: str) -> Callable[[Shapes], bool]:
@@ -66,6 +71,11 @@ def _embedding(shapes: Shapes) -> bool:
 def context_width(shapes: Shapes) -> int | None:
     """Return the width of the text that a UNet's cross-attention reads, None without one."""
     return next((shape[1] for name, shape in shapes.items() if CONTEXT.fullmatch(name)), None)
+
+
+def _no_text(shapes: Shapes) -> bool:
+    """A single file without a text encoder, and nothing that would attend to a text."""
+    return context_width(shapes) is None and not any(name.startswith(TEXT) for name in shapes)
 
 
 _LDM_UNET = f"{UNET}input_blocks.0.0.weight"
@@ -103,6 +113,11 @@ FAMILIES = (
         has(_LDM_UNET, f"{VAE}quantize.embedding.weight"),
     ),
     Family(
+        "ldm-kl",
+        "a latent diffusion model without text, with a KL autoencoder",
+        _all_of(has(_LDM_UNET, f"{VAE}quant_conv.weight"), _no_text),
+    ),
+    Family(
         "sd1-file",
         "Stable Diffusion 1.x in one file",
         lambda shapes: _LDM_UNET in shapes or any(name.startswith(TEXT) for name in shapes),
@@ -119,7 +134,7 @@ FAMILIES = (
     ),
     Family(
         "ddpm-diffusers",
-        "a DDPM with the names of diffusers",
+        "a UNet without text (DDPM, latent diffusion) with the names of diffusers",
         has(_RESNET, "time_embedding.linear_1.weight"),
     ),
     Family(
@@ -131,6 +146,11 @@ FAMILIES = (
         "adm",
         "improved DDPM or guided diffusion (ADM)",
         has("time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"),
+    ),
+    Family(
+        "vq-diffusers",
+        "a VQ autoencoder with the names of diffusers",
+        has("encoder.down_blocks.0.resnets.0.norm1.weight", "quantize.embedding.weight"),
     ),
     Family("vq", "a VQ autoencoder with LDM names", has("quantize.embedding.weight")),
     Family(

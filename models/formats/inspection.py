@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from latentgeo.core.files import sha256
-from latentgeo.models.bundle import PARTS, TextToImage
+from latentgeo.models.bundle import PARTS
 from latentgeo.models.formats.convert import kind_of, places_for
-from latentgeo.models.formats.diffusers_folder import INDEX, weights_file
+from latentgeo.models.formats.diffusers_folder import INDEX, find_weights, weights_file
+from latentgeo.models.formats.diffusers_image import STEM, part_folder
 from latentgeo.models.formats.encoders import LOADERS as ENCODERS
 from latentgeo.models.formats.encoders import encoder_rows, encoder_weights
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import Sharded, open_source
 from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
+from latentgeo.models.formats.load_image import image_layout, load_image_model
 from latentgeo.models.formats.lora_adapter import PARTS as LORA_PARTS
 from latentgeo.models.formats.lora_adapter import Lora, misfits
 from latentgeo.models.formats.lora_files import lora_path, read_lora_file
 from latentgeo.models.formats.source import Source, shapes
 from latentgeo.models.formats.textual_inversion import read_embeddings
+from latentgeo.models.networks import Networks
 
 MOST = 8  # things that a line lists before it counts
 PLACE = re.compile(r".*(blocks|layers|resnets|attentions|samplers)\.\d+\.")
@@ -26,11 +29,12 @@ Row = tuple[str, str]
 WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # of a learned token
 
 
-def inspect(path: Path, model: Path | None = None) -> list[Row]:
+def inspect(path: Path, model: Path | None = None, model_config: Path | None = None) -> list[Row]:
     """Return what is to be said of a file or folder, in rows of a word and a text.
 
-    `model` is what a LoRA is held against, Stable Diffusion 1.5 if None. Raises FileNotFoundError
-    or ValueError for what is no whole file of weights at all.
+    `model` is what a LoRA is held against, Stable Diffusion 1.5 if None; `model_config` what an
+    image model is read by. Raises FileNotFoundError or ValueError for what is no whole file of
+    weights at all.
     """
     kind = kind_of(path)
     if kind == "lora":
@@ -40,6 +44,9 @@ def inspect(path: Path, model: Path | None = None) -> list[Row]:
     if kind in ENCODERS:
         return [*file_rows(encoder_weights(path)), *encoder_rows(path, kind)]
     place = path if path.is_file() else find_model(path)
+    if layout := image_layout(place):
+        rows = [row for file in image_files(place, layout) for row in file_rows(file)]
+        return [*rows, *image_rows(place, layout, model_config)]
     rows = [row for file in weight_files(place) for row in file_rows(file)]
     return [*rows, *model_rows(place)]
 
@@ -51,6 +58,16 @@ def weight_files(place: Path) -> list[Path]:
     if (place / INDEX).is_file():
         return [weights_file(place, part) for part in PARTS]
     return [place / f"{part}.safetensors" for part in PARTS]
+
+
+def image_files(place: Path, layout: str) -> list[Path]:
+    """Return the files of weights that make a model of images without text."""
+    if place.is_file():
+        return [place]
+    if layout == "latentgeo":
+        return sorted(place.glob("*.safetensors"), reverse=True)  # the UNet before an autoencoder
+    folders = {part_folder(place, part): None for part in ("unet", "autoencoder")}
+    return [find_weights(folder, STEM, STEM) for folder in folders if folder.is_dir()]
 
 
 def file_rows(path: Path) -> Iterator[Row]:
@@ -81,6 +98,24 @@ def model_rows(place: Path) -> Iterator[Row]:
     yield "sampling", settings(vars(config.sampling))
     yield "parameters", f"{parameters(bundle):,}"
     yield "fits", f"latentgeo sample --model {place} (layout {layout_of(place)})"
+
+
+def image_rows(place: Path, layout: str, model_config: Path | None) -> Iterator[Row]:
+    """Yield the configuration of a model of images, or why it cannot be loaded."""
+    try:
+        model = load_image_model(place, dtype=None, config=model_config)
+    except (ValueError, FileNotFoundError) as error:
+        yield "fits", f"no: {error}"
+        return
+    config = model.config
+    yield "name", config.name
+    yield "unet", f"{config.network}, {settings(vars(config.unet))}"
+    if config.autoencoder is not None:
+        yield "autoencoder", settings(vars(config.autoencoder))
+    yield "schedule", f"{settings(vars(config.schedule))}, predicts {config.prediction}"
+    yield "sampling", settings(vars(config.sampling))
+    yield "parameters", f"{parameters(model):,}"
+    yield "fits", f"latentgeo sample --model {place} (layout {layout})"
 
 
 def lora_rows(path: Path, model: Path | None) -> Iterator[Row]:
@@ -127,9 +162,9 @@ def counted(source: Source) -> str:
     return f"{len(source.entries)}, {numbers:,} numbers, {tally(dtypes)}"
 
 
-def parameters(bundle: TextToImage) -> int:
-    """Return the number of parameters of the three networks."""
-    return sum(p.numel() for part in bundle.modules.values() for p in part.parameters())
+def parameters(model: Networks) -> int:
+    """Return the number of parameters of all networks."""
+    return sum(p.numel() for part in model.modules.values() for p in part.parameters())
 
 
 def settings(values: Mapping[str, object]) -> str:

@@ -40,7 +40,8 @@ from latentgeo.models.formats.ldm_names import (
 )
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.formats.source import Source, shapes
-from latentgeo.models.formats.strict import Layout, Stored, fill, problems, refuse
+from latentgeo.models.formats.strict import Layout, Stored, fill, own_layout, problems, refuse
+from latentgeo.models.vae import VAEConfig
 
 CONFIG = "latentgeo"  # key of our configuration in the file's metadata
 FAMILY = "sd1-file"
@@ -95,22 +96,24 @@ def write_ldm(bundle: TextToImage, path: Path, dtype: torch.dtype | None = None)
 
 def layouts(bundle: TextToImage, text: str = TEXT + TEXT_MODEL) -> dict[str, Layout]:
     """Return how a single file has the tensors of each network."""
-    config = bundle.config
-    names = {
-        "unet": (UNET, unet_names(config.unet)),
-        "vae": (VAE, vae_names(config.vae)),
-    }
-    found: dict[str, Layout] = {}
-    for part, (prefix, modules) in names.items():
-        state = plain_state(bundle, part)
-        theirs = renamed(modules, state)
-        found[part] = {
-            key: Stored(prefix + theirs[key], _shape(part, key, value))
-            for key, value in state.items()
-        }
+    config, state = bundle.config, plain_state(bundle, "unet")
+    names = renamed(unet_names(config.unet), state)
+    unet = {key: Stored(UNET + names[key], tuple(state[key].shape)) for key in state}
+    vae = autoencoder_layout(config.vae, plain_state(bundle, "vae"), VAE)
     state = plain_state(bundle, "text")
-    found["text"] = {key: Stored(text + key, tuple(state[key].shape)) for key in state}
-    return found
+    return {"unet": unet, "vae": vae, "text": own_layout(state, lambda key: text + key)}
+
+
+def autoencoder_layout(config: VAEConfig, state: Mapping[str, Tensor], prefix: str) -> Layout:
+    """Return how LDM's names have an autoencoder's tensors, its attention as convolutions."""
+    names = renamed(vae_names(config), state)
+    return {
+        key: Stored(
+            prefix + names[key],
+            (*value.shape, 1, 1) if CONVOLUTION.fullmatch(key) else tuple(value.shape),
+        )
+        for key, value in state.items()
+    }
 
 
 def ignored(name: str) -> bool:
@@ -134,8 +137,3 @@ def config_of(source: Source) -> BundleConfig:
     except ValueError:
         raise ValueError(f"{source.path}: its configuration is no JSON") from None
     return config_from(data, str(source.path))
-
-
-def _shape(part: str, key: str, value: Tensor) -> tuple[int, ...]:
-    shape = tuple(value.shape)
-    return (*shape, 1, 1) if part == "vae" and CONVOLUTION.fullmatch(key) else shape

@@ -45,8 +45,8 @@ def unet_names(config: UNetConfig) -> Names:
         "conv_out": "out.2",
         "mid_block.attentions.0": "middle_block.1",
     }
-    names |= _inside("mid_block.resnets.0", "middle_block.0", UNET_RESNET)
-    names |= _inside("mid_block.resnets.1", "middle_block.2", UNET_RESNET)
+    names |= inside("mid_block.resnets.0", "middle_block.0", UNET_RESNET)
+    names |= inside("mid_block.resnets.1", "middle_block.2", UNET_RESNET)
     levels = len(config.channels)
     for i in range(levels):
         names |= _down(i, config, i == levels - 1)
@@ -60,7 +60,7 @@ def _down(i: int, config: UNetConfig, last: bool) -> Names:
     first = 1 + i * (config.blocks + 1)  # 0 is the first convolution
     for j in range(config.blocks):
         block = f"input_blocks.{first + j}"
-        names |= _inside(f"down_blocks.{i}.resnets.{j}", f"{block}.0", UNET_RESNET)
+        names |= inside(f"down_blocks.{i}.resnets.{j}", f"{block}.0", UNET_RESNET)
         if config.attention[i]:
             names[f"down_blocks.{i}.attentions.{j}"] = f"{block}.1"
     if not last:
@@ -75,7 +75,7 @@ def _up(i: int, config: UNetConfig, last: bool) -> Names:
     attend = config.attention[::-1][i]
     for j in range(config.blocks + 1):
         block = f"output_blocks.{first + j}"
-        names |= _inside(f"up_blocks.{i}.resnets.{j}", f"{block}.0", UNET_RESNET)
+        names |= inside(f"up_blocks.{i}.resnets.{j}", f"{block}.0", UNET_RESNET)
         if attend:
             names[f"up_blocks.{i}.attentions.{j}"] = f"{block}.1"
     if not last:
@@ -87,15 +87,15 @@ def _up(i: int, config: UNetConfig, last: bool) -> Names:
 
 def vae_names(config: VAEConfig) -> Names:
     """Return the names of the autoencoder's modules, without their common prefix."""
-    names = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
+    names = {name: name for name in ("quant_conv", "post_quant_conv", "quantize")}
     levels = len(config.channels)
     for half in ("encoder", "decoder"):
         names |= {f"{half}.{name}": f"{half}.{name}" for name in ("conv_in", "conv_out")}
         names[f"{half}.conv_norm_out"] = f"{half}.norm_out"
         middle = f"{half}.mid_block"
-        names |= _inside(f"{middle}.attentions.0", f"{half}.mid.attn_1", VAE_ATTENTION)
+        names |= inside(f"{middle}.attentions.0", f"{half}.mid.attn_1", VAE_ATTENTION)
         for j in (0, 1):
-            names |= _inside(f"{middle}.resnets.{j}", f"{half}.mid.block_{j + 1}", VAE_RESNET)
+            names |= inside(f"{middle}.resnets.{j}", f"{half}.mid.block_{j + 1}", VAE_RESNET)
     for i in range(levels):
         theirs = f"encoder.down.{i}"
         names |= _level(f"encoder.down_blocks.{i}", theirs, config.blocks)
@@ -109,11 +109,11 @@ def vae_names(config: VAEConfig) -> Names:
 def _level(ours: str, theirs: str, blocks: int) -> Names:
     names: Names = {}
     for j in range(blocks):
-        names |= _inside(f"{ours}.resnets.{j}", f"{theirs}.block.{j}", VAE_RESNET)
+        names |= inside(f"{ours}.resnets.{j}", f"{theirs}.block.{j}", VAE_RESNET)
     return names
 
 
-def _inside(ours: str, theirs: str, parts: Names) -> Names:
+def inside(ours: str, theirs: str, parts: Names) -> Names:
     """Return the names of a block's parts."""
     return {f"{ours}.{part}": f"{theirs}.{name}" for part, name in parts.items()}
 

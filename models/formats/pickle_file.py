@@ -17,7 +17,9 @@ from torch import Tensor
 
 from latentgeo.models.formats.source import Entry
 
-STATE = "state_dict"  # where trainers keep the weights beside everything else
+STATES = ("state_dict", "model")  # where trainers keep the weights beside everything else
+AVERAGES = ("model_ema", "ema")  # where they keep the running average of the weights
+AVERAGE = "model_ema."  # with what its names begin here, as they do in latent diffusion's files
 AT_ONCE = 8 << 20  # bytes that may be read before the mapping is renewed
 SHARE = 32  # or the file's size over this, if that is more
 WAY_OUT = (  # of a TorchScript archive
@@ -40,10 +42,11 @@ STAND_INS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
 
 
 class PickleFile:
-    """The tensors of a pickled state dict, on its own or under `state_dict`.
+    """The tensors of a pickled state dict: alone, under `state_dict` or `model`, first in a list.
 
-    Raises ValueError that says why a file is refused. `texts` are the entries beside the tensors
-    that are texts.
+    A running average of the weights that is beside them (under `ema` or `model_ema`, or last in the
+    list) has its names behind `AVERAGE`. Raises ValueError that says why a file is refused. Texts
+    beside the tensors are `metadata`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,13 +127,28 @@ def _reason(error: Exception) -> str:
 
 def _weights(path: Path, found: object) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a state dict and the texts beside them."""
-    outer = found if isinstance(found, Mapping) else {}
-    state = outer.get(STATE, outer)
+    state, average = _tables(found)
     if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} holds no state dict: no table of named tensors")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if isinstance(average, Mapping) and all(isinstance(v, Tensor) for v in average.values()):
+        tensors |= {f"{AVERAGE}{name}": value for name, value in average.items()}
     odd = [name for name, t in tensors.items() if t.layout != torch.strided or t.is_quantized]
     if odd:
         raise ValueError(f"{path}: {odd[0]} is sparse or quantized, wanted plain tensors")
+    outer = found if isinstance(found, Mapping) else {}
     texts = {name: value for name, value in outer.items() if isinstance(value, str)}
     return tensors, {str(name): value for name, value in texts.items()}
+
+
+def _tables(found: object) -> tuple[object, object]:
+    """Return what should be the state dict, and the average of the weights or what is in its place.
+
+    DDIM's and SDEdit's trainers save a list: the weights, the optimizer, and last the average.
+    """
+    if isinstance(found, list | tuple):
+        return next(iter(found), None), found[-1] if len(found) > 1 else None
+    if not isinstance(found, Mapping):
+        return None, None
+    state = next((found[name] for name in STATES if isinstance(found.get(name), Mapping)), found)
+    return state, next((found[name] for name in AVERAGES if name in found), None)

@@ -8,6 +8,7 @@ import torch
 from latentgeo.core import schedule as schedules
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.parameterization import (
+    clipped,
     eps_from_v,
     eps_from_x_0,
     score_from_eps,
@@ -67,3 +68,12 @@ def test_a_perfect_network_of_any_kind_predicts_the_same_eps(kind):
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="one of eps, x_0, v, got 'score'"):
         to_eps(lambda x, at: x, SCHEDULE, "score")
+
+
+def test_clipped_eps_explains_no_value_outside():
+    """DDPM Eq. 15: x_t is the noising, by the clipped ε, of x_0 clamped; what lies inside stays."""
+    found = clipped(SCHEDULE, x_t, eps, t)
+    torch.testing.assert_close(q_sample(SCHEDULE, x_0.clamp(-1, 1), t, found), x_t, **CLOSE)
+    inside = x_0.abs() <= 1
+    assert torch.equal(found[inside], eps[inside]) and not torch.equal(found, eps)
+    assert inside.any()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from latentgeo.core import schedule as schedules
-from latentgeo.core.schedule import Schedule, batch_time, check_times, from_beta, times
+from latentgeo.core.schedule import Schedule, batch_time, check_times, from_beta, respaced, times
 
 SD = schedules.scaled_linear()
 
@@ -168,3 +168,19 @@ def test_bad_tables_and_times_are_refused():
         with pytest.raises(ValueError):
             check_times(good, visited)
     assert batch_time(2, torch.zeros(3, 5)).tolist() == [2, 2, 2]
+
+
+def test_a_respaced_step_is_the_steps_it_leaves_out():
+    """IDDPM Eq. 19: it shrinks data and adds variance as all the steps of DDPM Eq. 2 in between."""
+    visited = (999, 640, 7, 1, 0)
+    found = respaced(SD, visited)
+    assert found.T == 4
+    for i, (t_prev, t) in enumerate(pairwise(visited[::-1]), 1):
+        x, variance = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        for beta in SD.beta[t_prev + 1 : t + 1]:
+            x, variance = (1 - beta).sqrt() * x, (1 - beta) * variance + beta
+        torch.testing.assert_close((1 - found.beta[i]).sqrt(), x, rtol=1e-10, atol=0)
+        torch.testing.assert_close(found.beta[i], variance, rtol=1e-10, atol=0)
+        torch.testing.assert_close(found.alpha_bar[i], SD.alpha_bar[t], rtol=1e-10, atol=0)
+    with pytest.raises(ValueError, match="lands on t = 1, wanted clean data"):
+        respaced(SD, visited[:-1])

@@ -24,6 +24,8 @@ FIRST = f"{UNET}input_blocks.0.0.weight"
 def test_published_manifests_are_recognised(manifest, name):
     shapes = {key: tuple(shape) for key, shape in manifest(name)["keys"].items()}
     assert looks_like(shapes).name == MANIFESTS[name]
+    parallel = {f"module.{key}": shape for key, shape in shapes.items()}
+    assert looks_like(parallel).name == MANIFESTS[name]
 
 
 def test_the_single_file_and_its_parts_are_recognised(manifest):
@@ -40,6 +42,14 @@ def test_the_single_file_and_its_parts_are_recognised(manifest):
         ({FIRST: (8, 9, 3, 3)}, "sd1-inpainting"),
         ({FIRST: (8, 8, 3, 3)}, "instruct-pix2pix"),
         ({FIRST: (8, 3, 3, 3), "first_stage_model.quantize.embedding.weight": (8, 3)}, "ldm-vq"),
+        ({FIRST: (8, 3, 3, 3), "first_stage_model.quant_conv.weight": (6, 6, 1, 1)}, "ldm-kl"),
+        (
+            {
+                "quantize.embedding.weight": (8192, 3),
+                "encoder.down_blocks.0.resnets.0.norm1.weight": (8,),
+            },
+            "vq-diffusers",
+        ),
         ({"quantize.embedding.weight": (8192, 3), "quant_conv.weight": (3, 3, 1, 1)}, "vq"),
         ({"controlnet_cond_embedding.conv_in.weight": (1,)}, "controlnet"),
         ({f"Mixed_{i}.branch1x1.conv.weight": (1,) for i in ("5b", "7c")}, "inception"),

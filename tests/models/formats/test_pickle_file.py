@@ -35,6 +35,27 @@ def test_reads_a_state_dict(tmp_path, zipped, nested):
         source.drop(name)
 
 
+@LAYOUTS
+@pytest.mark.parametrize(
+    "content",
+    [
+        [STATE, {"state": {}, "param_groups": [{"lr": 0.1}]}],
+        (STATE, 3, STATE),
+        {"model": STATE, "optimizer": {"state": {}}, "ema": STATE},
+        {"model": STATE, "ema": {"decay": 0.9, "shadow": [torch.ones(2)]}},
+    ],
+    ids=["list", "list with average", "tables", "another average"],
+)
+def test_what_trainers_save_around_a_state_dict(tmp_path, content, zipped):
+    """The weights, and behind `model_ema.` an average of them that is a state dict too."""
+    source = PickleFile(saved(tmp_path, content, zipped))
+    third = isinstance(content, tuple) or "optimizer" in content
+    means = {f"model_ema.{name}" for name in STATE} if third else set()
+    assert set(source.entries) == STATE.keys() | means
+    for name, tensor in STATE.items():
+        assert torch.equal(source.read(name), tensor)
+
+
 def test_a_mapped_file_is_mapped_anew_after_many_drops(tmp_path, monkeypatch):
     """The mapping of what was dropped is let go of, and every tensor can still be read."""
     monkeypatch.setattr(pickle_file, "AT_ONCE", 20)
@@ -107,7 +128,7 @@ def test_a_truncated_file_is_named(tmp_path, zipped, kept):
         PickleFile(path)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"state_dict": 3}, torch.ones(2)])
+@pytest.mark.parametrize("content", [[], [1, 2], [{}], {"a": 1}, {"state_dict": 3}, torch.ones(2)])
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
     with pytest.raises(ValueError, match="holds no state dict"):
         PickleFile(saved(tmp_path, content))
