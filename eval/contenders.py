@@ -18,6 +18,7 @@ from latentgeo.infer.pipeline import (
 )
 from latentgeo.infer.sample import record
 from latentgeo.models.bundle import TextToImage
+from latentgeo.models.formats.load import find_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,12 @@ def check_models(cmd: Evaluation) -> None:
     """Raise if any model of the command is not there, before hours go into the first."""
     for spec in cmd.models:
         parse_model(spec).check()
+
+
+def adapters_beside(model: str, prefix: str) -> list[Path]:
+    """Return the adapters beside a model whose file names begin so; none beside a single file."""
+    place = find_model(model)
+    return sorted((place if place.is_dir() else place.parent).glob(f"{prefix}*.safetensors"))
 
 
 def contender(cmd: Evaluation, name: str, spec: str, steps: int | None = None) -> Contender:

@@ -18,6 +18,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "inspect": ("latentgeo.infer.commands:Inspect", "say what a file of weights is and fits"),
     "train-vae": ("latentgeo.train.commands:TrainVae", "train the image autoencoder"),
     "train-diffusion": ("latentgeo.train.commands:TrainDiffusion", "train the denoising UNet"),
+    "train-ddpm": (
+        "latentgeo.train.image_commands:TrainDdpm",
+        "train a diffusion model of images without text",
+    ),
+    "train-isometric": (
+        "latentgeo.train.image_commands:TrainIsometric",
+        "train one with an isometric encoder (Isometric Diffusion)",
+    ),
     "train-smooth": (
         "latentgeo.train.commands:TrainSmooth",
         "fine-tune for a smooth latent space (Smooth Diffusion)",
@@ -35,6 +43,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "measure smoothness: the interpolation standard deviation",
     ),
     "eval-quality": ("latentgeo.eval.commands:EvalQuality", "measure image quality"),
+    "eval-tables": (
+        "latentgeo.eval.table_commands:EvalTables",
+        "measure a paper's tables (smooth)",
+    ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (
         "latentgeo.eval.commands:BenchAccount",

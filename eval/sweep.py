@@ -10,12 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentgeo.eval.commands import Demo
-from latentgeo.eval.contenders import Contender, contender, judged, measured
+from latentgeo.eval.contenders import (
+    Contender,
+    adapters_beside,
+    contender,
+    judged,
+    measured,
+)
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import Judged, Judges, quality_results
 from latentgeo.eval.results import Result
 from latentgeo.eval.smoothness import Walks, smoothness_results
-from latentgeo.models.bundle import find
 
 PREFIX = "smooth_lora_lambda_"  # of the files
 CURVE = "λ curve: "  # before a model's name in the results
@@ -53,7 +58,7 @@ def sweep(cmd: Demo, known: Known, prompts: int, images: int, steps: int | None)
 
 def adapters(model: str) -> dict[float, Path]:
     """Return the adapters of a λ sweep that lie beside a model, by λ ascending."""
-    files = find(model).glob(f"{PREFIX}*.safetensors")
+    files = adapters_beside(model, PREFIX)
     return dict(sorted((float(path.stem.removeprefix(PREFIX)), path) for path in files))
 
 

@@ -6,6 +6,9 @@ that a file tells its preset; ADM's LSUN models are `adm-imagenet256-uncondition
 training, DDPM's LSUN models and those that P2 weights are trained on each other's shapes likewise.
 """
 
+from dataclasses import replace
+
+from latentgeo.models.ddpm_unet import DDPMConfig
 from latentgeo.models.image_config import (
     ImageDefaults,
     ImageModelConfig,
@@ -13,6 +16,7 @@ from latentgeo.models.image_config import (
     ScheduleConfig,
     Variance,
 )
+from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.presets_images import ADM_PRESETS, DDPM_PRESETS, LDM_PRESETS, VQ_PRESETS
 
 LINEAR = ScheduleConfig()  # DDPM's
@@ -56,3 +60,19 @@ MODELS = (
     ),
 )
 IMAGE_PRESETS: dict[str, ImageModelConfig] = {model.name: model for model in MODELS}
+
+AVATARS_DDPM = DDPMConfig(  # of 64 × 64 images, small enough for a CPU; h is 8 × 8 × 128
+    channels=(32, 64, 96, 128), attention=(False, False, True, True), blocks=1, groups=16
+)
+TRAINED_PRESETS = {  # what train-ddpm and train-isometric make
+    "avatars-ddpm": _pixels("avatars-ddpm", AVATARS_DDPM, 64, LINEAR, "small"),
+    "ddpm-cifar10": IMAGE_PRESETS["ddpm-cifar10"],
+    "ddpm-celebahq256": IMAGE_PRESETS["ddpm-celebahq256"],
+    "avatars-ldm": ImageModelConfig(  # of the embedded autoencoder's 16 × 16 × 4 latents
+        name="avatars-ldm",
+        unet=replace(UNET_PRESETS["avatars"], context=None),
+        schedule=ScheduleConfig(kind="scaled_linear"),
+        sampling=ImageDefaults(size=64, clip=False),
+    ),
+    "tiny": _pixels("tiny", DDPM_PRESETS["tiny"], 16, LINEAR, "small"),
+}

@@ -1,0 +1,49 @@
+"""The command that measures a paper's tables; importing it imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.cli import option, word
+from latentgeo.eval.commands import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTables(Evaluation):
+    """Measure a paper's tables; started again on its folder, it goes on.
+
+    The first model is the base, the second its smoothed twin.
+    """
+
+    paper: Literal["smooth"] = word("whose tables: smooth")
+    tables: tuple[Literal["1", "2", "3", "4"], ...] = option(("1", "2", "3", "4"), "which of them")
+    ratios: tuple[str, ...] = option(
+        (), "table 3: λ=MODEL for each λ; the adapters beside the first model if unset"
+    )
+    ranks: tuple[str, ...] = option(
+        (), "table 4: RANK=MODEL for each rank, full=MODEL; those beside the first model if unset"
+    )
+    prompts: int = option(500, "walks for ISTD of each model")
+    images: int = option(500, "samples, and held-out images, of each model")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def __post_init__(self) -> None:
+        """Refuse what no table could be made of."""
+        super().__post_init__()
+        if len(self.models) != 2:
+            raise ValueError(f"models: got {list(self.models)}, wanted a base and its smooth twin")
+        if not self.tables or len(set(self.tables)) != len(self.tables):
+            raise ValueError(f"tables: got {list(self.tables)}, wanted some of 1 2 3 4, each once")
+        for name, least in (("prompts", 2), ("images", 10)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("ratios", "ranks"):
+            for given in getattr(self, name):
+                if not all(given.partition("=")[::2]):
+                    raise ValueError(f"{name}: got {given!r}, wanted VALUE=MODEL")
+
+    def run(self) -> None:
+        """Measure, write tables.md and results.json, print the tables."""
+        from latentgeo.eval.tables import evaluate_tables
+
+        evaluate_tables(self)

@@ -1,0 +1,142 @@
+"""Training of models of images, with and without isometry: the objectives, and what runs leave."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from latentgeo.core.isometry import pullback
+from latentgeo.core.sphere import tangent
+from latentgeo.eval.main import main
+from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.models.image_model import ImageModel, new_image_model
+from latentgeo.models.presets_image_models import TRAINED_PRESETS
+from latentgeo.train.ddpm import DdpmTask
+from latentgeo.train.draws import Draws
+from latentgeo.train.image_commands import TrainDdpm, TrainIsometric
+from latentgeo.train.isometric import IsometricTask
+from latentgeo.train.log import read_log
+
+CPU = torch.device("cpu")
+OUT = Path("unused")
+
+
+@pytest.fixture
+def model() -> ImageModel:
+    torch.manual_seed(0)
+    found = new_image_model(TRAINED_PRESETS["tiny"])
+    for weight in found.unet.parameters():
+        torch.nn.init.normal_(weight, std=0.2)  # also those that start at zero
+    return found.to("cpu", torch.float64)
+
+
+def images(count):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(count, 3, 4, 4, generator=generator, dtype=torch.float64) * 2 - 1
+    return x, [""] * count
+
+
+def first_time_above(limit, count, p):
+    """Return the number of a sample whose stream's second time lies so."""
+    for first in range(0, 100 * count, count):
+        draws = Draws(0, first, count)
+        draws.integers(1, 1000)
+        draws.normal((3, 4, 4), torch.zeros(1, dtype=torch.float64))
+        if (int(draws.integers(1, 1000)[0]) > limit) == p:
+            return first
+    raise AssertionError
+
+
+def test_denoising_from_the_definition(model):
+    """DDPM Eq. 14: the mean over images and pixels of (ε - ε_θ)², one by one."""
+    task = DdpmTask(model, TrainDdpm(out=OUT), CPU)
+    x, texts = images(3)
+    loss, _ = task.loss((x, texts), Draws(7, 20, 3))
+    draws = Draws(7, 20, 3)
+    t, eps = draws.integers(1, 1000), draws.normal_like(x)
+    errors = []
+    for i in range(3):
+        bar = model.schedule.alpha_bar[t[i]]
+        x_t = bar.sqrt() * x[i] + (1 - bar).sqrt() * eps[i]
+        errors.append((eps[i] - model.unet(x_t[None], t[i : i + 1] - 1)[0]).square().mean())
+    torch.testing.assert_close(loss, torch.stack(errors).mean())
+
+
+def test_isometry_from_the_formed_pullback(model):
+    """Iso Eq. 6, Iso Eq. 7: λ E vᵀR²v / (E vᵀRv)² at one t > pT, R formed."""
+    settings = TrainIsometric(out=OUT, iso_weight=0.3, p=0.5, probes=2)
+    task, (x, texts) = IsometricTask(model, settings, CPU), images(2)
+    first = first_time_above(500, 2, True)
+    loss, terms = task.loss((x, texts), Draws(0, first, 2))
+    draws = Draws(0, first, 2)
+    draws.integers(1, 1000), draws.normal_like(x)
+    t = draws.integers(1, 1000)[:1].expand(2)
+    bar = model.schedule.alpha_bar[t[0]]
+    x_t = bar.sqrt() * x + (1 - bar).sqrt() * draws.normal_like(x)
+    v = torch.stack([draws.normal_like(x) for _ in range(2)])
+    w = tangent(x_t, v).flatten(2)
+    R = pullback(lambda y: model.encode_h(y, t)[0], x_t)
+    first_trace = torch.einsum("rbi,bij,rbj->rb", w, R, w).mean()
+    second = torch.einsum("bij,rbj->rbi", R, w).square().sum(2).mean()
+    torch.testing.assert_close(loss, terms["base"] + 0.3 * second / first_trace**2)
+    shown = task.end_step()
+    assert shown["iso"] == pytest.approx((second / first_trace**2).item())
+    assert shown["trace"] == pytest.approx(first_trace.item())
+
+
+def test_no_isometry_up_to_pT(model):
+    """Iso Eq. 7: λ_iso(p, t) = 0 for t ≤ pT."""
+    task, (x, texts) = IsometricTask(model, TrainIsometric(out=OUT), CPU), images(2)
+    first = first_time_above(500, 2, False)
+    loss, terms = task.loss((x, texts), Draws(0, first, 2))
+    assert loss.item() == terms["base"].item()
+    assert task.end_step() == {}
+
+
+def test_isometry_moves_every_encoder_weight_and_no_other(model):
+    """Iso Eq. 6: the gradient of the term alone; the decoder is not run for it."""
+    settings = TrainIsometric(out=OUT, iso_weight=1.0)
+    task, (x, _) = IsometricTask(model, settings, CPU), images(2)
+    found = task.traces(x, torch.tensor([900, 900]), Draws(0, 0, 2))
+    (found.second.mean() / found.first.mean() ** 2).backward()
+    untouched = {name for name, w in task.parameters().items() if w.grad is None}
+    dead = {
+        name
+        for name, w in task.parameters().items()
+        if w.grad is not None and not w.grad.abs().max() > 0
+    }
+    assert all(name.startswith(("up.", "norm_out", "conv_out")) for name in untouched)
+    assert {name.split(".")[0] for name in untouched} == {"up", "norm_out", "conv_out"}
+    constant = {"mid.block_2.conv2.bias"}  # added to h: it moves no Jacobian
+    assert dead <= constant
+
+
+def run(command, out, *more):
+    shown = ["--samples", "2", "--sample-steps", "2", "--log-every", "1", "--batch", "4"]
+    return main([command, "--preset", "tiny", "--out", str(out), "--seed", "3", *shown, *more])
+
+
+def test_a_run_leaves_a_model_and_its_twin_starts_from_it(tmp_path):
+    assert run("train-ddpm", tmp_path / "base", "--steps", "2", "--sample-every", "2") == 0
+    assert (tmp_path / "base" / "samples" / "step-00000002.png").is_file()
+    start = ("--start", str(tmp_path / "base"), "--iso-weight", "0.1", "--p", "0")
+    assert run("train-isometric", tmp_path / "twin", "--steps", "3", *start) == 0
+    rows = read_log(tmp_path / "twin" / "log.jsonl")
+    assert len(rows) == 3
+    assert all(0 < row["iso"] < 1 for row in rows)
+    assert load_image_model(tmp_path / "twin").shape == (3, 16, 16)
+
+
+def test_the_paper_is_the_default():
+    """Iso Sec. 4.1"""
+    made = TrainIsometric(out=OUT)
+    assert (made.batch, made.rate, made.ema, made.weight_decay) == (32, 1e-4, 0.9999, 0)
+    assert (made.p, made.iso_weight, made.geometry) == (0.5, 1e-4, "sphere")
+    assert made.steps == 10 * (14_342 // 32) + 2
+
+
+def test_what_cannot_be_trained_is_named(tmp_path, capsys):
+    assert run("train-ddpm", tmp_path, "--steps", "2", "--preset", "ddpm-moon") == 2
+    assert "preset: got 'ddpm-moon', wanted one of avatars-ddpm" in capsys.readouterr().err
+    assert run("train-isometric", tmp_path, "--p", "1.5") == 2
+    assert "p must be" in capsys.readouterr().err

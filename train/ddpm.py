@@ -1,0 +1,154 @@
+"""Training of a diffusion model of images without text, of pixels or of latents.
+
+DDPM (Ho et al., arXiv 2006.11239), Sec. 3.4, and LDM (arXiv 2112.10752), Sec. 3.2, without a text.
+
+DDPM Eq. 14   L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖²,   t uniform on 1 … T
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentgeo.core.ddpm import q_sample
+from latentgeo.core.device import mix
+from latentgeo.core.parameterization import target
+from latentgeo.infer.pipeline import seed_noises
+from latentgeo.infer.unprompted import ImageSampling, generate_images
+from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.models.image_config import ImageModelConfig
+from latentgeo.models.image_model import ImageModel, new_image_model, save_image_model
+from latentgeo.models.presets_image_models import TRAINED_PRESETS
+from latentgeo.models.vae import VAE
+from latentgeo.train.data import open_source
+from latentgeo.train.draws import Draws
+from latentgeo.train.image_commands import TrainDdpm
+from latentgeo.train.latents import cached, sample_latent
+from latentgeo.train.loop import Loop
+from latentgeo.train.session import (
+    channels_last,
+    compiled,
+    remembered,
+    session,
+    stream,
+    weight_hashes,
+)
+from latentgeo.train.task import Batch, Data, Terms
+from latentgeo.train.vae import load_vae
+
+SAMPLED_AT_ONCE = 16  # images of a sample grid
+
+
+class DdpmTask:
+    """What the loop trains: the UNet, on images or on moments of their latents."""
+
+    def __init__(self, model: ImageModel, settings: TrainDdpm, device: torch.device) -> None:
+        self.model, self.settings, self.device = model, settings, device
+        model.unet.requires_grad_(True)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return the UNet's weights."""
+        return dict(self.model.unet.named_parameters())
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the mean loss of a batch of images (B, 3, H, W) or moments (B, 2 C, h, w).
+
+        DDPM Eq. 14   L_simple = E ‖ε - ε_θ(x_t, t)‖²
+        """
+        return self.denoising(self.clean(batch, draws), draws), {}
+
+    def clean(self, batch: Batch, draws: Draws) -> Tensor:
+        """Return x_0 (B, C, h, w): the images, or a sample of their latents."""
+        kept = batch[0].to(self.device)
+        return kept if self.model.autoencoder is None else sample_latent(kept, draws)
+
+    def denoising(self, x_0: Tensor, draws: Draws) -> Tensor:
+        """Return the mean denoising loss () of x_0 (B, C, h, w)."""
+        schedule, kind = self.model.schedule, self.model.config.prediction
+        t = draws.integers(1, schedule.T, self.device)
+        eps = draws.normal_like(x_0)
+        raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
+        wanted = target(schedule, x_0, eps, t, kind)
+        return (wanted - raw.to(wanted.dtype)).square().mean()
+
+    def end_step(self) -> Terms:
+        """Do nothing: there is no statistic."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: the weights are all there is."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def sample_grid(self) -> Tensor | None:
+        """Return images (N, 3, H, W), of the same noise each time."""
+        seeds = [mix(self.settings.seed, "grid", i) for i in range(self.settings.samples)]
+        how = ImageSampling(steps=self.settings.sample_steps, batch=SAMPLED_AT_ONCE)
+        noise = seed_noises(seeds, self.model.shape)
+        return torch.cat(list(generate_images(self.model, noise, how, seeds)))
+
+    def save(self, folder: Path) -> None:
+        """Write the model: config.json and the weights of its networks."""
+        save_image_model(self.model, folder)
+        print(f"wrote the model {folder}", flush=True)
+
+
+def build(settings: TrainDdpm) -> ImageModel:
+    """Return the model to train: fresh weights of a preset, or the model to start from.
+
+    Raises ValueError for a preset that there is not, and for a model whose variance is learned.
+    """
+    if settings.start is not None:
+        model = load_image_model(settings.start)
+    else:
+        if settings.preset not in TRAINED_PRESETS:
+            known = ", ".join(TRAINED_PRESETS)
+            raise ValueError(f"preset: got {settings.preset!r}, wanted one of {known}")
+        model = new_image_model(with_autoencoder(TRAINED_PRESETS[settings.preset], settings.vae))
+    if model.config.learned_variance or model.config.classes is not None:
+        raise ValueError("preset or start: no training of learned variances or classes is here")
+    sampling = replace(model.config.sampling, steps=settings.sample_steps)
+    model.config = replace(model.config, name=settings.out.name, sampling=sampling)
+    if settings.vae is not None:
+        model.autoencoder = load_vae(settings.vae)
+    return model
+
+
+def with_autoencoder(config: ImageModelConfig, vae: str | None) -> ImageModelConfig:
+    """Return a preset's configuration with the autoencoder whose latents it diffuses, if any."""
+    if vae is None:
+        return config
+    return replace(config, autoencoder=load_vae(vae).config)
+
+
+def open_batches(settings: TrainDdpm, model: ImageModel, device: torch.device) -> Data:
+    """Return the run's batches: of images, or of latents that are encoded once."""
+    size = model.config.sampling.size
+    source = open_source(
+        settings.data, size, settings.on_bad, flip=settings.flip, where=settings.where
+    )
+    vae = model.autoencoder
+    if vae is None:
+        return stream(remembered(source), settings)
+    if not isinstance(vae, VAE):
+        raise ValueError("start: a vector-quantized autoencoder has no latents to draw; give vae")
+    return stream(cached(source, vae, device), settings)
+
+
+def train(settings: TrainDdpm, task: type[DdpmTask] = DdpmTask) -> None:
+    """Run `latentgeo train-ddpm`, or another task on the same model and data."""
+    with session(settings, weight_hashes(settings.start, settings.vae)) as device:
+        model = build(settings)
+        for module in model.modules.values():
+            module.to(device)
+        if settings.channels_last:
+            channels_last(model.unet)
+        if settings.compile:
+            compiled(model.unet)
+        batches = open_batches(settings, model, device)
+        Loop(task(model, settings, device), batches, settings, device).run()

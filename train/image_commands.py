@@ -1,0 +1,78 @@
+"""The commands that train models of images without text; no torch until one of them runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from latentgeo.core.cli import option
+from latentgeo.train.settings import Training, at_least, within
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDdpm(Training):
+    """Train a diffusion model of images without text, of pixels or of an autoencoder's latents.
+
+    DDPM App. B   the defaults: Adam at 2e-4, batch 128, moving average 0.9999, flips, on CIFAR-10
+    """
+
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of images")
+    preset: str = option("avatars-ddpm", "network, size, schedule: avatars-ddpm, ddpm-cifar10, …")
+    start: str | None = option(None, "a model to start from, of any layout; none is fresh")
+    vae: str | None = option(None, "an autoencoder whose latents are diffused; none: pixels")
+    flip: bool = option(True, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option("skip", "a bad image: skip and count, or stop")
+    where: tuple[str, ...] = option((), "conditions on metadata, such as 'aesthetic>=6.5'")
+    compile: bool = option(False, "torch.compile the network: minutes first, then faster steps")
+    samples: int = option(16, "images in a sample grid")
+    sample_steps: int = option(50, "DDIM steps of the sample grids, and the model's default")
+    batch: int = option(128, "images per optimiser step, over all ranks and accumulated parts")
+    rate: float = option(2e-4, "learning rate of AdamW after the warm-up")
+    weight_decay: float = option(0.0, "decoupled weight decay of AdamW; 0 is Adam")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 1, "samples", "sample_steps")
+
+    def run(self) -> None:
+        """Train, and write a model folder: config.json and the weights."""
+        from latentgeo.train.ddpm import train
+
+        train(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainIsometric(TrainDdpm):
+    """Train a model of images whose encoder is close to a scaled isometry of the noise sphere.
+
+    Iso Sec. 4.1   the defaults: Adam at 1e-4, batch 32, moving average 0.9999, p = 0.5, λ = 1e-4;
+                   10 epochs of 14,342 images (CelebA-HQ) are 4,482 steps
+    """
+
+    iso_weight: float = option(1e-4, "λ_iso, the weight of the isometry loss")
+    p: float = option(0.5, "share of the times, from t = 1 on, without isometry loss")
+    probes: int = option(1, "R, random directions per image")
+    geometry: Literal["sphere", "plane"] = option("sphere", "metric of the noise; plane is G = I")
+    radius: Literal["norm", "marginal", "sqrt_n"] = option(
+        "norm", "of the sphere at t: ‖x_t‖, √(n(1-ᾱ_t)) (the paper's), or √n"
+    )
+    ratio: Literal["batch", "sample"] = option(
+        "batch", "means over the batch before the ratio (the paper's), or each image's own ratio"
+    )
+    batch: int = option(32, "images per optimiser step, over all ranks and accumulated parts")
+    steps: int = option(4482, "optimiser steps in all")
+    rate: float = option(1e-4, "learning rate of AdamW after the warm-up")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 0, "iso_weight")
+        at_least(self, 1, "probes")
+        within(self, 0, 1, "p")
+        if self.compile:
+            raise ValueError("compile: compiled code has no forward mode, which the loss needs")
+
+    def run(self) -> None:
+        """Train, and write a model folder: config.json and the weights."""
+        from latentgeo.train.isometric import train
+
+        train(self)

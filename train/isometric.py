@@ -1,0 +1,81 @@
+"""Training of Isometric Diffusion: denoising, and an encoder close to a scaled isometry.
+
+Hahm et al. (arXiv 2407.11451), Sec. 3.2 and 4.1.
+
+Iso Eq. 7   L = L_dsm + λ_iso(p, t) L_iso,   λ_iso(p, t) = λ_iso 1_{t > pT}
+
+Time      L_iso is of one t: its means are over x_t ~ P(x_t). So a part's images share one t, drawn
+          on 1 … T, and there is no second term where t ≤ pT: in expectation, Eq. 7 over all t. (The
+          released code draws t anew for each image, which asks for one c at all times.)
+Cost      the encoder alone: two passes forward, one back, two JVPs with a graph. The decoder never
+          runs for L_iso
+"""
+
+import torch
+from torch import Tensor
+
+from latentgeo.core.ddpm import q_sample
+from latentgeo.core.device import all_reduce_mean, ranks
+from latentgeo.core.isometry import (
+    Traces,
+    isometry_loss,
+    isometry_loss_per_sample,
+    traces,
+    weight,
+)
+from latentgeo.core.sphere import onto, radius
+from latentgeo.models.image_model import ImageModel
+from latentgeo.train import ddpm
+from latentgeo.train.draws import Draws
+from latentgeo.train.image_commands import TrainDdpm, TrainIsometric
+from latentgeo.train.task import Batch, Terms
+
+LOSSES = {"batch": isometry_loss, "sample": isometry_loss_per_sample}
+
+
+class IsometricTask(ddpm.DdpmTask):
+    """What the loop trains: the UNet, its encoder by both terms."""
+
+    def __init__(self, model: ImageModel, settings: TrainDdpm, device: torch.device) -> None:
+        assert isinstance(settings, TrainIsometric)
+        super().__init__(model, settings, device)
+        self.settings: TrainIsometric = settings
+        self.sums = torch.zeros(3, dtype=torch.float64)  # of this step: L_iso, Tr(R), parts with it
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the mean loss of a batch of images (B, 3, H, W) or moments (B, 2 C, h, w).
+
+        Iso Eq. 7   L = L_dsm + λ_iso(p, t) L_iso
+        """
+        x_0, T = self.clean(batch, draws), self.model.schedule.T
+        base = self.denoising(x_0, draws)
+        terms = {"base": base.detach()}
+        t = draws.integers(1, T, self.device)[:1].expand(len(x_0))
+        share = weight(t[0], T, self.settings.p, self.settings.iso_weight).item()
+        if t[0] <= self.settings.p * T:
+            return base, terms
+        found = self.traces(x_0, t, draws)
+        iso = LOSSES[self.settings.ratio](found)
+        self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach().cpu()
+        return base + share * iso, terms
+
+    def traces(self, x_0: Tensor, t: Tensor, draws: Draws) -> Traces:
+        """Return the estimates of Tr(R) and Tr(R²) at x_t, for R probes of every image."""
+        schedule = self.model.schedule
+        x_t = q_sample(schedule, x_0, t, draws.normal_like(x_0))
+        x = onto(x_t, radius(schedule, x_t, t, self.settings.radius))
+        probes = torch.stack([draws.normal_like(x) for _ in range(self.settings.probes)])
+        return traces(lambda x: self.model.encode_h(x, t)[0], x, probes, self.settings.geometry)
+
+    def end_step(self) -> Terms:
+        """Return the means of L_iso and Tr(R) over the parts of the step that had them, if any."""
+        sums, self.sums = self.sums, torch.zeros_like(self.sums)
+        if ranks().world > 1:
+            sums = all_reduce_mean(sums.float().to(self.device)).cpu()
+        iso, trace, count = sums.tolist()
+        return {"iso": iso / count, "trace": trace / count} if count else {}
+
+
+def train(settings: TrainIsometric) -> None:
+    """Run `latentgeo train-isometric`."""
+    ddpm.train(settings, IsometricTask)
