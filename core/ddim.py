@@ -47,15 +47,34 @@ def step(
 
     Raises ValueError if η > 0 comes without noise.
     """
-    if eta != 0 and noise is None:
-        raise ValueError(f"eta = {eta} puts noise back: give noise of shape {tuple(x_t.shape)}")
-    bar_prev = schedule.bar(t_prev, x_t)
     x_0 = x_0_from_eps(schedule, x_t, eps, t)
+    return step_from_x_0(schedule, x_0, eps, t, t_prev, eta, noise)
+
+
+def step_from_x_0(
+    schedule: Schedule,
+    x_0: Tensor,
+    eps: Tensor,
+    t: Tensor,
+    t_prev: Tensor,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """Return x at t_prev (B, ...) from x̂_0 and ε (B, ...), which need not explain the same x_t.
+
+    DDIM Eq. 12   x_{t-1} = √ᾱ_{t-1} x̂_0 + √(1-ᾱ_{t-1}-σ²) ε + σ z
+
+    diffusers' `clip_sample` is this step with x̂_0 clipped and ε as it was; with the ε that belongs
+    to it (`parameterization.clipped`) x_{t-1} keeps the noise level of its time.
+    """
+    if eta != 0 and noise is None:
+        raise ValueError(f"eta = {eta} puts noise back: give noise of shape {tuple(x_0.shape)}")
+    bar_prev = schedule.bar(t_prev, x_0)
     if eta == 0 or noise is None:
-        return (bar_prev.sqrt() * x_0 + (1 - bar_prev).sqrt() * eps).to(x_t.dtype)
-    s = sigma(schedule, x_t, t, t_prev, eta)
+        return (bar_prev.sqrt() * x_0 + (1 - bar_prev).sqrt() * eps).to(x_0.dtype)
+    s = sigma(schedule, x_0, t, t_prev, eta)
     towards = (1 - bar_prev - s**2).clamp(min=0).sqrt()  # 0 up to rounding at t_prev = 0, η = 1
-    return (bar_prev.sqrt() * x_0 + towards * eps + s * noise).to(x_t.dtype)
+    return (bar_prev.sqrt() * x_0 + towards * eps + s * noise).to(x_0.dtype)
 
 
 def invert_step(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor, t_next: Tensor) -> Tensor:

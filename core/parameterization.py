@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from latentgeo.core.schedule import Schedule
@@ -91,15 +90,29 @@ def to_eps(predict_raw: Predict, schedule: Schedule, kind: Kind) -> Predict:
     return lambda x_t, t: eps_from(schedule, x_t, predict_raw(x_t, t), t, kind)
 
 
-def clipped(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """Return ε (B, ...) such that no value of x̂_0 lies outside [-1, 1], as those of images do not.
+def clipped(predict: Predict, schedule: Schedule, bound: float = 1.0) -> Predict:
+    """Wrap `predict(x_t, t) -> ε` so that the x̂_0 it stands for stays within [-bound, bound].
 
-    DDPM Eq. 15 with x̂_0 clamped, as DDPM and ADM sample, and solved for ε again where it was; ε
-    stays as it is where x̂_0 lies inside.
+    DDPM Sec. 3.3   image data are scaled linearly to [-1, 1]
+
+    For models of pixels, as DDPM, improved DDPM and ADM were sampled (`clip_denoised`): ε is what
+    leads from x_t to the clipped x̂_0, whichever sampler takes it. Latents have no such bound.
+    Raises ValueError for a bound that is not positive.
     """
+    if not bound > 0:
+        raise ValueError(f"bound must be positive, got {bound}")
+    return lambda x_t, t: clip_eps(schedule, x_t, predict(x_t, t), t, bound)
+
+
+def clip_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor, bound: float = 1.0) -> Tensor:
+    """Return the ε (B, ...) that explains x_t by x̂_0 clipped to [-bound, bound]; t >= 1.
+
+    DDPM Sec. 3.3   ε' = ε + √ᾱ_t (x̂_0 - clip(x̂_0)) / √(1-ᾱ_t), which is ε where x̂_0 is within
+    """
+    bar = schedule.bar(t, x_t)
     x_0 = x_0_from_eps(schedule, x_t, eps, t)
-    inside = eps_from_x_0(schedule, x_t, x_0.clamp(-1, 1), t)
-    return torch.where(x_0.abs() > 1, inside.to(eps.dtype), eps)
+    excess = x_0 - x_0.clamp(-bound, bound)
+    return (eps + (bar / (1 - bar)).sqrt() * excess).to(x_t.dtype)
 
 
 def check_kind(kind: str) -> None:

@@ -1,7 +1,7 @@
 """Benchmarks against a peer in the same process, and the UNet's forward pass by them.
 
 Absolute times depend on the machine; the ratio to the peer, measured in turn with it, is the
-result. The peer is the package diffusers (`pip install 'latentgeo[parity]'`), with our weights.
+result. The peer is the package diffusers, with our weights (`peers.py`).
 """
 
 import resource
@@ -9,12 +9,13 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from latentgeo.models.presets import UNET_PRESETS
+from latentgeo.eval.peers import diffusers_unet
+from latentgeo.models.bundle import BundleConfig
+from latentgeo.models.presets import TEXT_PRESETS, UNET_PRESETS, VAE_PRESETS
 from latentgeo.models.unet import UNet
 
 
@@ -31,9 +32,11 @@ class Timing:
         return statistics.median(self.seconds)
 
 
-def in_turn(contenders: dict[str, Callable[[], object]], rounds: int) -> list[Timing]:
+def in_turn(
+    contenders: dict[str, Callable[[], object]], rounds: int, warm_up: bool = True
+) -> list[Timing]:
     """Run the contenders one after the other, `rounds` times after a warm-up, and time each."""
-    for run in contenders.values():
+    for run in contenders.values() if warm_up else ():
         run()
     synchronize()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -87,6 +90,16 @@ def bench_unet(preset: str, size: int, batch: int, rounds: int, only: str | None
     return f"{text}\npeak memory of this process: {peak:.2f} GiB"
 
 
+def preset_config(preset: str) -> BundleConfig:
+    """Return the configuration of a whole model of a preset."""
+    return BundleConfig(
+        name=preset,
+        unet=UNET_PRESETS[preset],
+        vae=VAE_PRESETS[preset],
+        text=TEXT_PRESETS[preset],
+    )
+
+
 def build(preset: str) -> UNet:
     """Return the UNet of a preset, its weights random."""
     if preset not in UNET_PRESETS:
@@ -101,29 +114,3 @@ def inputs(unet: UNet, batch: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
     x = torch.randn(batch, unet.config.in_channels, size, size, generator=generator)
     context = torch.randn(batch, 77, unet.config.context or 0, generator=generator)
     return x, torch.randint(0, 1000, (batch,), generator=generator), context
-
-
-def diffusers_unet(unet: UNet) -> Any:
-    """Return diffusers' UNet of the same shape with the same weights."""
-    try:
-        from diffusers import UNet2DConditionModel
-    except ImportError:
-        raise RuntimeError(
-            "benchmarks need the package diffusers: pip install 'latentgeo[parity]'"
-        ) from None
-    config = unet.config
-    peer = UNet2DConditionModel(
-        block_out_channels=config.channels,
-        down_block_types=tuple(
-            "CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention
-        ),
-        up_block_types=tuple(
-            "CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention)
-        ),
-        layers_per_block=config.blocks,
-        attention_head_dim=config.heads,
-        cross_attention_dim=config.context,
-        norm_num_groups=config.groups,
-    )
-    peer.load_state_dict(unet.state_dict())
-    return peer

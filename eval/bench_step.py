@@ -18,8 +18,9 @@ from latentgeo.core.device import pick_device
 from latentgeo.core.schedule import Schedule, scaled_linear
 from latentgeo.core.smooth import objective, regularizer, unit_direction
 from latentgeo.core.variation_routes import ROUTES
-from latentgeo.eval.bench import build, diffusers_unet, in_turn, inputs
+from latentgeo.eval.bench import build, in_turn, inputs
 from latentgeo.eval.meter import Meter
+from latentgeo.eval.peers import diffusers_unet
 from latentgeo.models import lora
 
 LAMBDA, A = 1.0, torch.tensor(0.5)  # neither changes what a step costs

@@ -60,6 +60,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.commands:BenchAot",
         "compile the kernels for GPUs that need not be there and report their resources",
     ),
+    "bench-load": (
+        "latentgeo.eval.bench_commands:BenchLoad",
+        "time loading Stable Diffusion beside diffusers, and its peak memory",
+    ),
+    "bench-sample": (
+        "latentgeo.eval.bench_commands:BenchSample",
+        "time text to image beside diffusers",
+    ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
     "render-avatars": (

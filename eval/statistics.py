@@ -48,6 +48,22 @@ def mean_interval(x: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(value=mean, low=mean - half, high=mean + half, n=n)
 
 
+def median_interval(x: ArrayLike, level: float = LEVEL) -> Estimate:
+    """Return the median of x (n,) with the interval of two order statistics; n < 6 gives ±∞.
+
+    Of any distribution: the median is below x_(k) with P[Bin(n, 1/2) < k], which is at most half of
+    what `level` leaves. One value far off moves neither, as it would a mean.
+    """
+    from scipy.stats import binom
+
+    values = np.sort(_vector("x", x))
+    n, median = len(values), float(np.median(values))
+    k = int(binom.ppf(0.5 - level / 2, n, 0.5))  # the least with P[Bin <= k] at least that
+    if k < 1:
+        return Estimate(value=median, low=-np.inf, high=np.inf, n=n)
+    return Estimate(value=median, low=float(values[k - 1]), high=float(values[n - k]), n=n)
+
+
 def proportion_interval(hits: int, n: int, level: float = LEVEL) -> Estimate:
     """Return hits / n with Wilson's interval, which stays inside [0, 1] and is right at 0 and 1.
 

@@ -1,5 +1,6 @@
 """The commands of `infer`; importing them imports no torch."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -119,14 +120,28 @@ class Convert:
     model_config: Path | None = option(None, MODEL_CONFIG)
     ema: bool = option(True, "an image model's running average where a file has weights and that")
     fold: bool = option(False, "multiply a LoRA's α / rank into its factors, where there is no α")
+    shard_size: float | None = option(
+        None, "largest file in a folder of diffusers, in GB (10^9 bytes); one file if unset"
+    )
+    variant: str | None = option(
+        None, "word in the names of a folder's weights, such as fp16; it does not change the dtype"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse shards of nothing, before torch is imported."""
+        if self.shard_size is not None and not 1e-9 <= self.shard_size < math.inf:
+            raise ValueError(f"shard_size must be positive and finite, got {self.shard_size}")
 
     def run(self) -> None:
         """Convert, and print what was written."""
         from latentgeo.core.device import pick_dtype
         from latentgeo.models.formats.convert import convert
+        from latentgeo.models.formats.shards import Packing
 
         dtype = None if self.dtype is None else pick_dtype(self.dtype)
-        more = (self.model_config, self.ema)
+        size = None if self.shard_size is None else int(self.shard_size * 1e9)
+        packing = Packing(variant=self.variant, shard_size=size)
+        more = (self.model_config, self.ema, packing)
         print(convert(self.from_, self.to, self.layout, self.model, dtype, self.fold, *more))
 
 
@@ -135,7 +150,9 @@ class Inspect:
     """Say what a file or folder of weights is: family, shape, size, hash, and what it fits."""
 
     file: Path = word("file or folder of weights")
-    model: Path | None = option(None, "model to hold a LoRA against; Stable Diffusion 1.5 if unset")
+    model: Path | None = option(
+        None, "model to hold a LoRA against; Stable Diffusion 1.5 and the embedded ones if unset"
+    )
     model_config: Path | None = option(None, MODEL_CONFIG)
 
     def run(self) -> None:

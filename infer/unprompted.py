@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import ddim, ddpm, learned_variance
-from latentgeo.core.parameterization import clipped, eps_from
+from latentgeo.core.parameterization import clip_eps, eps_from
 from latentgeo.core.schedule import batch_time, respaced, times
 from latentgeo.infer.commands import Sampler
 from latentgeo.infer.pipeline import check_sampling, seeded_noise, stochastic
@@ -119,7 +119,7 @@ def denoiser_of(model: ImageModel, labels: Tensor | None = None) -> Denoiser:
         if config.learned_variance:
             output, v = learned_variance.split(output)
         eps = eps_from(schedule, x_t, output, t, config.prediction)
-        return (clipped(schedule, x_t, eps, t) if config.sampling.clip else eps), v
+        return (clip_eps(schedule, x_t, eps, t) if config.sampling.clip else eps), v
 
     return denoiser
 

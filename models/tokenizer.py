@@ -14,7 +14,7 @@ import gzip
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import repeat
 from pathlib import Path
 
 import tokenizers
@@ -26,7 +26,8 @@ MERGES = Path(__file__).parent / "zoo" / "tokenizer" / "bpe_simple_vocab_16e6.tx
 MERGE_COUNT = 49408 - 512 - 2  # of the file's 262,144, those CLIP uses
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
-WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+READ = 1 << 19  # characters of the file of merges at a time
+WORDS = r"<\|(start|end)oftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
 
 def byte_symbols() -> dict[int, str]:
@@ -37,15 +38,21 @@ def byte_symbols() -> dict[int, str]:
     return symbols | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
-def read_merges(path: Path, count: int) -> list[tuple[str, str]]:
-    """Return the first `count` merges of CLIP's file; FileNotFoundError names the file."""
+def read_merges(path: Path, count: int) -> list[str]:
+    """Return the first `count` merges of CLIP's file, two symbols with a space between them each.
+
+    FileNotFoundError names the file.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"the merges of CLIP's tokenizer are not at {path}")
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        pairs = [line.split() for line in islice(lines, 1, count + 1)]  # the first line is a header
-    if len(pairs) != count or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"{path}: wanted {count} merges of two symbols, got {len(pairs)} lines")
-    return [(first, second) for first, second in pairs]
+    text = ""
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
+        while text.count("\n") <= count and (more := file.read(READ)):
+            text += more
+    lines = text.split("\n", count + 1)[1 : count + 1]  # the first line is a header
+    if len(lines) != count or set(map(str.count, lines, repeat(" "))) - {1}:
+        raise ValueError(f"{path}: wanted {count} merges of two symbols, got {len(lines)} lines")
+    return lines
 
 
 class Tokenizer:
@@ -104,13 +111,18 @@ class Tokenizer:
     def symbols(self) -> list[str]:
         """The vocabulary in the order of the ids."""
         single = list(byte_symbols().values())
-        merged = ["".join(pair) for pair in self.pairs]
+        merged = "\n".join(self.lines).replace(" ", "").split("\n") if self.lines else []
         return [*single, *(symbol + WORD_END for symbol in single), *merged, START, END]
 
     @cached_property
+    def lines(self) -> list[str]:
+        """The merges, first to last, as a file has them: two symbols with a space between."""
+        return read_merges(self.path, self.merges)
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """The merges, first to last."""
-        return read_merges(self.path, self.merges)
+        return [(first, second) for first, second in map(str.split, self.lines)]
 
     @cached_property
     def bpe(self) -> tokenizers.Tokenizer:
@@ -122,7 +134,7 @@ class Tokenizer:
         spaces = normalizers.Replace(tokenizers.Regex(r"\s+"), " ")
         bpe.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
         words = pre_tokenizers.Split(tokenizers.Regex(WORDS), behavior="removed", invert=True)
-        as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)  # parts <|ENDOFTEXT|> once more
         bpe.pre_tokenizer = pre_tokenizers.Sequence([words, as_bytes])
         bpe.add_special_tokens([START, END])
         bpe.add_tokens([tokenizers.AddedToken(token, normalized=True) for token in self.learned])

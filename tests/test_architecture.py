@@ -24,7 +24,7 @@ OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside f
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/device.py": {"numpy", "tqdm"},
-    "eval/bench.py": {"diffusers"},  # the peers that they time; nothing else may
+    "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
     "eval/bench_step.py": {"diffusers", "peft"},
     "kernels/bench/peers.py": {"jvp_flash_attention"},
 }

@@ -27,6 +27,7 @@ from latentgeo.models.formats.lora_files import (
     write_lora_file,
 )
 from latentgeo.models.formats.lora_peft import PEFT_FILES
+from latentgeo.models.formats.shards import PLAIN, Packing
 from latentgeo.models.formats.source import shapes
 from latentgeo.models.formats.textual_inversion import (
     FAMILY,
@@ -35,10 +36,19 @@ from latentgeo.models.formats.textual_inversion import (
     write_embeddings,
 )
 
-MODELS: dict[str, Callable[[TextToImage, Path, torch.dtype | None], object]] = {
-    "latentgeo": save_bundle,
+Write = Callable[[TextToImage, Path, torch.dtype | None, Packing], object]
+MODELS: dict[str, Write] = {
+    "latentgeo": lambda bundle, path, dtype, packing: save_bundle(bundle, path, dtype),
     "diffusers": write_folder,
-    "ldm": lambda bundle, path, dtype: write_ldm(bundle, path, dtype),
+    "ldm": lambda bundle, path, dtype, packing: write_ldm(bundle, path, dtype),
+}
+PACKED = "shard_size and variant are for Stable Diffusion as a folder of diffusers"
+NOUNS = {
+    "lora": "a LoRA",
+    "tokens": "a file of learned tokens",
+    "images": "a model without text",
+    "clip": "CLIP",
+    "inception": "Inception",
 }
 FILES = (".safetensors", ".ckpt")  # what a model in one file is called
 
@@ -52,15 +62,21 @@ def convert(
     fold: bool = False,
     model_config: Path | None = None,
     ema: bool = True,
+    packing: Packing = PLAIN,
 ) -> str:
     """Write `source` to `target` in a layout or grammar, and return in a line what was done.
 
     `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; for
     an encoder `convert_encoder`'s; a LoRA needs one. `model` has the layers that a LoRA is on,
-    Stable Diffusion 1.5's if None; `model_config` and `ema` are for `load_image_model`.
+    Stable Diffusion 1.5's if None; `model_config` and `ema` are for `load_image_model`, `packing`
+    for folders of diffusers with Stable Diffusion 1.x.
     """
     kind = kind_of(source)
     if kind == "model" and image_layout(source) is not None:
+        kind = "images"
+    if packing != PLAIN and kind != "model":
+        raise ValueError(f"{source} is {NOUNS[kind]}; {PACKED}")
+    if kind == "images":
         return convert_image(source, target, layout, dtype, model_config, ema)
     if model_config is not None:
         raise ValueError(f"model_config: {source} is not a model of images without text")
@@ -70,7 +86,7 @@ def convert(
         return _tokens(source, target, dtype)
     if kind == "lora":
         return _lora(source, target, layout, model, dtype, fold)
-    return _model(source, target, layout, dtype)
+    return _model(source, target, layout, dtype, packing)
 
 
 def kind_of(source: Path) -> str:
@@ -95,7 +111,9 @@ def places_for(model: Path | None) -> Places:
     return places_of(load_text_to_image(find_model(model), dtype=None))
 
 
-def _model(source: Path, target: Path, layout: str | None, dtype: torch.dtype | None) -> str:
+def _model(
+    source: Path, target: Path, layout: str | None, dtype: torch.dtype | None, packing: Packing
+) -> str:
     layout = layout or ("ldm" if target.suffix in FILES else "diffusers")
     if layout not in MODELS:
         whose = "LoRA" if layout in GRAMMARS else "another network"
@@ -105,8 +123,10 @@ def _model(source: Path, target: Path, layout: str | None, dtype: torch.dtype | 
             f"to: {target} with layout {layout!r}, wanted "
             + ("a name in .safetensors or .ckpt" if layout == "ldm" else "a folder")
         )
+    if packing != PLAIN and layout != "diffusers":
+        raise ValueError(f"layout is {layout!r}; {PACKED}")
     bundle = load_text_to_image(source, dtype=dtype)
-    MODELS[layout](bundle, target, dtype)
+    MODELS[layout](bundle, target, dtype, packing)
     return f"{target}: {bundle.config.name} as {layout}"
 
 

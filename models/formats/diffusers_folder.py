@@ -30,7 +30,7 @@ from latentgeo.models.formats.diffusers_tokenizer import check_tokenizer, write_
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
 from latentgeo.models.formats.ldm_names import TEXT_MODEL
-from latentgeo.models.formats.safetensors_file import write_safetensors
+from latentgeo.models.formats.shards import PLAIN, Packing, write_weights
 from latentgeo.models.formats.source import Source, shapes
 from latentgeo.models.formats.strict import Layout, fill, own_layout, problems, refuse
 
@@ -73,8 +73,16 @@ def read_folder(
     return bundle.eval()
 
 
-def write_folder(bundle: TextToImage, folder: Path, dtype: torch.dtype | None = None) -> Path:
-    """Write a model as a folder, each file atomically, and return the folder."""
+def write_folder(
+    bundle: TextToImage,
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    packing: Packing = PLAIN,
+) -> Path:
+    """Write a model as a folder, each file atomically, and return the folder.
+
+    Raises ValueError if weights are there that would be read instead of those written.
+    """
     config, text = bundle.config, bundle.config.text
     size = config.sampling.size
     tables = {
@@ -85,7 +93,8 @@ def write_folder(bundle: TextToImage, folder: Path, dtype: torch.dtype | None = 
     for part in PARTS:
         stem, start = STEMS[part][0], TEXT_MODEL if part == "text" else ""
         state = {start + key: value for key, value in plain_state(bundle, part, dtype).items()}
-        write_safetensors(folder / FOLDERS[part] / f"{stem}.safetensors", state, {"format": "pt"})
+        _check_first(folder, part, packing.first(stem, state), packing)
+        write_weights(folder / FOLDERS[part], stem, state, packing)
         write_json(folder / FOLDERS[part] / "config.json", tables[part])
     write_json(folder / "scheduler" / "scheduler_config.json", configs.write_scheduler(config))
     write_tokenizer(bundle.tokenizer, folder / "tokenizer")
@@ -138,7 +147,11 @@ def find_weights(inside: Path, safe: str, pickled: str) -> Path:
             if (inside / name).is_file():
                 return inside / name
     for stem, end in ((safe, "safetensors"), (pickled, "bin")):
-        for pattern in (f"{stem}.*.{end}", f"{stem}.{end}.index.*.json"):
+        for pattern in (  # the last is older
+            f"{stem}.*.{end}",
+            f"{stem}.{end}.index.*.json",
+            f"{stem}.{end}.*.index.json",
+        ):
             found = sorted(path for path in inside.glob(pattern) if "-of-" not in path.name)
             if len(found) > 1:
                 names = ", ".join(path.name for path in found)
@@ -174,6 +187,16 @@ def _layout(part: str, state: Mapping[str, torch.Tensor], source: Source) -> Lay
     if part == "text" and any(name.startswith(TEXT_MODEL) for name in names):
         return own_layout(state, lambda key: TEXT_MODEL + key)
     return own_layout(state)
+
+
+def _check_first(folder: Path, part: str, name: str, packing: Packing) -> None:
+    """Raise if plain weights would be written beside others that `weights_file` prefers."""
+    for other in (packing.name(STEMS[part][0]), packing.index(STEMS[part][0])):
+        if other != name and (folder / FOLDERS[part] / other).is_file():
+            raise ValueError(
+                f"{folder / FOLDERS[part]} has {other} already, which could be read instead of "
+                f"{name}; write to another folder or remove it"
+            )
 
 
 def _index() -> dict[str, Any]:

@@ -6,6 +6,7 @@ which numbers the text encoder gets, so it is compared symbol by symbol and not 
 
 import json
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,15 @@ def check_tokenizer(folder: Path, ours: Tokenizer) -> None:
             f"it has {len(vocabulary)} symbols",
         )
         raise ValueError(f"{where} is not CLIP's vocabulary of {len(symbols)} symbols: {other}")
-    if merges != ours.pairs:
-        at = next(
-            (i for i, pair in enumerate(ours.pairs) if merges[i : i + 1] != [pair]), len(merges)
-        )
-        raise ValueError(f"{where} does not have CLIP's merges: number {at + 1} differs")
+    if merges != ours.lines:
+        _check_merges(where, merges, ours.lines)
     _check_padding(folder)
 
 
 def write_tokenizer(ours: Tokenizer, folder: Path) -> None:
     """Write vocab.json, merges.txt and the settings that transformers needs beside them."""
     vocabulary = {symbol: i for i, symbol in enumerate(ours.symbols)}
-    lines = [HEADER, *(" ".join(pair) for pair in ours.pairs)]
+    lines = [HEADER, *ours.lines]
     specials = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
     settings = {
         **specials,
@@ -62,19 +60,29 @@ def write_tokenizer(ours: Tokenizer, folder: Path) -> None:
     atomic_write(folder / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
 
 
-def _read(folder: Path) -> tuple[Path, dict[str, int], list[tuple[str, str]]]:
-    """Return the file, the vocabulary and the merges."""
+def _read(folder: Path) -> tuple[Path, dict[str, int], list[str]]:
+    """Return the file, the vocabulary, and the merges as lines of two symbols."""
     if (folder / VOCABULARY).is_file() and (folder / MERGES).is_file():
         lines = (folder / MERGES).read_text(encoding="utf-8").splitlines()
-        pairs = [line.split() for line in lines if line and not line.startswith("#version")]
-        return folder / VOCABULARY, _json(folder / VOCABULARY), _pairs(folder / MERGES, pairs)
+        merges = [line for line in lines if line and not line.startswith("#version")]
+        return folder / VOCABULARY, _json(folder / VOCABULARY), merges
     if (folder / WHOLE).is_file():
         model = _json(folder / WHOLE).get("model", {})
-        merges = [m.split(" ") if isinstance(m, str) else m for m in model.get("merges", [])]
-        return folder / WHOLE, model.get("vocab", {}), _pairs(folder / WHOLE, merges)
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
+        return folder / WHOLE, model.get("vocab", {}), merges
     raise FileNotFoundError(
         f"no tokenizer in {folder}: wanted {VOCABULARY} and {MERGES}, or {WHOLE}"
     )
+
+
+def _check_merges(where: Path, merges: list[str], ours: list[str]) -> None:
+    """Raise for the first merge that is not ours, however many spaces are in its line."""
+    found = [line.split() for line in merges]
+    if any(len(pair) != 2 for pair in found):
+        raise ValueError(f"{where} has a merge that is not of two symbols")
+    for i, (pair, line) in enumerate(zip_longest(found, ours)):
+        if line is None or pair != line.split():
+            raise ValueError(f"{where} does not have CLIP's merges: number {i + 1} differs")
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -85,12 +93,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{path} is no JSON object")
     return found
-
-
-def _pairs(path: Path, merges: list[list[str]]) -> list[tuple[str, str]]:
-    if any(len(pair) != 2 for pair in merges):
-        raise ValueError(f"{path} has a merge that is not of two symbols")
-    return [(first, second) for first, second in merges]
 
 
 def _added(folder: Path) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from latentgeo.core.files import sha256
-from latentgeo.models.bundle import PARTS
+from latentgeo.models.bundle import PARTS, ZOO, BundleConfig, read_config
 from latentgeo.models.formats.convert import kind_of, places_for
 from latentgeo.models.formats.diffusers_folder import INDEX, find_weights, weights_file
 from latentgeo.models.formats.diffusers_image import STEM, part_folder
@@ -17,8 +17,9 @@ from latentgeo.models.formats.files import Sharded, open_source
 from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
 from latentgeo.models.formats.load_image import image_layout, load_image_model
 from latentgeo.models.formats.lora_adapter import PARTS as LORA_PARTS
-from latentgeo.models.formats.lora_adapter import Lora, misfits
+from latentgeo.models.formats.lora_adapter import Lora, Places, misfits, places_in
 from latentgeo.models.formats.lora_files import lora_path, read_lora_file
+from latentgeo.models.formats.lora_grammar import Grammar
 from latentgeo.models.formats.source import Source, shapes
 from latentgeo.models.formats.textual_inversion import read_embeddings
 from latentgeo.models.networks import Networks
@@ -32,9 +33,9 @@ WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # of a lea
 def inspect(path: Path, model: Path | None = None, model_config: Path | None = None) -> list[Row]:
     """Return what is to be said of a file or folder, in rows of a word and a text.
 
-    `model` is what a LoRA is held against, Stable Diffusion 1.5 if None; `model_config` what an
-    image model is read by. Raises FileNotFoundError or ValueError for what is no whole file of
-    weights at all.
+    `model` is what a LoRA is held against, Stable Diffusion 1.5 and the embedded ones if None;
+    `model_config` what an image model is read by. Raises FileNotFoundError or ValueError for what
+    is no whole file of weights at all.
     """
     kind = kind_of(path)
     if kind == "lora":
@@ -119,20 +120,43 @@ def image_rows(place: Path, layout: str, model_config: Path | None) -> Iterator[
 
 
 def lora_rows(path: Path, model: Path | None) -> Iterator[Row]:
-    """Yield a LoRA's grammar, ranks and layers, and whether it fits the model."""
-    places = places_for(model)
-    name = "Stable Diffusion 1.5" if model is None else str(model)
+    """Yield a LoRA's grammar, ranks and layers, and which models it fits, or why it fits none."""
+    verdicts = [(name, *held_against(path, places)) for name, places in models_for(model)]
+    verdicts.sort(key=lambda verdict: bool(verdict[2]))  # those it fits first, and their names
+    lora, grammar = next((found for _, found, _ in verdicts if found), (None, None))
+    if lora is not None and grammar is not None:
+        yield "grammar", f"{grammar.name} ({grammar.title})"
+        yield "ranks", tally(Counter(str(factors.rank) for _, _, factors in lora))
+        yield "scales", tally(Counter(f"{factors.scale:g}" for _, _, factors in lora))
+        yield from target_rows(lora)
+    fitting = [name for name, _, said in verdicts if not said]
+    if fitting:
+        yield "fits", listed(fitting)
+    else:
+        yield from (("fits", f"not {name}: {said}") for name, _, said in verdicts)
+
+
+def models_for(model: Path | None) -> Iterator[tuple[str, Places]]:
+    """Yield the models that a LoRA is held against: the one named, or all that are known here."""
+    if model is not None:
+        yield str(model), places_for(model)
+        return
+    yield "Stable Diffusion 1.5", places_for(None)
+    yield from ((config.name, places_in(config)) for config in embedded())
+
+
+def embedded() -> Iterator[BundleConfig]:
+    """Yield the configurations of the embedded models."""
+    yield from (read_config(path) for path in sorted(ZOO.glob("*/config.json")))
+
+
+def held_against(path: Path, places: Places) -> tuple[tuple[Lora, Grammar] | None, str]:
+    """Return a LoRA and its grammar, None if unreadable, and why it does not fit, "" if it does."""
     try:
         lora, grammar = read_lora_file(path, places)
     except ValueError as error:
-        yield "fits", f"not {name}: {error}"
-        return
-    yield "grammar", f"{grammar.name} ({grammar.title})"
-    yield "ranks", tally(Counter(str(factors.rank) for _, _, factors in lora))
-    yield "scales", tally(Counter(f"{factors.scale:g}" for _, _, factors in lora))
-    yield from target_rows(lora)
-    said = misfits(lora, places)
-    yield "fits", f"not {name}: {listed(said, '; ')}" if said else name
+        return None, str(error)
+    return (lora, grammar), listed(misfits(lora, places), "; ")
 
 
 def target_rows(lora: Lora) -> Iterator[Row]:
@@ -152,7 +176,9 @@ def token_rows(path: Path) -> Iterator[Row]:
     for token, vectors in tokens.items():
         yield "token", f"{token}: {len(vectors)} of width {vectors.shape[1]}, {vectors.dtype}"
     width = next(iter(tokens.values())).shape[1]
-    yield "fits", WIDTHS.get(width, f"a text encoder of width {width}")
+    known = [config.name for config in embedded() if config.text.width == width]
+    fitting = [WIDTHS[width], *known] if width in WIDTHS else known
+    yield "fits", listed(fitting) or f"a text encoder of width {width}"
 
 
 def counted(source: Source) -> str:

@@ -41,9 +41,10 @@ def load_text_to_image(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         bundle.lora = path.name
+        bundle.eval()
     for path in embeddings:
         add_tokens(bundle, read_embeddings(path))
-    return bundle.eval()
+    return bundle
 
 
 def find_model(source: str | Path) -> Path:

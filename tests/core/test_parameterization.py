@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentgeo.core import schedule as schedules
-from latentgeo.core.ddpm import q_sample
+from latentgeo.core.ddpm import posterior, q_sample, reverse_mean
 from latentgeo.core.parameterization import (
     clipped,
     eps_from_v,
@@ -70,10 +70,27 @@ def test_an_unknown_kind_is_refused():
         to_eps(lambda x, at: x, SCHEDULE, "score")
 
 
-def test_clipped_eps_explains_no_value_outside():
-    """DDPM Eq. 15: x_t is the noising, by the clipped ε, of x_0 clamped; what lies inside stays."""
-    found = clipped(SCHEDULE, x_t, eps, t)
-    torch.testing.assert_close(q_sample(SCHEDULE, x_0.clamp(-1, 1), t, found), x_t, **CLOSE)
-    inside = x_0.abs() <= 1
-    assert torch.equal(found[inside], eps[inside]) and not torch.equal(found, eps)
-    assert inside.any()
+def test_the_clipped_eps_explains_x_t_by_data_within_the_bound():
+    """DDPM Sec. 3.3: x_t is still √ᾱ_t x̂_0 + √(1-ᾱ_t) ε, and ε as it was where x̂_0 was within."""
+    bound, raw = 0.8, 3 * eps
+    found = clipped(lambda x, at: raw, SCHEDULE, bound)(x_t, t)
+    x_0_found = x_0_from_eps(SCHEDULE, x_t, found, t)
+    assert x_0_found.abs().max() <= bound * (1 + 1e-9)
+    torch.testing.assert_close(q_sample(SCHEDULE, x_0_found, t, found), x_t, **CLOSE)
+    within = x_0_from_eps(SCHEDULE, x_t, raw, t).abs() <= bound
+    assert torch.equal(found[within], raw[within])
+    assert 0 < within.sum() < within.numel()
+
+
+def test_clipping_is_the_posterior_at_the_clipped_data():
+    """DDPM Sec. 3.3: the mean of the next x is that of q(x_{t-1} | x_t, clip(x̂_0))."""
+    inside = x_0_from_eps(SCHEDULE, x_t, eps, t).clamp(-1, 1)
+    mean, _ = posterior(SCHEDULE, x_t, inside, t)
+    found = clipped(lambda x, at: eps, SCHEDULE)(x_t, t)
+    torch.testing.assert_close(reverse_mean(SCHEDULE, x_t, found, t), mean, **CLOSE)
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan])
+def test_a_bound_is_positive(bound):
+    with pytest.raises(ValueError, match="bound must be positive, got"):
+        clipped(lambda x, at: x, SCHEDULE, bound)

@@ -1,5 +1,7 @@
 """Intervals against tables, against each other, and by how often they cover the truth."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from latentgeo.eval.statistics import (
     function_of_means,
     jackknife,
     mean_interval,
+    median_interval,
     proportion_interval,
     ratio_interval,
 )
@@ -31,6 +34,28 @@ def test_mean_interval_covers_the_truth_as_often_as_it_says():
     found = [mean_interval(rng.normal(7.0, 2.0, 6)) for _ in range(1500)]
     covered = np.mean([one.low <= 7.0 <= one.high for one in found])
     assert abs(covered - 0.95) < 0.02  # three standard errors are 0.017
+
+
+@pytest.mark.parametrize("n", [*range(1, 19), 101])
+def test_median_interval_is_the_shortest_that_covers_any_median(n):
+    """As many values lie below the median as coins of n show heads, whatever is drawn."""
+    found = median_interval(np.random.default_rng(n).permutation(n) + 1.0)
+
+    def coverage(k):  # of x_(k) to x_(n+1-k)
+        return sum(math.comb(n, below) for below in range(k, n - k + 1)) / 2**n
+
+    assert found.value == (n + 1) / 2 and found.n == n
+    if n < 6:
+        assert found.interval == [-np.inf, np.inf] and coverage(1) < 0.95
+        return
+    k = int(found.low)
+    assert found.high == n + 1 - k and coverage(k) >= 0.95 > coverage(k + 1)
+
+
+def test_one_value_far_off_does_not_move_the_median_interval():
+    rest = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
+    near, far = median_interval([*rest, 2.0]), median_interval([*rest, 2e6])
+    assert near == far and near.interval == [1.1, 1.7]
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,76 @@
-"""`latentgeo sample --model PATH+LORA`: one picture, whatever layout and grammar it is from."""
+"""`latentgeo sample --model PATH+LORA`: one picture, whatever layout and grammar it is from.
 
+The weights are rounded to float16 first, so that a file that holds them so holds the same numbers.
+"""
+
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from latentgeo.eval.main import main
 from latentgeo.models.formats.convert import convert
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.formats.lora_adapter import Factors, Lora, places_of
 from latentgeo.models.formats.lora_files import GRAMMARS, write_lora_file
+from latentgeo.models.formats.shards import Packing
 from latentgeo.models.formats.textual_inversion import write_embeddings
 
-LAYOUTS = ["ours", "theirs", "one.safetensors", "one.ckpt"]
+SHARDS = Packing(shard_size=50_000)
+LAYOUTS = {  # how each is written: in which layout and dtype, over which files
+    "ours": ("latentgeo", torch.float32, Packing()),
+    "theirs": (None, torch.float32, Packing()),
+    "bin": (None, torch.float32, Packing()),
+    "shards": (None, torch.float32, SHARDS),
+    "bin-shards": (None, torch.float32, SHARDS),
+    "fp16": (None, torch.float16, Packing(variant="fp16")),
+    "fp16-shards": (None, torch.float16, replace(SHARDS, variant="fp16")),
+    "one.safetensors": (None, torch.float32, Packing()),
+    "half.safetensors": (None, torch.float16, Packing()),
+    "one.ckpt": (None, torch.float32, Packing()),
+}
+
+
+def pickled(folder: Path) -> None:
+    """Turn a folder's safetensors into .bin, with the names that diffusers had for them."""
+    for path in sorted(folder.rglob("*.safetensors*")):
+        name = path.name.replace("safetensors", "bin")
+        name = f"pytorch_{name}" if path.parent.name == "text_encoder" else name
+        if path.suffix == ".json":
+            table = json.loads(path.read_text())
+            homes = {
+                key: home.replace("safetensors", "bin") for key, home in table["weight_map"].items()
+            }
+            if path.parent.name == "text_encoder":
+                homes = {key: f"pytorch_{home}" for key, home in homes.items()}
+            path.with_name(name).write_text(json.dumps({"weight_map": homes}))
+        else:
+            torch.save(load_file(path), path.with_name(name))
+        path.unlink()
 
 
 @pytest.fixture(scope="module")
-def place(tiny, tmp_path_factory) -> Path:
-    """A folder with the tiny model in every layout, and one LoRA in every grammar."""
+def rounded(tiny, tmp_path_factory) -> Path:
+    """The tiny model with weights that float16 can hold."""
+    folder = tmp_path_factory.mktemp("rounded")
+    convert(tiny.model, folder, "latentgeo", dtype=torch.float16)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(rounded, tmp_path_factory) -> Path:
+    """A folder with the model in every layout, and one LoRA in every grammar."""
     folder = tmp_path_factory.mktemp("formats")
-    for name in LAYOUTS:
-        convert(tiny.model, folder / name, "latentgeo" if name == "ours" else None)
-    places = places_of(load_text_to_image(tiny.model))
+    for name, (layout, dtype, packing) in LAYOUTS.items():
+        convert(rounded, folder / name, layout, dtype=dtype, packing=packing)
+    for name in ("bin", "bin-shards"):
+        pickled(folder / name)
+        assert not [*(folder / name).rglob("*.safetensors*")]
+    places = places_of(load_text_to_image(rounded))
     generator = torch.Generator().manual_seed(2)
 
     def factors(shape) -> Factors:
@@ -50,9 +98,9 @@ def draw(out: Path, *words: object) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def plain(tiny, tmp_path_factory) -> bytes:
+def plain(rounded, tmp_path_factory) -> bytes:
     """What the model draws on its own."""
-    return draw(tmp_path_factory.mktemp("plain"), "--model", tiny.model)
+    return draw(tmp_path_factory.mktemp("plain"), "--model", rounded)
 
 
 @pytest.fixture(scope="module")

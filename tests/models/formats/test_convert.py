@@ -54,6 +54,17 @@ def test_another_dtype(tiny, ours, tmp_path):
         assert torch.equal(half.vae.state_dict()[key], value.half())
 
 
+def test_shards_of_a_variant(tiny, ours, tmp_path):
+    words = ("--dtype", "fp16", "--variant", "fp16", "--shard-size", "1.5e-4")
+    assert run(ours, tmp_path / "half", *words) == 0
+    unet = tmp_path / "half" / "unet"
+    assert (unet / "diffusion_pytorch_model.safetensors.index.fp16.json").is_file()
+    assert len(list(unet.glob("diffusion_pytorch_model.fp16-*-of-*.safetensors"))) > 1
+    half = load_text_to_image(tmp_path / "half", dtype=None)
+    for key, value in tiny.unet.state_dict().items():
+        assert torch.equal(half.unet.state_dict()[key], value.half())
+
+
 def test_a_lora_from_grammar_to_grammar(ours, tmp_path, places, lora_on, same_lora, capsys):
     lora = lora_on(unet=("attn1.", "conv1"), text=("fc1",), alpha=4.0)
     path = write_lora_file(tmp_path / "a.safetensors", lora, GRAMMARS["kohya-ldm"], places)
@@ -152,6 +163,13 @@ def test_kinds(ours, tmp_path, places, lora_on):
         ("x", ("--layout", "ldm"), r"wanted a name in .safetensors or .ckpt"),
         ("x.ckpt", ("--layout", "diffusers"), "wanted a folder"),
         ("x", ("--layout", "safe"), "--layout: got 'safe', wanted one of"),
+        (
+            "x.ckpt",
+            ("--variant", "fp16"),
+            "layout is 'ldm'; shard_size and variant are for Stable Diffusion",
+        ),
+        ("x", ("--shard-size", "0"), "shard_size must be positive and finite, got 0.0"),
+        ("x", ("--variant", "a.b"), "variant must be a word such as fp16, got 'a.b'"),
     ],
 )
 def test_wrong_layouts_are_refused(ours, tmp_path, capsys, target, words, message):
@@ -166,6 +184,8 @@ def test_a_lora_needs_a_grammar(tmp_path, places, lora_on, capsys):
     )
     assert run(path, tmp_path / "b.safetensors") == 2
     assert "wanted a grammar of LoRA: attn-procs, diffusers, peft, kohya" in capsys.readouterr().err
+    assert run(path, tmp_path / "b.safetensors", "--shard-size", "1") == 2
+    assert "is a LoRA; shard_size and variant are for Stable Diffusion" in capsys.readouterr().err
     assert run(path, tmp_path / "b.safetensors", "--layout", "kohya") == 2  # not SD 1.5's layers
     assert "does not fit" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentgeo.eval.main import main
-from latentgeo.models.bundle import save_bundle
+from latentgeo.models.bundle import ZOO, save_bundle
 from latentgeo.models.formats.clip_file import write_clip
 from latentgeo.models.formats.diffusers_folder import write_folder
 from latentgeo.models.formats.inspection import inspect
@@ -63,6 +63,24 @@ def test_a_lora(tiny, tmp_path, places, lora_on, grammar):
     assert said(path)["fits"][0].startswith("not Stable Diffusion 1.5: ")
 
 
+def test_a_lora_of_an_embedded_model_fits_that():
+    found = said(ZOO / "avatars" / "smooth_lora.safetensors")
+    assert found["fits"] == ["avatars"] and found["ranks"] == ["4 (132)"]
+    assert said(ZOO / "avatars" / "smooth_lora.safetensors", "avatars")["fits"] == ["avatars"]
+
+
+def test_a_lora_that_fits_nothing_says_why_of_each(tmp_path, places, lora_on):
+    """In a grammar that any model's layers can be read in, and in one that needs to know them."""
+    lora = lora_on(unet=("attn1.",))
+    for grammar, reason in (("peft", "has A "), ("kohya", "unknown key lora_unet_")):
+        path = write_lora_file(tmp_path / "x.safetensors", lora, GRAMMARS[grammar], places)
+        found = said(path)
+        for row, name in zip(found["fits"], ("Stable Diffusion 1.5", "avatars"), strict=True):
+            assert row.startswith(f"not {name}: "), row
+        assert any(reason in row for row in found["fits"])
+        assert "ranks" in found  # read by the names of one of them
+
+
 def test_a_lora_for_another_family(tmp_path):
     save_file({"unet.x.attn2.to_k.lora_A.weight": torch.ones(2, 2048)}, tmp_path / "x.safetensors")
     assert "reads text of width 2048 (SDXL)" in said(tmp_path / "x.safetensors")["fits"][0]
@@ -88,6 +106,15 @@ def test_clip(clip, tmp_path):
     assert found["family"] == ["CLIP with OpenAI's names"]
     (tmp_path / "folder" / "config.json").write_text('{"model_type": "clip"}')
     assert said(tmp_path / "folder")["fits"][0].startswith("no: ")
+
+
+@pytest.mark.parametrize(
+    ("width", "fits"),
+    [(96, "avatars"), (1024, "Stable Diffusion 2.x"), (17, "a text encoder of width 17")],
+)
+def test_learned_tokens_fit_by_their_width(tmp_path, width, fits):
+    path = write_embeddings(tmp_path / "x.safetensors", {"<cat>": torch.ones(1, width)})
+    assert said(path)["fits"] == [fits]
 
 
 def test_what_is_no_model_says_what_it_looks_like(tmp_path, tiny):

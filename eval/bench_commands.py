@@ -1,0 +1,59 @@
+"""The benchmarks of whole models beside diffusers; importing them imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.cli import option
+from latentgeo.eval.commands import Dtype, Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchLoad:
+    """Time loading a folder of diffusers beside diffusers, and its peak memory."""
+
+    model: Path | None = option(None, "folder of diffusers; one of random weights if unset")
+    preset: Preset = option("sd15", "shape of the random model")
+    stored: Dtype = option("fp16", "dtype that the random model is written in")
+    dtype: Dtype = option("fp16", "dtype to load in")
+    rounds: int = option(9, "loads by each, in turn, each in a process of its own")
+
+    def __post_init__(self) -> None:
+        """Refuse what has no interval."""
+        _at_least("rounds", self.rounds, 6)
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench_load import bench_load
+
+        print(bench_load(self.preset, self.stored, self.dtype, self.rounds, self.model))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSample:
+    """Time text to image beside diffusers in the same process, on the same random weights."""
+
+    preset: Preset = option("sd15", "shape of the model")
+    size: int = option(512, "side of the image in pixels")
+    steps: int = option(20, "DDIM steps")
+    rounds: int = option(3, "images by each, in turn")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, and what has no interval."""
+        _at_least("size", self.size, 1)
+        _at_least("steps", self.steps, 1)
+        _at_least("rounds", self.rounds, 2)
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench_sample import bench_sample
+
+        print(
+            bench_sample(self.preset, self.size, self.steps, self.rounds, self.device, self.dtype)
+        )
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
