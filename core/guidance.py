@@ -33,17 +33,18 @@ def guided(predict: PredictWithContext, context: Tensor, null: Tensor, w: float)
     """
     if w in (0, 1):
         only = context if w == 1 else null
-        return lambda x_t, t: predict(x_t, t, _per_sample(only, x_t))
+        return lambda x_t, t: predict(x_t, t, per_sample(only, x_t))
 
     def both(x_t: Tensor, t: Tensor) -> Tensor:
-        pair = torch.cat([_per_sample(context, x_t), _per_sample(null, x_t)])
+        pair = torch.cat([per_sample(context, x_t), per_sample(null, x_t)])
         eps_cond, eps_uncond = predict(torch.cat([x_t, x_t]), torch.cat([t, t]), pair).chunk(2)
         return guide(eps_cond, eps_uncond, w)
 
     return both
 
 
-def _per_sample(context: Tensor, x_t: Tensor) -> Tensor:
+def per_sample(context: Tensor, x_t: Tensor) -> Tensor:
+    """Return context (B, L, D) or (1, L, D) with one row per sample of x_t (B, ...)."""
     if len(context) not in (1, len(x_t)):
         raise ValueError(
             f"context has {len(context)} rows for a batch of {len(x_t)}: give 1 or {len(x_t)}"

@@ -28,8 +28,8 @@ from latentgeo.core.files import atomic_write
 ROOT = Path(__file__).resolve().parents[1]
 LEDGER = ROOT / "core" / "PAPERS.md"
 KEYS = (
-    "Smooth SmoothS Asyrp Iso OT DDPM IDDPM ADM DDIM LDM LoRA CFG NTI CLIP CLIPScore LPIPS FID "
-    "Drag GLU"
+    "Smooth SmoothS Asyrp Iso OT DDPM IDDPM ADM DDIM LDM LoRA CFG NTI CLIP CLIPScore LPIPS "
+    "FID Drag GLU SDEdit P2P PnP"
 ).split()
 TAG = re.compile(
     rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab)\. (?:[A-Z]\.)?\d+(?:\.\d+)*[a-z]?\b"

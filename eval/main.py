@@ -11,6 +11,7 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "demo": ("latentgeo.eval.commands:Demo", "run the embedded models and write a report"),
     "sample": ("latentgeo.infer.commands:Sample", "draw images from prompts"),
     "interpolate": ("latentgeo.infer.commands:Interpolate", "walk between noises or prompts"),
+    "edit-text": ("latentgeo.infer.edit_commands:EditText", "edit an image by its description"),
     "convert": (
         "latentgeo.infer.commands:Convert",
         "write a model or a LoRA in another program's layout",
@@ -46,6 +47,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "eval-tables": (
         "latentgeo.eval.table_commands:EvalTables",
         "measure a paper's tables (smooth)",
+    ),
+    "eval-edit": (
+        "latentgeo.eval.edit_commands:EvalEdit",
+        "measure text edits: what was wanted, and what was kept",
     ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (

@@ -10,6 +10,7 @@ Orders     Norms, gates and attention are the operators of latentgeo.kernels, wi
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from latentgeo.kernels.attention import attention
 from latentgeo.kernels.convolution import Geometry, conv2d
 from latentgeo.kernels.norms import group_norm, group_norm_silu, layer_norm
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v -> (B, heads, N, d)
 MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps
 
 
@@ -158,6 +160,7 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(context or channels, inner, bias=bias)
         self.to_v = nn.Linear(context or channels, inner, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(inner, channels)])
+        self.control: Attend | None = None  # in place of `attention`, see attention_control.py
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the attended values (B, N, C)."""
@@ -166,7 +169,8 @@ class Attention(nn.Module):
             projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, d)
             for projected in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
-        return self.to_out[0](attention(q, k, v).transpose(1, 2).flatten(2))
+        attend = attention if self.control is None else self.control
+        return self.to_out[0](attend(q, k, v).transpose(1, 2).flatten(2))
 
 
 class AttentionBlock(Attention):

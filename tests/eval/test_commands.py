@@ -21,6 +21,7 @@ def test_command_files_import_no_torch():
     "name",
     [
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
+        *["edit-text", "eval-edit"],
         *["bench-unet", "bench-step", "bench-kernels", "bench-aot"],
     ],
 )
