@@ -59,7 +59,13 @@ def contender(cmd: Evaluation, name: str, spec: str, steps: int | None = None) -
 def measured(
     one: Contender, captions: Sequence[str], rows: Path, seed: int, frames: int = FRAMES
 ) -> Walks:
-    """Measure the walks of one model, continuing from the rows kept in its folder below `rows`.
+    """Measure the walks of one model, continuing from the rows kept in its folder below `rows`."""
+    folder, identity = kept_rows(one, rows)
+    return measure(one.bundle, captions, one.sampling, folder, identity, seed, frames)
+
+
+def kept_rows(one: Contender, rows: Path) -> tuple[Path, dict[str, object]]:
+    """Return the folder below `rows` that keeps one model's rows, and what they say of the model.
 
     The folder is named by the model and its weights: two files of one name do not share it.
     """
@@ -70,8 +76,7 @@ def measured(
         "dtype": str(one.bundle.dtype).removeprefix("torch."),
         "version": version("latentgeo"),
     }
-    folder = rows / f"{short_names([one.spec])[0]}-{weights[:8]}"
-    return measure(one.bundle, captions, one.sampling, folder, identity, seed, frames)
+    return rows / f"{short_names([one.spec])[0]}-{weights[:8]}", identity
 
 
 def judged(one: Contender, judges: Judges, captions: Sequence[str], seed: int) -> Judged:

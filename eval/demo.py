@@ -7,7 +7,7 @@ stopped goes on.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -19,9 +19,11 @@ from latentgeo.eval.contenders import Contender, contender, judged, measured
 from latentgeo.eval.demo_page import Content, Shown, report
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import Judged, Judges, load_judges, quality_results, references
-from latentgeo.eval.results import write_results
+from latentgeo.eval.results import Result, write_results
 from latentgeo.eval.smoothness import FRAMES, prompt_walks, smoothness_results
 from latentgeo.eval.sweep import Known, sweep
+from latentgeo.eval.transport import demonstrated
+from latentgeo.eval.transport_commands import EvalTransport
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.interpolate import adjacent_distances, walk
 from latentgeo.infer.sample import pictures_of
@@ -41,10 +43,19 @@ class Plan:
     sweep_prompts: int = 0  # walks measured for each other λ; 0 leaves the curve out
     sweep_images: int = 0  # samples judged for each other λ
     steps: int | None = None  # DDIM steps; None is the model's own default
+    pairs: int = 0  # of prompts walked between under every coupling; 0 leaves the section out
+    pair_steps: int = 8  # DDIM steps of those walks
 
 
 FULL = Plan(
-    samples=8, walks=3, prompts=100, images=128, sweep_prompts=16, sweep_images=48, steps=15
+    samples=8,
+    walks=3,
+    prompts=100,
+    images=128,
+    sweep_prompts=16,
+    sweep_images=48,
+    steps=15,
+    pairs=10,
 )
 QUICK = Plan(samples=6, walks=1, prompts=5, images=16, steps=10)
 
@@ -76,7 +87,9 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
     known = Known(contenders=contenders, walks=walks, target=target, judged=seen, judges=judges)
     swept = sweep(cmd, known, plan.sweep_prompts, plan.sweep_images, plan.steps)
 
-    write_results(cmd.out / "results.json", [*results, *swept])
+    between, coupled = walks_between(contenders[0], cmd, plan)
+
+    write_results(cmd.out / "results.json", [*results, *swept, *coupled])
     content = Content(
         models={one.name: one.spec for one in contenders},
         sampling=contenders[0].sampling,
@@ -85,6 +98,7 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
         walks=shown,
         results=results,
         swept=swept,
+        between=between,
         minutes=(time.monotonic() - start) / 60,
     )
     return atomic_write(cmd.out / "report.html", report(content))
@@ -122,6 +136,15 @@ def show_walk(contenders: Sequence[Contender], number: int, caption: str, cmd: D
     settings = {one.name: one.settings for one in contenders}
     save_png(cmd.out / f"walk-{number + 1}.png", strips, {"prompt": caption, "settings": settings})
     return Shown(caption=caption, strips=strips, distances=distances)
+
+
+def walks_between(one: Contender, cmd: Demo, plan: Plan) -> tuple[str, list[Result]]:
+    """Return the report's section on couplings of prompts, and its results; none without pairs."""
+    if not plan.pairs:
+        return "", []
+    sampling = replace(one.sampling, steps=plan.pair_steps)
+    wanted = EvalTransport(out=cmd.out, data=cmd.data, seed=cmd.seed, pairs=plan.pairs)
+    return demonstrated(replace(one, sampling=sampling), wanted)
 
 
 def judge_all(

@@ -42,6 +42,7 @@ class Content:
     walks: Sequence[Shown]
     results: Sequence[Result]
     swept: Sequence[Result]  # empty where there is no λ curve
+    between: str = ""  # the section on walks between prompts, if there is one
     minutes: float
 
 
@@ -55,6 +56,7 @@ def report(content: Content) -> str:
         _smoothness(content),
         _quality(content),
         _sweep(content),
+        content.between,
         _conditions(content),
     )
 

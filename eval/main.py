@@ -52,6 +52,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.edit_commands:EvalEdit",
         "measure text edits: what was wanted, and what was kept",
     ),
+    "eval-transport": (
+        "latentgeo.eval.transport_commands:EvalTransport",
+        "compare couplings of prompts: optimal transport, index, and others",
+    ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (
         "latentgeo.eval.commands:BenchAccount",
@@ -72,6 +76,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "bench-sample": (
         "latentgeo.eval.bench_commands:BenchSample",
         "time text to image beside diffusers",
+    ),
+    "bench-transport": (
+        "latentgeo.eval.transport_commands:BenchTransport",
+        "time exact couplings beside POT's",
     ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),

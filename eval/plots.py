@@ -1,6 +1,6 @@
 """Plots of a report: intervals and trade-offs, as SVG in the style of `infer/plots.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from latentgeo.infer.plots import COLOURS, INK, figure, svg
 
@@ -33,4 +33,22 @@ def trade_off_plot(points: Mapping[str, tuple[float, float]], x_label: str, y_la
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.margins(0.15)
+    return svg(drawing)
+
+
+def levels_plot(
+    points: Sequence[tuple[float, float]],
+    levels: Sequence[tuple[float, float, float, float]],
+    x_label: str,
+    y_label: str,
+) -> str:
+    """Return points (x, y), and over them levels (x, mean, low, high) with intervals, as SVG."""
+    drawing, axes = figure(2.6)
+    axes.axhline(0, color=INK, linewidth=0.8, linestyle=":")
+    axes.plot(*zip(*points, strict=True), "o", color=COLOURS[1], markersize=3, alpha=0.45)
+    for x, mean, low, high in levels:
+        axes.plot([x, x], [low, high], color=COLOURS[0], linewidth=2)
+        axes.plot([x], [mean], "o", color=COLOURS[0])
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     return svg(drawing)

@@ -1,5 +1,7 @@
 """Intervals for the numbers that a report states: t, Wilson, paired bootstrap, grouped jackknife.
 
+And two statements about ranks: Wilcoxon's test of pairs, Spearman's correlation.
+
 Every interval is two-sided. Nothing here touches the global random state: what resamples takes a
 seed.
 
@@ -138,6 +140,36 @@ def jackknife(
     half = float(student.ppf(0.5 + level / 2, groups - 1) * error)
     value = statistic(np.arange(n))
     return Estimate(value=value, low=value - half, high=value + half, n=n)
+
+
+def signed_rank_p(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the two-sided p of Wilcoxon's signed-rank test that x - y (n,) lies evenly about 0.
+
+    Pairs without a difference are left out; without any difference p is 1.
+    """
+    from scipy.stats import wilcoxon
+
+    difference = _vector("x", x) - _vector("y", y)
+    return float(wilcoxon(difference).pvalue) if difference.any() else 1.0
+
+
+def rank_correlation(x: ArrayLike, y: ArrayLike, level: float = LEVEL) -> Estimate:
+    """Return Spearman's correlation of x and y (n,), in -1..1; n below 4 gives the whole range.
+
+    Fieller, Hartley & Pearson (1957)   artanh(r) ± z √(1.06 / (n - 3))
+    """
+    from scipy.stats import norm, spearmanr
+
+    a, b = _vector("x", x), _vector("y", y)
+    n = len(a)
+    if n < 4:
+        return Estimate(value=float(spearmanr(a, b)[0]) if n > 1 else 0.0, low=-1, high=1, n=n)
+    r = float(spearmanr(a, b)[0])
+    half = float(norm.ppf(0.5 + level / 2)) * (1.06 / (n - 3)) ** 0.5
+    middle = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    return Estimate(
+        value=r, low=float(np.tanh(middle - half)), high=float(np.tanh(middle + half)), n=n
+    )
 
 
 def _vector(name: str, x: ArrayLike) -> NDArray[np.float64]:

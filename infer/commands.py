@@ -8,6 +8,7 @@ from typing import Literal
 from latentgeo.core.cli import option, required, word
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+Coupling = Literal["index", "optimal", "partial", "random", "worst"]  # of core/couplings.py
 Sampler = Literal["ddim", "ddpm"]
 Layout = Literal[
     "latentgeo",  # the first five are of models
@@ -72,16 +73,21 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate:
-    """Walk between two seeds under one prompt, with one or several models."""
+    """Walk between two seeds under one prompt, or between prompts, with one or several models."""
 
-    prompt: str = required("what every image of the walk shows")
+    prompt: str | None = option(None, "what every image of a walk between two seeds shows")
+    prompts: tuple[str, ...] = option((), "two or more prompts to walk between, from one seed")
+    coupling: tuple[Coupling, ...] = option(
+        ("index", "optimal"), "with prompts: how their tokens are paired, a strip for each"
+    )
+    noise_too: bool = option(False, "with prompts: walk from seed to seed_b at once")
     out: Path = required("folder for the strip, the GIFs and the distances; files are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
     )
     seed: int = option(0, "seed of the walk's first image")
     seed_b: int = option(1, "seed of its last image")
-    frames: int = option(11, "images of the walk, both ends included")
+    frames: int = option(11, "images of the walk, or from prompt to prompt, both ends included")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
     guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
     size: int | None = option(None, "side of the images in pixels; the model's default if unset")
@@ -95,12 +101,21 @@ class Interpolate:
             raise ValueError(f"frames must be at least 2, got {self.frames}")
         if self.seed == self.seed_b:
             raise ValueError(f"seed_b must differ from seed, got {self.seed_b} for both")
+        if (self.prompt is None) == (not self.prompts):
+            raise ValueError(
+                "prompt or prompts: wanted the one of a walk between seeds, or several"
+            )
+        if len(self.prompts) == 1:
+            raise ValueError(f"prompts: got {self.prompts[0]!r} alone, wanted two or more")
+        if not self.coupling or len(set(self.coupling)) != len(self.coupling):
+            raise ValueError(f"coupling: got {list(self.coupling)}, wanted one or more, each once")
 
     def run(self) -> None:
         """Walk, and print the files written."""
         from latentgeo.infer.interpolate import interpolate_images
+        from latentgeo.infer.interpolate_prompts import interpolate_prompts
 
-        for path in interpolate_images(self):
+        for path in interpolate_prompts(self) if self.prompts else interpolate_images(self):
             print(path)
 
 

@@ -36,6 +36,7 @@ from latentgeo.models.bundle import TextToImage
 
 def interpolate_images(cmd: Interpolate) -> list[Path]:
     """Walk between the two seeds with every model and return the files written."""
+    assert cmd.prompt is not None  # the command has checked it
     if len(set(cmd.models)) != len(cmd.models) or not cmd.models:
         raise ValueError(f"models: got {list(cmd.models)}, wanted at least one, each once")
     for spec in cmd.models:

@@ -161,10 +161,18 @@ def generate(
     for start in range(0, len(prompts), sampling.batch):
         part = slice(start, start + sampling.batch)
         z = denoise(bundle, x_T[part], prompts[part], sampling, seeds[part] if seeds else None)
-        images = bundle.decode(z).float().cpu()
-        if not images.isfinite().all():
-            raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
-        yield images.clamp(-1, 1)
+        yield decoded(bundle, z, start)
+
+
+def decoded(bundle: TextToImage, z: Tensor, start: int = 0) -> Tensor:
+    """Return the images (B, 3, H, W) in [-1, 1], float32 on the CPU, of latents z_0 (B, C, h, w).
+
+    Raises `RuntimeError` where an image, the first being number `start`, is not finite.
+    """
+    images = bundle.decode(z).float().cpu()
+    if not images.isfinite().all():
+        raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
+    return images.clamp(-1, 1)
 
 
 @torch.no_grad()
@@ -197,6 +205,13 @@ def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampli
     encoded = bundle.encode_text(distinct)
     context = encoded[[distinct.index(prompt) for prompt in prompts]]  # (B, L, D)
     null = encoded[distinct.index(sampling.negative)][None]  # (1, L, D)
+    return contextual_predict(bundle, context, null, sampling)
+
+
+def contextual_predict(
+    bundle: TextToImage, context: Tensor, null: Tensor, sampling: Sampling
+) -> Predict:
+    """Return the guided predict(x_t, t) -> ε for contexts (B, L, D), with `null` (1, L, D) as ∅."""
 
     def predict(x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
         return bundle.predict(context)(x_t.to(bundle.dtype), t).to(x_t.dtype)

@@ -23,6 +23,7 @@ REQUIRED |= {"torchvision", "tqdm", "triton"}  # what setup.py installs, by impo
 OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside functions only
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
+    "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
     "core/device.py": {"numpy", "tqdm"},
     "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
     "eval/bench_step.py": {"diffusers", "peft"},

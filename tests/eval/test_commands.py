@@ -11,6 +11,7 @@ from latentgeo.eval.main import main
 def test_command_files_import_no_torch():
     code = (
         "import sys; import latentgeo.eval.commands, latentgeo.infer.commands; "
+        "import latentgeo.eval.transport_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -22,6 +23,7 @@ def test_command_files_import_no_torch():
     [
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
         *["edit-text", "eval-edit"],
+        *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-kernels", "bench-aot"],
     ],
 )

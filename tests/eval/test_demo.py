@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from latentgeo.eval.commands import Demo
-from latentgeo.eval.demo import Plan, run_demo
+from latentgeo.eval.contenders import contender
+from latentgeo.eval.demo import Plan, run_demo, walks_between
 from latentgeo.eval.demo_page import change, quality_sentence, smoothness_sentence
 from latentgeo.eval.main import main
 from latentgeo.eval.results import Result
@@ -60,6 +62,17 @@ def test_pictures_and_rows_are_kept(done):
     wanted = {"report.html", "results.json", "run.toml", "samples.png", "walk-1.png", "walk-2.png"}
     assert wanted | {"rows"} == names
     assert len(list(cmd.out.glob("rows/*/rows-0.jsonl"))) == 4
+
+
+def test_walks_between_prompts_are_a_section(tiny, tmp_path):
+    cmd = Demo(out=tmp_path, models=(str(tiny.model),), data=tiny.data, device="cpu")
+    base = contender(cmd, "base", str(tiny.model))
+    few = replace(PLAN, pairs=5, pair_steps=1)
+    page, results = walks_between(base, cmd, few)
+    assert "Walks between prompts" in page and page.count("<svg") == 2
+    assert {one.model for one in results} >= {"base", "base: index", "base: optimal"}
+    assert all(one.settings["steps"] == 1 for one in results)
+    assert walks_between(base, cmd, PLAN) == ("", [])
 
 
 def test_an_embedded_model_that_is_missing_is_one_line(tiny, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from latentgeo.eval.plots import intervals_plot, trade_off_plot
+from latentgeo.eval.plots import intervals_plot, levels_plot, trade_off_plot
 
 
 def test_intervals_and_trade_offs_carry_their_labels():
@@ -10,6 +10,7 @@ def test_intervals_and_trade_offs_carry_their_labels():
     for svg, labels in (
         (intervals_plot(rows, "ratio", 1.0), ["ISTD", "relative", "ratio"]),
         (trade_off_plot({"base": (1, 2), "λ = 1": (2, 1)}, "x", "y"), ["base", "λ = 1"]),
+        (levels_plot([(1, 2), (2, 1)], [(1.5, 1, 0, 2)], "level", "gain"), ["level", "gain"]),
     ):
         ElementTree.fromstring(svg)
         assert all(label in svg for label in labels)

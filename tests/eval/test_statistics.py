@@ -11,7 +11,9 @@ from latentgeo.eval.statistics import (
     mean_interval,
     median_interval,
     proportion_interval,
+    rank_correlation,
     ratio_interval,
+    signed_rank_p,
 )
 
 
@@ -129,3 +131,32 @@ def test_jackknife_needs_groups_it_can_leave_out():
 def test_bad_columns_are_refused(a, b, message):
     with pytest.raises(ValueError, match=message):
         ratio_interval(a, b)
+
+
+def test_signed_rank_of_five_pairs_by_counting_signs():
+    """Of the 32 signs of ranks 1..5, 2 are as one-sided as all positive, 6 as all but rank 2."""
+    y = np.zeros(5)
+    assert signed_rank_p([1, 2, 3, 4, 5], y) == pytest.approx(2 / 32)
+    assert signed_rank_p([1, -2, 3, 4, 5], y) == pytest.approx(6 / 32)
+    assert signed_rank_p([-1, 2, -3, -4, -5], y) == pytest.approx(6 / 32)
+    assert signed_rank_p(y, y) == 1.0
+
+
+def test_rank_correlation_covers_the_truth_as_often_as_it_says():
+    """Spearman's of a normal pair with correlation r is 6/π arcsin(r/2)."""
+    rng = np.random.default_rng(0)
+    truth = 6 / np.pi * np.arcsin(0.6 / 2)
+    covered = 0
+    for _ in range(600):
+        x, e = rng.normal(size=(2, 40))
+        found = rank_correlation(x, 0.6 * x + 0.8 * e)
+        covered += found.low <= truth <= found.high
+    assert abs(covered / 600 - 0.95) < 0.03  # three standard errors are 0.027
+
+
+def test_rank_correlation_sees_order_alone():
+    x = np.arange(9.0)
+    assert rank_correlation(x, x**3).value == pytest.approx(1)
+    assert rank_correlation(x, -np.exp(x)).value == pytest.approx(-1)
+    few = rank_correlation([1, 2, 3], [3, 1, 2])
+    assert (few.low, few.high) == (-1, 1)

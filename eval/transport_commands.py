@@ -1,0 +1,76 @@
+"""The commands on prompt embeddings as point clouds; importing them imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.cli import option
+from latentgeo.eval.commands import Evaluation
+from latentgeo.infer.commands import Coupling
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTransport(Evaluation):
+    """Compare couplings of prompts on the same walks; started again, it goes on."""
+
+    models: tuple[str, ...] = option(
+        ("avatars",), "models to walk with: NAME, NAME+LORA or NAME+LORA@SCALE"
+    )
+    pairs: int = option(200, "pairs of prompts, spread over five levels of similarity")
+    first: int | None = option(
+        None, "walk so many of the pairs alone, the first of each level; all if unset"
+    )
+    noises: int = option(1, "noises per pair")
+    prompt_file: Path | None = option(
+        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+    )
+    prompts: int | None = option(
+        None, "prompts, drawn by the seed, that pairs are chosen from; four per pair if unset"
+    )
+    couplings: tuple[Coupling, ...] = option(
+        ("index", "optimal", "random", "partial"), "the first is what others are compared with"
+    )
+    frames: int = option(11, "images per walk, both ends included")
+
+    def __post_init__(self) -> None:
+        """Refuse what no comparison could be of."""
+        super().__post_init__()
+        for name, least in (("pairs", 5), ("noises", 1), ("frames", 3)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.first is not None and not 1 <= self.first <= self.pairs:
+            raise ValueError(f"first must lie in 1..{self.pairs}, got {self.first}")
+        if self.prompts is not None and self.prompts < 2 * self.pairs:
+            raise ValueError(f"prompts must be at least 2 per pair, got {self.prompts}")
+        if len(self.couplings) < 2 or len(set(self.couplings)) != len(self.couplings):
+            raise ValueError(
+                f"couplings: got {list(self.couplings)}, wanted two or more, each once"
+            )
+
+    def run(self) -> None:
+        """Measure, write results.json and the report, print the table."""
+        from latentgeo.eval.transport import evaluate_transport
+
+        evaluate_transport(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchTransport:
+    """Time exact couplings of clouds of tokens, beside POT's in the same process."""
+
+    pairs: int = option(128, "pairs of clouds")
+    tokens: int = option(77, "points of a cloud")
+    width: int = option(768, "dimensions of a point")
+    rounds: int = option(7, "measurements of each, in turn; the fastest counts")
+    seed: int = option(0, "of the clouds")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        for name in ("pairs", "tokens", "width", "rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench_transport import bench_transport
+
+        print(bench_transport(self.pairs, self.tokens, self.width, self.rounds, self.seed))
