@@ -10,8 +10,19 @@ from latentgeo.core.config import nearest
 COMMANDS = {  # name -> (where its class is, one line of help)
     "demo": ("latentgeo.eval.commands:Demo", "run the embedded models and write a report"),
     "sample": ("latentgeo.infer.commands:Sample", "draw images from prompts"),
-    "interpolate": ("latentgeo.infer.commands:Interpolate", "walk between noises or prompts"),
+    "interpolate": (
+        "latentgeo.infer.commands:Interpolate",
+        "walk between seeds, prompts or images",
+    ),
     "edit-text": ("latentgeo.infer.edit_commands:EditText", "edit an image by its description"),
+    "invert": (
+        "latentgeo.infer.inversion_commands:Invert",
+        "find the noise of an image and the null texts that lead back",
+    ),
+    "reconstruct": (
+        "latentgeo.infer.inversion_commands:Reconstruct",
+        "make the image of an inversion again",
+    ),
     "convert": (
         "latentgeo.infer.commands:Convert",
         "write a model or a LoRA in another program's layout",
@@ -56,6 +67,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.transport_commands:EvalTransport",
         "compare couplings of prompts: optimal transport, index, and others",
     ),
+    "eval-reconstruction": (
+        "latentgeo.eval.inversion_commands:EvalReconstruction",
+        "measure how images come back after inversion",
+    ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (
         "latentgeo.eval.commands:BenchAccount",
@@ -80,6 +95,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "bench-transport": (
         "latentgeo.eval.transport_commands:BenchTransport",
         "time exact couplings beside POT's",
+    ),
+    "bench-null-text": (
+        "latentgeo.eval.inversion_commands:BenchNullText",
+        "time null-text inversion beside the published one",
     ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),

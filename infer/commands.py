@@ -73,25 +73,36 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolate:
-    """Walk between two seeds under one prompt, or between prompts, with one or several models."""
+    """Walk between two seeds, between prompts, or between two images; one or several models.
 
-    prompt: str | None = option(None, "what every image of a walk between two seeds shows")
-    prompts: tuple[str, ...] = option((), "two or more prompts to walk between, from one seed")
-    coupling: tuple[Coupling, ...] = option(
-        ("index", "optimal"), "with prompts: how their tokens are paired, a strip for each"
+    Images are inverted first, with one null text for both (see invert); --baseline compares.
+    """
+
+    prompt: str | None = option(None, "what every image of the walk shows")
+    prompts: tuple[str, ...] = option(
+        (), "two or more prompts to walk between, from one seed; with images, what each shows"
     )
-    noise_too: bool = option(False, "with prompts: walk from seed to seed_b at once")
+    coupling: tuple[Coupling, ...] = option(
+        ("index", "optimal"), "between prompts: how their tokens are paired, a strip for each"
+    )
+    noise_too: bool = option(False, "between prompts: walk from seed to seed_b at once")
     out: Path = required("folder for the strip, the GIFs and the distances; files are replaced")
+    images: tuple[Path, ...] = option((), "two images to walk between, instead of seeds")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
     )
-    seed: int = option(0, "seed of the walk's first image")
+    baseline: tuple[Literal["vae", "anid"], ...] = option(
+        (),
+        "between images also: straight lines of the autoencoder's latents; noising and denoising",
+    )
+    seed: int = option(0, "seed of the walk's first image, and of the noise of anid")
     seed_b: int = option(1, "seed of its last image")
     frames: int = option(11, "images of the walk, or from prompt to prompt, both ends included")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
     guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
-    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
+    size: int | None = option(None, "side in pixels; the model's or the images' own if unset")
     batch: int = option(16, "images at a time; changes speed and memory alone")
+    mp4: bool = option(False, "write MP4 videos too; needs the program ffmpeg")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Dtype = option("fp32", "of the networks")
 
@@ -99,6 +110,11 @@ class Interpolate:
         """Refuse what no run could use, before torch is imported."""
         if self.frames < 2:
             raise ValueError(f"frames must be at least 2, got {self.frames}")
+        if self.images:
+            self._check_images()
+            return
+        if self.baseline:
+            raise ValueError("baseline: is for a walk between two --images")
         if self.seed == self.seed_b:
             raise ValueError(f"seed_b must differ from seed, got {self.seed_b} for both")
         if (self.prompt is None) == (not self.prompts):
@@ -110,12 +126,24 @@ class Interpolate:
         if not self.coupling or len(set(self.coupling)) != len(self.coupling):
             raise ValueError(f"coupling: got {list(self.coupling)}, wanted one or more, each once")
 
+    def _check_images(self) -> None:
+        """Refuse a number of images or prompts that makes no pair."""
+        if len(self.images) != 2:
+            raise ValueError(f"images: got {len(self.images)}, wanted the two ends of the walk")
+        if len(self.prompts) not in (0, 2) or (self.prompt is None) == (not self.prompts):
+            raise ValueError("between images the walk has one --prompt, or two --prompts")
+        if self.batch < 1:
+            raise ValueError(f"batch must be at least 1, got {self.batch}")
+
     def run(self) -> None:
         """Walk, and print the files written."""
-        from latentgeo.infer.interpolate import interpolate_images
+        from latentgeo.infer.between import interpolate_photos
+        from latentgeo.infer.interpolate import check_walk, interpolate_images
         from latentgeo.infer.interpolate_prompts import interpolate_prompts
 
-        for path in interpolate_prompts(self) if self.prompts else interpolate_images(self):
+        check_walk(self)
+        between_seeds = interpolate_prompts if self.prompts else interpolate_images
+        for path in interpolate_photos(self) if self.images else between_seeds(self):
             print(path)
 
 

@@ -2,13 +2,14 @@
 
 SmoothS A.3 walks from ε^a to ε^b by slerp in equal steps of the latent; a smooth latent space
 answers with equal steps of the image. Files: `strip.png` (a row per model), `<model>.gif`,
-`distances.svg`, `distances.json`; files of the same name are replaced.
+`distances.svg`, `distances.json`, with --mp4 `<model>.mp4`; files of the same name are replaced.
 
 Notation  frames F: images at η = 0, 1/(F-1), …, 1; distances d_i between neighbours, i = 1 … F - 1.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -31,38 +32,61 @@ from latentgeo.infer.pipeline import (
 )
 from latentgeo.infer.plots import distances_plot
 from latentgeo.infer.sample import record
+from latentgeo.infer.video import find_ffmpeg, save_mp4
 from latentgeo.models.bundle import TextToImage
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The images of one walk and what made them, under the name that its row and files get."""
+
+    name: str
+    images: Tensor  # (F, 3, H, W) in [-1, 1]
+    settings: Mapping[str, object]
 
 
 def interpolate_images(cmd: Interpolate) -> list[Path]:
     """Walk between the two seeds with every model and return the files written."""
     assert cmd.prompt is not None  # the command has checked it
-    if len(set(cmd.models)) != len(cmd.models) or not cmd.models:
-        raise ValueError(f"models: got {list(cmd.models)}, wanted at least one, each once")
-    for spec in cmd.models:
-        parse_model(spec).check()
-    rows, distances, settings = [], {}, {}
+    walks = []
     for spec in cmd.models:
         bundle = load_model(spec, cmd.device, cmd.dtype)
         sampling = sampling_of(bundle, cmd.steps, cmd.guidance, batch=cmd.batch)
         shape = latent_shape(bundle, cmd.size)
         noise = noise_walk(image_noise(cmd.seed, shape), image_noise(cmd.seed_b, shape), cmd.frames)
-        images = walk(bundle, noise, cmd.prompt, sampling, f"interpolating {spec}")
-        distances[spec] = adjacent_distances(images[None])[0].tolist()
-        settings[spec] = record(bundle, spec, sampling, cmd.size)
-        rows.append([to_picture(image) for image in images])
-    seeds = {"prompt": cmd.prompt, "seed_a": cmd.seed, "seed_b": cmd.seed_b}
+        images = walk(bundle, noise, cmd.prompt or "", sampling, f"interpolating {spec}")
+        walks.append(Walk(spec, images, record(bundle, spec, sampling, cmd.size)))
+    about = {"prompt": cmd.prompt, "seed_a": cmd.seed, "seed_b": cmd.seed_b}
+    return write_walks(cmd, walks, about)
+
+
+def check_walk(cmd: Interpolate) -> None:
+    """Raise, before long work, where a model is not there or ffmpeg is wanted and is not."""
+    if len(set(cmd.models)) != len(cmd.models) or not cmd.models:
+        raise ValueError(f"models: got {list(cmd.models)}, wanted at least one, each once")
+    for spec in cmd.models:
+        parse_model(spec).check()
+    if cmd.mp4:
+        find_ffmpeg()
+
+
+def write_walks(cmd: Interpolate, walks: Sequence[Walk], about: Mapping[str, object]) -> list[Path]:
+    """Write strip, distances and animations of the walks and return the files."""
+    names = [one.name for one in walks]
+    distances = {one.name: adjacent_distances(one.images[None])[0].tolist() for one in walks}
+    settings = {one.name: dict(one.settings) for one in walks}
+    rows = [[to_picture(image) for image in one.images] for one in walks]
     write_run(cmd, cmd.out)
-    summary = {**seeds, "scale": "[0,1]", "distances": distances, "settings": settings}
+    summary = {**about, "scale": "[0,1]", "distances": distances, "settings": settings}
     files = [
-        save_png(
-            cmd.out / "strip.png", grid(rows, row_labels=short_names(cmd.models), gap=0), summary
-        ),
+        save_png(cmd.out / "strip.png", grid(rows, row_labels=short_names(names), gap=0), summary),
         atomic_write(cmd.out / "distances.json", json.dumps(summary, indent=2) + "\n"),
         atomic_write(cmd.out / "distances.svg", distances_plot(distances)),
     ]
-    for name, row in zip(short_names(cmd.models), rows, strict=True):
+    for name, row in zip(short_names(names), rows, strict=True):
         files.append(save_gif(cmd.out / f"{name}.gif", row))
+        if cmd.mp4:
+            files.append(save_mp4(cmd.out / f"{name}.mp4", row))
     return files
 
 

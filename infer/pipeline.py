@@ -18,7 +18,7 @@ from torch import Tensor
 
 from latentgeo.core import ddim
 from latentgeo.core.device import generator, pick_device, pick_dtype
-from latentgeo.core.guidance import guided
+from latentgeo.core.guidance import PredictWithContext, guided
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import Schedule, batch_time, times
 from latentgeo.models.bundle import TextToImage
@@ -127,11 +127,15 @@ def latent_shape(bundle: TextToImage, size: int | None = None) -> tuple[int, int
     """Return (C, h, w) for images of `size` pixels a side, the model's own size if None."""
     if size is None:
         return bundle.latent_shape
-    factor = bundle.config.vae.factor
-    cell = factor * 2 ** (len(bundle.config.unet.channels) - 1)  # what the UNet can halve evenly
-    if size < cell or size % cell:
-        raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
+    factor, smallest = bundle.config.vae.factor, cell(bundle)
+    if size < smallest or size % smallest:
+        raise ValueError(f"size must be a positive multiple of {smallest} pixels, got {size}")
     return (bundle.config.vae.latent_channels, size // factor, size // factor)
+
+
+def cell(bundle: TextToImage) -> int:
+    """Return what the sides of an image must be multiples of, in pixels."""
+    return bundle.config.vae.factor * 2 ** (len(bundle.config.unet.channels) - 1)
 
 
 def image_noise(seed: int, shape: Sequence[int]) -> Tensor:
@@ -212,11 +216,17 @@ def contextual_predict(
     bundle: TextToImage, context: Tensor, null: Tensor, sampling: Sampling
 ) -> Predict:
     """Return the guided predict(x_t, t) -> ε for contexts (B, L, D), with `null` (1, L, D) as ∅."""
+    return guided(network(bundle), context, null, sampling.guidance)
+
+
+def network(bundle: TextToImage) -> PredictWithContext:
+    """Return predict(x_t, t, context) -> ε, in x_t's dtype whatever the network computes in."""
 
     def predict(x_t: Tensor, t: Tensor, context: Tensor) -> Tensor:
-        return bundle.predict(context)(x_t.to(bundle.dtype), t).to(x_t.dtype)
+        eps = bundle.predict(context.to(bundle.dtype))
+        return eps(x_t.to(bundle.dtype), t).to(x_t.dtype)
 
-    return guided(predict, context, null, sampling.guidance)
+    return predict
 
 
 def stochastic(

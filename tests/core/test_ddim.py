@@ -259,3 +259,21 @@ def test_state_keeps_its_precision():
     """The state's dtype is the caller's, coefficients are computed in float32 or better."""
     x = torch.randn(2, 7, dtype=torch.bfloat16)
     assert sample(network, SCHEDULE, x, times(SCHEDULE, 3)).dtype == torch.bfloat16
+
+
+def test_round_trip_of_a_linear_network_is_exact_where_each_step_is_solved():
+    """Smooth Eq. 3, Smooth Eq. 4: with ε = k x every step down is a factor; refined inversion is
+    the division by all of them, to 1e-10, and the way back undoes it.
+    """
+    visited, slope = times(SCHEDULE, 23), 0.31
+
+    def predict(x, t):
+        return slope * x
+
+    x = torch.randn(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    bar = SCHEDULE.alpha_bar[list(visited)]
+    spread = (1 / bar - 1).sqrt()
+    factors = (bar[1:] / bar[:-1]).sqrt() + bar[1:].sqrt() * (spread[1:] - spread[:-1]) * slope
+    up = invert(predict, SCHEDULE, x, visited, refine=80)
+    torch.testing.assert_close(up, x / factors.prod(), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(sample(predict, SCHEDULE, up, visited), x, rtol=0, atol=1e-10)

@@ -12,6 +12,7 @@ def test_command_files_import_no_torch():
     code = (
         "import sys; import latentgeo.eval.commands, latentgeo.infer.commands; "
         "import latentgeo.eval.transport_commands; "
+        "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -25,6 +26,7 @@ def test_command_files_import_no_torch():
         *["edit-text", "eval-edit"],
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-kernels", "bench-aot"],
+        *["eval-reconstruction", "bench-null-text"],
     ],
 )
 def test_help_explains_every_flag(name, capsys):

@@ -1,0 +1,134 @@
+"""Reconstructions of held-out images by one model, measured image by image and kept as rows.
+
+Smooth Diffusion, Sec. 4.3 and Table 2: an image's own caption is the prompt. Three ways there and
+back: `ddim` without guidance, `ddim-guided` up without and back with guidance w (as the released
+demo's DDIM reconstruction does), `null-text` likewise but with the ∅_t fitted for it. Each is
+compared with the image, and with what the autoencoder alone makes of it: the best it could do.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentgeo.core.device import barrier, progress, ranks
+from latentgeo.eval.heldout import Captioned
+from latentgeo.eval.reconstruction import compare
+from latentgeo.eval.rows import Row, append_rows, by_prompt, open_rows, read_rows
+from latentgeo.infer.inversion import Inverting, Times, ascend, back, encode, null_texts
+from latentgeo.models.bundle import TextToImage
+from latentgeo.models.perceptual import Lpips
+
+Way = Literal["ddim", "ddim-guided", "null-text"]
+TO_IMAGE, TO_VAE, VAE = "reconstruction to image", "reconstruction to VAE's", "VAE's to image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was measured of N reconstructions: by what is compared, then by measure, (N,) each."""
+
+    columns: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    settings: Mapping[str, object]
+
+
+def way(name: Way, steps: int, guidance: float, times: Times, inner: int) -> Inverting:
+    """Return how a way of the command inverts, w the guidance of those that have one."""
+    return Inverting(
+        method="null-text" if name == "null-text" else "ddim",
+        steps=steps,
+        guidance=1.0 if name == "ddim" else guidance,
+        times=times,
+        inner=inner,
+    )
+
+
+def measure(
+    bundle: TextToImage,
+    held: Captioned,
+    how: Inverting,
+    batch: int,
+    lpips: Lpips,
+    folder: Path,
+    identity: Mapping[str, object],
+) -> Measured:
+    """Reconstruct and measure every held-out image, continuing from the rows in `folder`.
+
+    Under torchrun, rank r of W takes every W-th remaining image; every rank returns all rows.
+    `identity` names the model and its weights in the settings that rows are kept under.
+    """
+    settings = {**identity, **how.plain(), "images": len(held), "set": _digest(held)}
+    finished = open_rows(folder, settings, by_prompt)
+    here = ranks()
+    mine = [i for i in range(len(held)) if i not in finished][here.rank :: here.world]
+    done = len(held) - len(mine)
+    with progress(total=len(held), initial=done, label=folder.name, unit="image") as bar:
+        for start in range(0, len(mine), batch):
+            part = mine[start : start + batch]
+            append_rows(folder, _rows(bundle, held, part, how, lpips))
+            bar.update(len(part))
+    barrier()
+    finished = read_rows(folder, by_prompt)
+    return Measured(columns=_columns([finished[i] for i in range(len(held))]), settings=settings)
+
+
+def _rows(
+    bundle: TextToImage, held: Captioned, part: Sequence[int], how: Inverting, lpips: Lpips
+) -> list[Row]:
+    some = Captioned(
+        held.path, tuple(held.names[i] for i in part), tuple(held.captions[i] for i in part)
+    )
+    x = some.images(bundle.config.sampling.size).to(bundle.device)
+    made, own = reconstruct(bundle, x, some.captions, how)
+    found = {TO_IMAGE: (made, x), TO_VAE: (made, own), VAE: (own, x)}
+    numbers = {name: compare(a, b, lpips) for name, (a, b) in found.items()}
+    return [
+        {
+            "prompt": i,
+            "file": some.names[row],
+            **{
+                name: {key: float(values[row]) for key, values in measures.items()}
+                for name, measures in numbers.items()
+            },
+        }
+        for row, i in enumerate(part)
+    ]
+
+
+def reconstruct(
+    bundle: TextToImage, x: Tensor, captions: Sequence[str], how: Inverting
+) -> tuple[Tensor, Tensor]:
+    """Return x (B, 3, H, W) inverted and made again, and through the autoencoder alone."""
+    texts = encode(bundle, captions)
+    with torch.no_grad():
+        z = bundle.encode(x).float()
+    pivot = ascend(bundle, z, texts, how)
+    nulls = None
+    if how.method == "null-text":
+        nulls = torch.stack([null for null, _ in null_texts(bundle, pivot, texts, how)])
+    with torch.no_grad():
+        made = bundle.decode(back(bundle, pivot[0], texts, nulls, how)).float()
+        own = bundle.decode(z).float()
+    if not made.isfinite().all():
+        raise RuntimeError("a reconstruction is not finite")
+    return made, own
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return rows as arrays."""
+    tables = {name: [row[name] for row in rows] for name in (TO_IMAGE, TO_VAE, VAE)}
+    return {
+        name: {key: np.array([entry[key] for entry in table]) for key in table[0]}  # type: ignore
+        for name, table in tables.items()
+    }
+
+
+def _digest(held: Captioned) -> str:
+    text = json.dumps([*held.names, *held.captions]).encode()
+    return hashlib.sha256(text).hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""`latentgeo eval-reconstruction`: how well several models give images back after inversion.
+
+Files: a folder of rows per method and model, and `results.json`. Started again, it goes on where it
+stopped. Under torchrun the images are shared out; all processes must then see the folder.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentgeo.core.cli import version, write_run
+from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.eval.contenders import Contender, check_models, contender
+from latentgeo.eval.heldout import Captioned, captioned
+from latentgeo.eval.inversion_commands import EvalReconstruction
+from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, Measured, Way, measure, way
+from latentgeo.eval.results import Result, result, text_table, write_results
+from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
+from latentgeo.infer.interpolate import short_names
+from latentgeo.infer.pipeline import loaded_hash
+from latentgeo.models.perceptual import Lpips, load_lpips
+
+Column = NDArray[np.float64]
+
+
+def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
+    """Measure every model by every method, write the results and print them."""
+    check_models(cmd)
+    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
+    lpips = load_lpips(pick_device(cmd.device))
+    found: dict[str, dict[str, Measured]] = {name: {} for name in cmd.methods}
+    with process_group(pick_device(cmd.device)):
+        for spec in cmd.models:
+            one = contender(cmd, spec, spec)
+            for name in cmd.methods:
+                found[name][spec] = _measured(cmd, one, held, name, lpips)
+        results = reconstruction_results(found, cmd.seed)
+        if is_main():
+            write_run(cmd, cmd.out)
+            write_results(cmd.out / "results.json", results)
+            print(text_table(results))
+    return results
+
+
+def _measured(
+    cmd: EvalReconstruction, one: Contender, held: Captioned, name: Way, lpips: Lpips
+) -> Measured:
+    """Measure one model by one method, in a folder named by both and by the weights."""
+    how = way(name, one.sampling.steps, one.sampling.guidance, cmd.times, cmd.inner)
+    weights = loaded_hash(one.bundle)
+    identity: dict[str, object] = {
+        "model": one.spec,
+        "weights": weights,
+        "dtype": str(one.bundle.dtype).removeprefix("torch."),
+        "version": version("latentgeo"),
+    }
+    folder = cmd.out / "rows" / f"{name}-{short_names([one.spec])[0]}-{weights[:8]}"
+    return measure(one.bundle, held, how, cmd.batch, lpips, folder, identity)
+
+
+def reconstruction_results(found: Mapping[str, Mapping[str, Measured]], seed: int) -> list[Result]:
+    """Return the results by method and model, and differences to the first model, image by image.
+
+    Smooth Tab. 2   MSE, LPIPS, SSIM, PSNR by model and method, beside the VAE's own
+    """
+    results = []
+    for method, by_model in found.items():
+        first = next(iter(by_model.values()))
+        for model, one in by_model.items():
+            for metric, estimate in _own(one).items():
+                results.append(_result(f"{method}: {metric}", model, estimate, seed, one))
+            for metric, estimate in _against(one, first).items() if one is not first else ():
+                results.append(_result(f"{method}: {metric}", model, estimate, seed, one))
+    return results
+
+
+def _own(one: Measured) -> dict[str, Estimate]:
+    """Return every measure's mean, and the error relative to the autoencoder's own."""
+    estimates = {
+        f"{key}, {what}": mean_interval(values)
+        for what in (TO_IMAGE, TO_VAE, VAE)
+        for key, values in one.columns[what].items()
+    }
+    for key in ("MSE", "LPIPS"):
+        pair = one.columns[TO_IMAGE][key], one.columns[VAE][key]
+        estimates[f"{key}, ratio to the VAE's own"] = ratio_interval(*pair)
+    return estimates
+
+
+def _against(one: Measured, first: Measured) -> dict[str, Estimate]:
+    """Return paired differences to the first model's, with bootstrap intervals over images."""
+    name = str(first.settings.get("model", "the first model"))
+    return {
+        f"{key}, {what}, less that of {name}": function_of_means(
+            np.subtract, one.columns[what][key], first.columns[what][key]
+        )
+        for what in (TO_IMAGE, TO_VAE)
+        for key in one.columns[what]
+    }
+
+
+def _result(metric: str, model: str, estimate: Estimate, seed: int, one: Measured) -> Result:
+    return result("Smooth", metric, model, estimate, seed, one.settings)

@@ -1,0 +1,54 @@
+"""Images on their way in: files to tensors in [-1, 1], of a size that a model can take."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+
+def read_photo(path: Path, cell: int, size: int | None = None) -> Tensor:
+    """Return an image (1, 3, H, W) in [-1, 1], float32 on the CPU, turned as its camera says.
+
+    Its own size, whose sides must be multiples of `cell` pixels; or `size` × `size`, cut from its
+    middle and scaled. Raises FileNotFoundError where there is none, and ValueError that names the
+    file where it is no image, is cut short or does not fit.
+    """
+    picture = _opened(path)
+    if size is not None:
+        if size < cell or size % cell:
+            raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    if any(side < cell or side % cell for side in picture.size):
+        raise ValueError(
+            f"{path}: got {picture.width} × {picture.height} pixels, wanted positive multiples of "
+            f"{cell}; --size cuts and scales"
+        )
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def read_photos(paths: list[Path], cell: int, size: int | None = None) -> Tensor:
+    """Return images (B, 3, H, W) as `read_photo` does; ValueError unless all have one size."""
+    photos = [read_photo(path, cell, size) for path in paths]
+    if len({photo.shape for photo in photos}) > 1:
+        sizes = ", ".join(f"{photo.shape[3]} × {photo.shape[2]}" for photo in photos)
+        raise ValueError(f"images must have one size, got {sizes} pixels; --size cuts and scales")
+    return torch.cat(photos)
+
+
+def photo_hash(photo: Tensor) -> str:
+    """Return the SHA-256 of an image's shape and 8-bit pixels, in hexadecimal."""
+    levels = ((photo + 1) * 127.5).round().to(torch.uint8).contiguous()
+    return hashlib.sha256(f"{tuple(photo.shape)}".encode() + levels.numpy().tobytes()).hexdigest()
+
+
+def _opened(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such image")
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: not an image that can be read: {error}") from None
