@@ -54,6 +54,9 @@ class EditText(EditOptions):
     target: tuple[str, ...] = required("what it shall show; several make an edit each")
     out: Path = required("folder for the images, the strip and the record; files are replaced")
     image: Path | None = option(None, "image to edit; drawn from the source's prompt if unset")
+    inversion: Literal["ddim", "null-text"] = option(
+        "ddim", "of --image: by DDIM at guidance 1, or null-text inversion at --guidance"
+    )
     seed: int = option(0, "seed of the image that is drawn, and of sdedit's noise")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
@@ -76,6 +79,9 @@ class EditText(EditOptions):
             raise ValueError("source and target: wanted a prompt for each")
         if not self.models or len(set(self.models)) != len(self.models):
             raise ValueError(f"models: got {list(self.models)}, wanted at least one, each once")
+        drawn = self.image is None
+        if self.inversion == "null-text" and (drawn or self.source_guidance is not None):
+            raise ValueError("inversion: null-text is of an --image, at the target's guidance")
         if self.method != "prompt-to-prompt":
             for name in ("reweight", "blend", "blend_words"):
                 if getattr(self, name):

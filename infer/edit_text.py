@@ -8,9 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
@@ -20,13 +19,17 @@ from latentgeo.infer.edit_commands import EditText
 from latentgeo.infer.edit_methods import run_edit
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.interpolate import short_names
+from latentgeo.infer.inversion import Inverting, ascend, encode, null_texts
+from latentgeo.infer.photos import open_photo, read_photo
 from latentgeo.infer.pipeline import (
     Sampling,
+    cell,
     image_noise,
     latent_shape,
     load_model,
     parse_model,
     sampling_of,
+    sampling_times,
 )
 from latentgeo.infer.sample import record
 from latentgeo.infer.text_editing import Editing, editing, invert, reconstruct
@@ -47,7 +50,7 @@ def edit_images(cmd: EditText) -> list[Path]:
     for spec in cmd.models:
         parse_model(spec).check()
     if cmd.image is not None:
-        read_picture(cmd.image)
+        open_photo(cmd.image)
     rows, settings = [], {}
     for spec in cmd.models:
         bundle = load_model(spec, cmd.device, cmd.dtype)
@@ -82,19 +85,18 @@ def write(
 def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) -> Tensor:
     """Return images (2 + targets, 3, H, W): the source, its reconstruction, an edit per target."""
     shape = latent_shape(bundle, cmd.size)
-    first = _editing(cmd, bundle, sampling, cmd.source)
     if cmd.image is None:
-        x_T = image_noise(cmd.seed, shape).to(bundle.device)
-        z_0 = rebuilt = reconstruct(first, x_T)
+        z_0, x_T, null = None, image_noise(cmd.seed, shape).to(bundle.device), None
     else:
-        picture = load_picture(cmd.image, shape[1] * bundle.config.vae.factor)
-        z_0 = bundle.encode(picture).float()
-        x_T = invert(bundle, z_0, [cmd.source], first.times, cmd.refine)
-        rebuilt = reconstruct(first, x_T)
+        photo = read_photo(cmd.image, cell(bundle), shape[1] * bundle.config.vae.factor)
+        z_0 = bundle.encode(photo).float()
+        x_T, null = inverted(cmd, bundle, sampling, z_0)
+    rebuilt = reconstruct(_editing(cmd, bundle, sampling, cmd.source, null), x_T)
+    z_0 = rebuilt if z_0 is None else z_0
     noise = torch.randn(1, *shape, generator=generator(cmd.seed, "sdedit")).to(bundle.device)
     found = [z_0, rebuilt]
     for target in progress(cmd.target, label=label, unit="edit"):
-        edit = _editing(cmd, bundle, sampling, target)
+        edit = _editing(cmd, bundle, sampling, target, null)
         found.append(
             run_edit(edit, cmd.method, cmd, x_T, z_0, noise, cmd.reweight, cmd.blend_words)
         )
@@ -104,11 +106,29 @@ def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) ->
     return images
 
 
+def inverted(
+    cmd: EditText, bundle: TextToImage, sampling: Sampling, z_0: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return the noise x_T (1, C, h, w) behind an image's latent, and ∅_t (N, L, D) if fitted.
+
+    SmoothS Eq. 4, with which the source is reconstructed at w; else by DDIM alone, at w = 1.
+    """
+    if cmd.inversion == "ddim":
+        times = sampling_times(bundle, sampling.steps)
+        return invert(bundle, z_0, [cmd.source], times, cmd.refine), None
+    how = Inverting(method="null-text", steps=sampling.steps, guidance=sampling.guidance)
+    texts = encode(bundle, [cmd.source])
+    pivot = ascend(bundle, z_0, texts, how)
+    nulls = [null for null, _ in null_texts(bundle, pivot, texts, how)]
+    return pivot[0], torch.cat(nulls)
+
+
 def source_guidance(cmd: EditText, sampling: Sampling) -> float:
-    """Return the source's w: as given, else 1 for an image and the target's for a drawn one."""
+    """Return the source's w: as given, else 1 for an image inverted by DDIM, else the target's."""
     if cmd.source_guidance is not None:
         return cmd.source_guidance
-    return sampling.guidance if cmd.image is None else 1.0
+    plain = cmd.image is not None and cmd.inversion == "ddim"
+    return 1.0 if plain else sampling.guidance
 
 
 def about(cmd: EditText, sampling: Sampling) -> dict[str, object]:
@@ -116,32 +136,13 @@ def about(cmd: EditText, sampling: Sampling) -> dict[str, object]:
     facts: dict[str, object] = {"method": cmd.method, "seed": cmd.seed}
     facts["source_guidance"] = source_guidance(cmd, sampling)
     if cmd.image is not None:
-        facts |= {"image": cmd.image.name, "sha256": sha256(cmd.image), "refine": cmd.refine}
+        facts |= {"image": cmd.image.name, "sha256": sha256(cmd.image)}
+        facts |= {"inversion": cmd.inversion, "refine": cmd.refine}
     return facts | {name: getattr(cmd, name) for name in METHOD_OPTIONS[cmd.method]}
 
 
-def load_picture(path: Path, size: int) -> Tensor:
-    """Return an image file as (1, 3, size, size) in [-1, 1]: its middle square, resized."""
-    picture = read_picture(path)
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))
-    if side != size:
-        square = square.resize((size, size), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Return an image file as RGB; FileNotFoundError or ValueError names it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"image: {path} does not exist")
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"image: {path} is no image that can be read: {error}") from None
-
-
-def _editing(cmd: EditText, bundle: TextToImage, sampling: Sampling, target: str) -> Editing:
+def _editing(
+    cmd: EditText, bundle: TextToImage, sampling: Sampling, target: str, null: Tensor | None
+) -> Editing:
     own = source_guidance(cmd, sampling)
-    return editing(bundle, [cmd.source], [target], sampling.steps, sampling.guidance, own)
+    return editing(bundle, [cmd.source], [target], sampling.steps, sampling.guidance, own, null)

@@ -16,7 +16,7 @@ def read_photo(path: Path, cell: int, size: int | None = None) -> Tensor:
     middle and scaled. Raises FileNotFoundError where there is none, and ValueError that names the
     file where it is no image, is cut short or does not fit.
     """
-    picture = _opened(path)
+    picture = open_photo(path)
     if size is not None:
         if size < cell or size % cell:
             raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
@@ -44,7 +44,8 @@ def photo_hash(photo: Tensor) -> str:
     return hashlib.sha256(f"{tuple(photo.shape)}".encode() + levels.numpy().tobytes()).hexdigest()
 
 
-def _opened(path: Path) -> Image.Image:
+def open_photo(path: Path) -> Image.Image:
+    """Return an image file as RGB, turned as its camera says; raises as `read_photo` does."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image")
     try:

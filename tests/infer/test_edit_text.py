@@ -1,14 +1,19 @@
 """`latentgeo edit-text` from the line to the files, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
 from latentgeo.eval.main import main
-from latentgeo.infer.edit_text import load_picture
+from latentgeo.infer.edit_commands import EditText
+from latentgeo.infer.edit_text import inverted, source_guidance
 from latentgeo.infer.images import read_metadata, save_png, to_picture
+from latentgeo.infer.photos import read_photo
+from latentgeo.infer.pipeline import cell, load_model, sampling_of
+from latentgeo.infer.text_editing import editing, reconstruct
 
 PROMPTS = ["--source", "a sad person", "--target", "a happy person", "a sad cat"]
 
@@ -71,22 +76,37 @@ def test_weights_and_blends_reach_prompt_to_prompt(tiny, tmp_path, capsys):
     assert len(set(made)) == 3
 
 
-def test_the_middle_square_is_read(tmp_path):
-    pixels = torch.zeros(3, 8, 12)
-    pixels[:, :, 2:10] = 1.0
-    path = save_png(tmp_path / "wide.png", to_picture(pixels))
-    torch.testing.assert_close(load_picture(path, 8), torch.ones(1, 3, 8, 8))
-    assert load_picture(path, 16).shape == (1, 3, 16, 16)
+def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, picture):
+    """SmoothS Eq. 4: nearer than the empty prompt does from the same noise, at the same w."""
+    bundle = load_model(str(tiny.model))
+    cmd = EditText(
+        out=Path("unused"),
+        source="a sad person",
+        target=("a happy person",),
+        image=picture,
+        inversion="null-text",
+    )
+    sampling = sampling_of(bundle, 5, 3.0)
+    assert source_guidance(cmd, sampling) == 3
+    z_0 = bundle.encode(read_photo(picture, cell(bundle), 32))
+    x_T, fitted = inverted(cmd, bundle, sampling, z_0)
+    assert len(fitted) == 5
+    errors = [
+        (reconstruct(editing(bundle, [cmd.source], [""], 5, 3.0, 3.0, null), x_T) - z_0).norm()
+        for null in (fitted, None)
+    ]
+    assert errors[0] < errors[1]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--image", "/nowhere.png"), "/nowhere.png does not exist"),
-        (("--image", __file__), "is no image that can be read"),
+        (("--image", "/nowhere.png"), "/nowhere.png: no such image"),
+        (("--image", __file__), "not an image that can be read"),
         (("--models", "/nowhere"), "/nowhere"),
         (("--release", "1.5"), "release must be in [0, 1], got 1.5"),
         (("--strength", "0"), "strength must be in (0, 1], got 0.0"),
+        (("--inversion", "null-text"), "null-text is of an --image"),
         (("--refine", "-1"), "refine must not be negative"),
         (("--source-guidance", "-1"), "source_guidance must not be negative"),
         (("--blend",), "blend is of prompt-to-prompt, got method 'smooth'"),
