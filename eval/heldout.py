@@ -42,6 +42,10 @@ class Captioned:
             self.path, tuple(self.names[i] for i in order), tuple(self.captions[i] for i in order)
         )
 
+    def first(self, count: int) -> "Captioned":
+        """Return the first `count` of them."""
+        return Captioned(self.path, self.names[:count], self.captions[:count])
+
     def images(self, size: int) -> Tensor:
         """Return the images (N, 3, size, size) in [-1, 1]."""
         with zipfile.ZipFile(self.path) as archive:

@@ -3,6 +3,8 @@
 Files: `results.json`, and for each model a grid of its first samples.
 """
 
+from pathlib import Path
+
 from PIL import Image
 from torch import Tensor
 
@@ -27,9 +29,7 @@ def evaluate_quality(cmd: EvalQuality) -> list[Result]:
     other = captioned(cmd.data, "train").chosen(cmd.images, cmd.seed)
     judges = load_judges(cmd.classifier, cmd.clip, cmd.inception, pick_device(cmd.device))
     contenders = [contender(cmd, spec, spec) for spec in cmd.models]
-    judged_by = {"clip": cmd.clip, "inception": cmd.inception}
-    hashes = {name: sha256(encoder_weights(path)) for name, path in judged_by.items() if path}
-    write_run(cmd, cmd.out, hashes)
+    write_run(cmd, cmd.out, judge_hashes(cmd.clip, cmd.inception))
     target, seen = references(contenders[0].bundle, judges, held, other)
     for one, name in zip(contenders, short_names(cmd.models), strict=True):
         label = f"sampling {one.name}"
@@ -41,6 +41,12 @@ def evaluate_quality(cmd: EvalQuality) -> list[Result]:
     write_results(cmd.out / "results.json", results)
     print(text_table(results))
     return results
+
+
+def judge_hashes(clip: Path | None, inception: Path | None) -> dict[str, str]:
+    """Return the SHA-256 of the judges' files that are given, by the judges' names."""
+    judged_by = {"clip": clip, "inception": inception}
+    return {name: sha256(encoder_weights(path)) for name, path in judged_by.items() if path}
 
 
 def _square(images: Tensor) -> list[list[Image.Image]]:

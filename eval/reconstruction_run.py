@@ -5,6 +5,7 @@ stopped. Under torchrun the images are shared out; all processes must then see t
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, Measured, Way, measur
 from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
 from latentgeo.infer.interpolate import short_names
+from latentgeo.infer.inversion import Inverting
 from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.models.perceptual import Lpips, load_lpips
 
@@ -34,7 +36,10 @@ def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
         for spec in cmd.models:
             one = contender(cmd, spec, spec)
             for name in cmd.methods:
-                found[name][spec] = _measured(cmd, one, held, name, lpips)
+                sampling = one.sampling
+                how = way(name, sampling.steps, sampling.guidance, cmd.times, cmd.inner)
+                rows = cmd.out / "rows"
+                found[name][spec] = measured(one, held, name, how, rows, cmd.batch, lpips)
         results = reconstruction_results(found, cmd.seed)
         if is_main():
             write_run(cmd, cmd.out)
@@ -43,11 +48,10 @@ def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
     return results
 
 
-def _measured(
-    cmd: EvalReconstruction, one: Contender, held: Captioned, name: Way, lpips: Lpips
+def measured(
+    one: Contender, held: Captioned, name: Way, how: Inverting, rows: Path, batch: int, lpips: Lpips
 ) -> Measured:
-    """Measure one model by one method, in a folder named by both and by the weights."""
-    how = way(name, one.sampling.steps, one.sampling.guidance, cmd.times, cmd.inner)
+    """Measure one model by one method, in a folder below `rows` named by both and the weights."""
     weights = loaded_hash(one.bundle)
     identity: dict[str, object] = {
         "model": one.spec,
@@ -55,8 +59,8 @@ def _measured(
         "dtype": str(one.bundle.dtype).removeprefix("torch."),
         "version": version("latentgeo"),
     }
-    folder = cmd.out / "rows" / f"{name}-{short_names([one.spec])[0]}-{weights[:8]}"
-    return measure(one.bundle, held, how, cmd.batch, lpips, folder, identity)
+    folder = rows / f"{name}-{short_names([one.spec])[0]}-{weights[:8]}"
+    return measure(one.bundle, held, how, batch, lpips, folder, identity)
 
 
 def reconstruction_results(found: Mapping[str, Mapping[str, Measured]], seed: int) -> list[Result]:

@@ -25,6 +25,11 @@ class EvalTables(Evaluation):
     )
     prompts: int = option(500, "walks for ISTD of each model")
     images: int = option(500, "samples, and held-out images, of each model")
+    inverted: int = option(200, "table 2: images inverted by DDIM")
+    fitted: int = option(32, "table 2: images inverted by null-text inversion, which takes longer")
+    inner: int = option(10, "table 2: updates of each null text at most")
+    clip: Path | None = option(None, "file or folder of CLIP: adds CLIP score")
+    inception: Path | None = option(None, "file of FID's Inception: adds FID")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
 
     def __post_init__(self) -> None:
@@ -34,7 +39,13 @@ class EvalTables(Evaluation):
             raise ValueError(f"models: got {list(self.models)}, wanted a base and its smooth twin")
         if not self.tables or len(set(self.tables)) != len(self.tables):
             raise ValueError(f"tables: got {list(self.tables)}, wanted some of 1 2 3 4, each once")
-        for name, least in (("prompts", 2), ("images", 10)):
+        for name, least in (
+            ("prompts", 2),
+            ("images", 10),
+            ("inverted", 2),
+            ("fitted", 2),
+            ("inner", 1),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         for name in ("ratios", "ranks"):

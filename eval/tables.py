@@ -17,13 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from latentgeo.core.cli import write_run
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write
 from latentgeo.eval.contenders import contender, judged, measured
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import Judged, load_judges, quality_results
+from latentgeo.eval.quality_run import judge_hashes
 from latentgeo.eval.results import Result, write_results
 from latentgeo.eval.smoothness import Walks, smoothness_results
 from latentgeo.eval.table_commands import EvalTables
+from latentgeo.eval.table_reconstruction import reconstruction_table
 from latentgeo.eval.table_rows import Table, tables_of
 
 SMOOTHNESS = ("ISTD, pixels [0,1]", "ISTD / mean adjacent distance")
@@ -41,13 +44,18 @@ class Measured:
 def evaluate_tables(cmd: EvalTables) -> list[Result]:
     """Measure every table asked for, write results and Markdown, print the tables."""
     tables = tables_of(cmd)
-    write_run(cmd, cmd.out)
-    found, target = measure_models(cmd, tables)
-    results = {table.number: generation_results(table, found, target, cmd.seed) for table in tables}
-    text = "\n".join(markdown(table, results[table.number]) for table in tables)
+    write_run(cmd, cmd.out, judge_hashes(cmd.clip, cmd.inception))
+    results: list[tuple[Table, Sequence[Result]]] = []
+    if tables:
+        found, target = measure_models(cmd, tables)
+        results = [(one, generation_results(one, found, target, cmd.seed)) for one in tables]
+    if "2" in cmd.tables:
+        results.append(reconstruction_table(cmd))
+    results.sort(key=lambda pair: pair[0].number)
+    text = "\n".join(markdown(table, own) for table, own in results)
     every = [
-        replace(one, model=f"table {number}: {one.model}")
-        for number, own in results.items()
+        replace(one, model=f"table {table.number}: {one.model}")
+        for table, own in results
         for one in own
     ]
     write_results(cmd.out / "results.json", every)
@@ -59,20 +67,19 @@ def evaluate_tables(cmd: EvalTables) -> list[Result]:
 def measure_models(cmd: EvalTables, tables: Sequence[Table]) -> tuple[dict[str, Measured], Judged]:
     """Return what was measured of every model in the tables, by its spec, and the held-out set."""
     held = captioned(cmd.data, "test").chosen(max(cmd.prompts, cmd.images), cmd.seed)
-    captions = held.captions[: cmd.images]
-    judges = load_judges(cmd.classifier)
+    some = held.first(cmd.images)
+    judges = load_judges(cmd.classifier, cmd.clip, cmd.inception, pick_device(cmd.device))
     specs = dict.fromkeys(row.spec for table in tables for row in table.rows if row.spec)
     found: dict[str, Measured] = {}
     for spec in specs:
         one = contender(cmd, spec, spec)
         found[spec] = Measured(
             walks=measured(one, held.captions[: cmd.prompts], cmd.out / "rows", cmd.seed),
-            judged=judged(one, judges, captions, cmd.seed),
+            judged=judged(one, judges, some.captions, cmd.seed),
             settings=one.settings,
         )
         size = one.bundle.config.sampling.size
-    images = replace(held, names=held.names[: cmd.images], captions=captions).images(size)
-    return found, judges.judge(images, captions)
+    return found, judges.judge(some.images(size), some.captions)
 
 
 def generation_results(
@@ -105,7 +112,7 @@ def markdown(table: Table, results: Sequence[Result]) -> str:
         shown = [cells.get((row.label, metric)) for metric in metrics]
         texts = [one.text if one is not None else "–" for one in shown]
         lines.append(f"| {row.label} | {' | '.join(texts)} |")
-    sizes = ", ".join(f"{name}: n = {_size(results, name)}" for name in metrics)
+    sizes = ", ".join(f"{name}: n = {_sizes(results, name)}" for name in metrics)
     missing = [row.label for row in table.rows if row.spec is None]
     lines += ["", f"Brackets are 95 % intervals. {sizes}; seed {results[0].seed}."]
     if missing:
@@ -117,12 +124,14 @@ def columns(results: Sequence[Result]) -> list[str]:
     """Return the metrics that a table shows: no comparison, no part of another."""
     names = dict.fromkeys(one.metric for one in results)
     other = [name for name in names if name.startswith(("ISTD", "mean adjacent", "distance b"))]
-    return [*SMOOTHNESS, *(n for n in names if n not in other and not _derived(n))]
+    first = [name for name in SMOOTHNESS if name in names]
+    return [*first, *(n for n in names if n not in other and not _derived(n))]
 
 
 def _derived(name: str) -> bool:
     return any(mark in name for mark in (", minus ", ", ratio to ", ": "))
 
 
-def _size(results: Sequence[Result], metric: str) -> int:
-    return next(one.n for one in results if one.metric == metric)
+def _sizes(results: Sequence[Result], metric: str) -> str:
+    found = sorted({one.n for one in results if one.metric == metric})
+    return " or ".join(map(str, found))
