@@ -17,6 +17,7 @@ from latentgeo.core.files import atomic_write
 from latentgeo.eval.commands import Demo
 from latentgeo.eval.contenders import Contender, contender, judged, measured
 from latentgeo.eval.demo_page import Content, Shown, report
+from latentgeo.eval.demo_photos import Photos, photo_section
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import Judged, Judges, load_judges, quality_results, references
 from latentgeo.eval.results import Result, write_results
@@ -45,6 +46,7 @@ class Plan:
     steps: int | None = None  # DDIM steps; None is the model's own default
     pairs: int = 0  # of prompts walked between under every coupling; 0 leaves the section out
     pair_steps: int = 8  # DDIM steps of those walks
+    photos: Photos | None = None  # of real images; None leaves the section out
 
 
 FULL = Plan(
@@ -56,8 +58,16 @@ FULL = Plan(
     sweep_images=48,
     steps=15,
     pairs=10,
+    photos=Photos(inverted=8, edited=8, frames=9),
 )
-QUICK = Plan(samples=6, walks=1, prompts=5, images=16, steps=10)
+QUICK = Plan(
+    samples=6,
+    walks=1,
+    prompts=5,
+    images=16,
+    steps=10,
+    photos=Photos(inverted=2, edited=4, frames=5),
+)
 
 
 def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
@@ -88,8 +98,9 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
     swept = sweep(cmd, known, plan.sweep_prompts, plan.sweep_images, plan.steps)
 
     between, coupled = walks_between(contenders[0], cmd, plan)
+    photos, rebuilt = real_images(contenders, judges, cmd, plan)
 
-    write_results(cmd.out / "results.json", [*results, *swept, *coupled])
+    write_results(cmd.out / "results.json", [*results, *swept, *coupled, *rebuilt])
     content = Content(
         models={one.name: one.spec for one in contenders},
         sampling=contenders[0].sampling,
@@ -99,6 +110,7 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
         results=results,
         swept=swept,
         between=between,
+        photos=photos,
         minutes=(time.monotonic() - start) / 60,
     )
     return atomic_write(cmd.out / "report.html", report(content))
@@ -145,6 +157,17 @@ def walks_between(one: Contender, cmd: Demo, plan: Plan) -> tuple[str, list[Resu
     sampling = replace(one.sampling, steps=plan.pair_steps)
     wanted = EvalTransport(out=cmd.out, data=cmd.data, seed=cmd.seed, pairs=plan.pairs)
     return demonstrated(replace(one, sampling=sampling), wanted)
+
+
+def real_images(
+    contenders: Sequence[Contender], judges: Judges, cmd: Demo, plan: Plan
+) -> tuple[str, list[Result]]:
+    """Return the report's section on real images, and its results; none where the plan has none."""
+    if plan.photos is None:
+        return "", []
+    count = max(2, plan.photos.inverted, plan.photos.edited)
+    held = captioned(cmd.data, "test").chosen(count, cmd.seed)
+    return photo_section(contenders, judges, held, plan.photos, cmd.seed, cmd.out)
 
 
 def judge_all(

@@ -43,6 +43,7 @@ class Content:
     results: Sequence[Result]
     swept: Sequence[Result]  # empty where there is no λ curve
     between: str = ""  # the section on walks between prompts, if there is one
+    photos: str = ""  # the section on real images, if there is one
     minutes: float
 
 
@@ -56,6 +57,7 @@ def report(content: Content) -> str:
         _smoothness(content),
         _quality(content),
         _sweep(content),
+        content.photos,
         content.between,
         _conditions(content),
     )

@@ -11,10 +11,20 @@ from latentgeo.eval.commands import Demo
 from latentgeo.eval.contenders import contender
 from latentgeo.eval.demo import Plan, run_demo, walks_between
 from latentgeo.eval.demo_page import change, quality_sentence, smoothness_sentence
+from latentgeo.eval.demo_photos import Photos
 from latentgeo.eval.main import main
 from latentgeo.eval.results import Result
 
-PLAN = Plan(samples=3, walks=2, prompts=4, images=10, sweep_prompts=2, sweep_images=10, steps=2)
+PLAN = Plan(
+    samples=3,
+    walks=2,
+    prompts=4,
+    images=10,
+    sweep_prompts=2,
+    sweep_images=10,
+    steps=2,
+    photos=Photos(inverted=3, edited=2, frames=3),
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,7 @@ def done(tiny, tmp_path_factory):
 
 def test_report_stands_alone(done):
     _, page = done
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 3 + 3
     assert page.count("<svg") == 2 + 1 + 1
     for fetched in ("<script", "<link", 'src="http', 'src="/', "url(http", "@import"):
         assert fetched not in page
@@ -56,10 +66,23 @@ def test_every_number_of_results_is_on_the_page(done):
     assert page.index("λ = 0.1") < page.index("λ = 10")
 
 
+def test_reconstructions_of_both_models_are_measured(done):
+    """Smooth Tab. 2: by both methods, beside the autoencoder alone."""
+    cmd, page = done
+    found = json.loads((cmd.out / "results.json").read_text())["results"]
+    rows = [row for row in found if row["metric"] == "PSNR, reconstruction to image"]
+    assert [row["model"] for row in rows] == [
+        *("autoencoder alone", "base, DDIM", "smooth, DDIM"),
+        *("base, null-text", "smooth, null-text"),
+    ]
+    assert all(row["n"] == 3 and Result(**row).text in page for row in rows)
+
+
 def test_pictures_and_rows_are_kept(done):
     cmd, _ = done
     names = {path.name for path in cmd.out.iterdir()}
     wanted = {"report.html", "results.json", "run.toml", "samples.png", "walk-1.png", "walk-2.png"}
+    wanted |= {"reconstruction.png", "between-images.png", "edits.png"}
     assert wanted | {"rows"} == names
     assert len(list(cmd.out.glob("rows/*/rows-0.jsonl"))) == 4
 
