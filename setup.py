@@ -20,7 +20,7 @@ PACKAGES = [
 ]
 ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
-TEST = ["pytest>=8", "ruff>=0.12", "mypy>=1.15"]
+TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15"]
 DATA = ["python_avatars", "resvg_py"]
 
 
