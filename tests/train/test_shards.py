@@ -28,12 +28,11 @@ def write_tar(path, members):
     """Write a tar file of (name, bytes) pairs; a TarInfo stands for itself."""
     with tarfile.open(path, "w") as tar:
         for name, data in members:
-            if isinstance(name, tarfile.TarInfo):
-                tar.addfile(name, io.BytesIO(data))
-            else:
+            info = name
+            if not isinstance(name, tarfile.TarInfo):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+            tar.addfile(info, io.BytesIO(data))
     return path
 
 
@@ -52,14 +51,12 @@ def shards_of(tmp_path, *sizes):
 
 
 def quiet(paths, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return Shards(paths, FRAMING, **options)
 
 
 def values(source):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         return [int(example.image[0, 0, 0]) for example in source]
 
 
