@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latentgeo.core.cli import version, write_run
+from latentgeo.core.cli import write_run
 from latentgeo.core.device import is_main, pick_device, process_group
-from latentgeo.eval.contenders import Contender, check_models, contender
+from latentgeo.eval.contenders import Contender, check_models, contender, kept_rows
 from latentgeo.eval.heldout import Captioned, captioned
 from latentgeo.eval.inversion_commands import EvalReconstruction
 from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, Measured, Way, measure, way
 from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
-from latentgeo.infer.interpolate import short_names
 from latentgeo.infer.inversion import Inverting
-from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.models.perceptual import Lpips, load_lpips
 
 Column = NDArray[np.float64]
@@ -52,14 +50,7 @@ def measured(
     one: Contender, held: Captioned, name: Way, how: Inverting, rows: Path, batch: int, lpips: Lpips
 ) -> Measured:
     """Measure one model by one method, in a folder below `rows` named by both and the weights."""
-    weights = loaded_hash(one.bundle)
-    identity: dict[str, object] = {
-        "model": one.spec,
-        "weights": weights,
-        "dtype": str(one.bundle.dtype).removeprefix("torch."),
-        "version": version("latentgeo"),
-    }
-    folder = rows / f"{name}-{short_names([one.spec])[0]}-{weights[:8]}"
+    folder, identity = kept_rows(one, rows / name)
     return measure(one.bundle, held, how, batch, lpips, folder, identity)
 
 
