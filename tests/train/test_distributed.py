@@ -106,7 +106,7 @@ def test_a_run_outlives_the_death_of_a_rank(folder: Path) -> None:
         text=True,
     )
     try:
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)  # torchrun ends its processes, too
         process.communicate()
