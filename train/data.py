@@ -1,10 +1,11 @@
 """Data sources and the endless, resumable stream of batches that a training loop reads.
 
-A source is `avatars` (the embedded set), a folder or zip file of captioned images (train/folder.py)
-or tar shards (train/shards.py). `Batches` puts the samples of a source into one endless order, in
-which every epoch is a permutation drawn from (seed, epoch), and position n of that order determines
-its sample whatever happened before. Hence a run resumes bit for bit from a count, and W ranks with
-batch B see together what one rank with batch W B sees.
+A source is `avatars` (the embedded set), a folder or zip file of captioned images
+(train/folder.py), tar shards (train/shards.py) or CIFAR-10 (train/cifar.py). `Batches` puts the
+samples of a source into one endless order, in which every epoch is a permutation drawn from (seed,
+epoch), and position n of that order determines its sample whatever happened before. Hence a run
+resumes bit for bit from a count, and W ranks with batch B see together what one rank with batch W B
+sees.
 
 A bad item at position n is replaced by the next good one after n, which keeps that property: the
 replacement depends on n alone, and its sample appears once more than the others of its epoch.
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgeo.train.cifar import Cifar10, is_cifar10
 from latentgeo.train.folder import Folder, Zipped
 from latentgeo.train.images import Framing
 from latentgeo.train.items import BadItem, Example, OnBad, Rejects
@@ -78,7 +80,7 @@ def open_source(
     flip: bool = False,
     where: Sequence[str] = (),
 ) -> Source | Shards:
-    """Open `avatars`, `avatars:test`, a folder, a .zip, a .tar, a pattern or folder of .tar.
+    """Open `avatars`, `avatars:test`, a folder, a .zip, a .tar, a pattern or folder of .tar, CIFAR.
 
     `split` chooses lines of a metadata.jsonl by that field; the default is all (avatars: train).
     `where` has conditions on metadata (train/where.py) that every example meets. What
@@ -92,6 +94,8 @@ def open_source(
     if (Path(spec) / CACHE_INDEX).is_file():
         raise ValueError(f"{spec} is a cache of latents; images are wanted here")
     framing = Framing(size=size, random_crop=random_crop, flip=flip)
+    if is_cifar10(Path(spec)):
+        return Cifar10(Path(spec), framing, on_bad, split=split, where=wanted)
     if paths := shard_paths(spec):
         if split:
             raise ValueError(f"{spec}: shards have no splits, got {split!r}; name other shards")

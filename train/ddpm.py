@@ -5,7 +5,8 @@ DDPM (Ho et al., arXiv 2006.11239), Sec. 3.4, and LDM (arXiv 2112.10752), Sec. 3
 DDPM Eq. 14   L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖²,   t uniform on 1 … T
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class DdpmTask:
 
     def __init__(self, model: ImageModel, settings: TrainDdpm, device: torch.device) -> None:
         self.model, self.settings, self.device = model, settings, device
-        model.unet.requires_grad_(True)
+        model.unet.eval().requires_grad_(True)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the UNet's weights."""
@@ -70,7 +71,8 @@ class DdpmTask:
         schedule, kind = self.model.schedule, self.model.config.prediction
         t = draws.integers(1, schedule.T, self.device)
         eps = draws.normal_like(x_0)
-        raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
+        with dropping_out(self.model.unet):
+            raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
         wanted = target(schedule, x_0, eps, t, kind)
         return (wanted - raw.to(wanted.dtype)).square().mean()
 
@@ -96,6 +98,16 @@ class DdpmTask:
         """Write the model: config.json and the weights of its networks."""
         save_image_model(self.model, folder)
         print(f"wrote the model {folder}", flush=True)
+
+
+@contextmanager
+def dropping_out(network: nn.Module) -> Iterator[None]:
+    """Run a network with its dropout, which it has in the denoising loss and nowhere else."""
+    network.train()
+    try:
+        yield
+    finally:
+        network.eval()
 
 
 def build(settings: TrainDdpm) -> ImageModel:

@@ -14,7 +14,7 @@ class TrainDdpm(Training):
     DDPM App. B   the defaults: Adam at 2e-4, batch 128, moving average 0.9999, flips, on CIFAR-10
     """
 
-    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of images")
+    data: str = option("avatars", "avatars, or a folder, .zip, .tar shards of images, or CIFAR-10")
     preset: str = option("avatars-ddpm", "network, size, schedule: avatars-ddpm, ddpm-cifar10, …")
     start: str | None = option(None, "a model to start from, of any layout; none is fresh")
     vae: str | None = option(None, "an autoencoder whose latents are diffused; none: pixels")

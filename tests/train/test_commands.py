@@ -18,6 +18,7 @@ from latentgeo.train.commands import (
     TrainSmooth,
     TrainVae,
 )
+from latentgeo.train.image_commands import TrainDdpm, TrainIsometric
 
 COMMANDS = [TrainVae, TrainDiffusion, TrainSmooth, SweepSmooth, Cache, RenderAvatars]
 
@@ -57,6 +58,15 @@ def test_the_recipe_is_the_paper(tmp_path: Path) -> None:
     )
     changed = parse(TrainSmooth, ["--config", "smooth-paper", "--out", "o", "--rank", "4"])
     assert changed.rank == 4 and changed.means(1000) == 1 and recipe.part(4) == 3
+
+
+def test_recipes_of_cifar10_fit_each_other(tmp_path: Path) -> None:
+    """Iso Sec. 4.1: p = 0.5, λ = 1e-4, 10 epochs of 50,000 images, from what the first makes."""
+    base = parse(TrainDdpm, ["--config", "cifar10-ddpm", "--out", str(tmp_path)])
+    twin = parse(TrainIsometric, ["--config", "cifar10-isometric", "--out", str(tmp_path)])
+    assert base.preset == twin.preset == "ddpm-cifar10"
+    assert (twin.p, twin.iso_weight, twin.rate) == (0.5, 1e-4, 1e-4)
+    assert twin.steps == 10 * 50_000 // twin.batch
 
 
 def test_statistic_says_how_many_means(tmp_path: Path) -> None:

@@ -62,6 +62,18 @@ def test_denoising_from_the_definition(model):
     torch.testing.assert_close(loss, torch.stack(errors).mean())
 
 
+def test_dropout_is_of_the_denoising_loss_alone(model):
+    """Iso Eq. 6: J is one map's, whatever the preset drops; the denoising loss drops anew."""
+    for module in model.unet.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    task, (x, _) = IsometricTask(model, TrainIsometric(out=OUT), CPU), images(2)
+    assert task.denoising(x, Draws(7, 20, 2)) != task.denoising(x, Draws(7, 20, 2))
+    t = torch.tensor([900, 900])
+    once, again = (task.traces(x, t, Draws(3, 0, 2)) for _ in range(2))
+    assert torch.equal(once.second, again.second)
+
+
 def test_isometry_from_the_formed_pullback(model):
     """Iso Eq. 6, Iso Eq. 7: λ E vᵀR²v / (E vᵀRv)² at one t > pT, R formed."""
     settings = TrainIsometric(out=OUT, iso_weight=0.3, p=0.5, probes=2)
