@@ -268,7 +268,7 @@ RULES: Final[dict[Called, Rule]] = {
     **dict.fromkeys((Tensor.add, torch.add, Tensor.sub, torch.sub, Tensor.__radd__), _sum),
     **dict.fromkeys((*TIMES, Tensor.div, torch.div), _product),
     **dict.fromkeys((Tensor.to, Tensor.float, Tensor.double, Tensor.neg, Tensor.contiguous), _both),
-    **dict.fromkeys((F.interpolate, F.avg_pool2d), _both),
+    **dict.fromkeys((F.interpolate, F.avg_pool2d, F.pixel_shuffle, F.pixel_unshuffle), _both),
     **dict.fromkeys((Tensor.__len__, Tensor.size, Tensor.dim, Tensor.stride), _of_the_primal),
     Tensor.__repr__: _of_the_primal,
     **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.randn_like), _of_the_primal),

@@ -10,6 +10,8 @@ Names      Those of the published PyTorch checkpoints (DDIM, SDEdit, Asyrp), so 
            for nin_shortcut), attentions for attn (group_norm, to_q, to_k, to_v, to_out.0 for norm,
            q, k, v, proj_out, their matrices without the 1 × 1), up_blocks counted from the coarsest
 Time       The network's own index τ = 0 … T - 1; the paper's t = τ + 1
+Patch      Not Ho et al.'s: with `patch` p squares of p × p pixels enter and leave as channels, which
+           halves the work at p = 2; with p = 1, as published, nothing is rearranged
 Bottleneck `encode` returns h, the output of the middle (the h-space of Asyrp), and the skips;
            `decode` turns them into the prediction. forward = decode ∘ encode.
 """
@@ -47,6 +49,7 @@ class DDPMConfig:
     blocks: int = 2  # residual blocks per resolution on the way down; one more on the way up
     dropout: float = 0.0  # in the residual blocks, while training
     groups: int = 32  # of every GroupNorm
+    patch: int = 1  # side of the squares of pixels that are one cell of the finest resolution
 
     def __post_init__(self) -> None:
         """Refuse shapes that no layer could have."""
@@ -64,7 +67,7 @@ class DDPMConfig:
     @property
     def factor(self) -> int:
         """How many pixels a cell of the bottleneck spans along each side."""
-        return 2 ** (len(self.channels) - 1)
+        return self.patch * 2 ** (len(self.channels) - 1)
 
 
 def position_embedding(t: Tensor, width: int) -> Tensor:
@@ -218,12 +221,13 @@ class DDPMUNet(nn.Module):
         channels, temb = config.channels, 4 * config.channels[0]
         levels = range(len(channels))
         self.temb = TimeEmbedding(channels[0], temb)
-        self.conv_in = Conv2d(config.in_channels, channels[0], 3, padding=1)
+        cell = config.patch**2  # pixels
+        self.conv_in = Conv2d(cell * config.in_channels, channels[0], 3, padding=1)
         self.down = nn.ModuleList(DownLevel(i, temb, config) for i in levels)
         self.mid = Middle(channels[-1], temb, config)
         self.up = nn.ModuleList(UpLevel(i, temb, config) for i in levels)
         self.norm_out = GroupNormSiLU(config.groups, channels[0], EPS)
-        self.conv_out = Conv2d(channels[0], config.out_channels, 3, padding=1)
+        self.conv_out = Conv2d(channels[0], cell * config.out_channels, 3, padding=1)
 
     def embed(self, t: Tensor, x: Tensor) -> Tensor:
         """Return temb (B, E) of the network's time index t (B,) in x's dtype."""
@@ -236,7 +240,7 @@ class DDPMUNet(nn.Module):
         """
         check_sides(x, self.config.factor)
         temb = self.embed(t, x)
-        skips = [self.conv_in(x)]
+        skips = [self.conv_in(F.pixel_unshuffle(x, self.config.patch))]
         for level in self.down:
             skips.extend(level(skips[-1], temb))
         return self.mid(skips[-1], temb), tuple(skips)
@@ -247,7 +251,7 @@ class DDPMUNet(nn.Module):
         remaining = list(skips)
         for level in reversed(self.up):
             h = level(h, remaining, temb)
-        return self.conv_out(self.norm_out(h))
+        return F.pixel_shuffle(self.conv_out(self.norm_out(h)), self.config.patch)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the prediction (B, C_out, H, W) for x_t = x and t (B,)."""

@@ -62,7 +62,7 @@ MODELS = (
 IMAGE_PRESETS: dict[str, ImageModelConfig] = {model.name: model for model in MODELS}
 
 AVATARS_DDPM = DDPMConfig(  # of 64 × 64 images, small enough for a CPU; h is 8 × 8 × 128
-    channels=(32, 64, 96, 128), attention=(False, False, True, True), blocks=1, groups=16
+    channels=(64, 96, 128), attention=(False, True, True), blocks=1, groups=16, patch=2
 )
 TRAINED_PRESETS = {  # what train-ddpm and train-isometric make
     "avatars-ddpm": _pixels("avatars-ddpm", AVATARS_DDPM, 64, LINEAR, "small"),

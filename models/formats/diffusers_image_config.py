@@ -111,9 +111,14 @@ def _shape(reader: Reader) -> dict[str, Any]:
 
 
 def write_unet(config: DDPMConfig | UNetConfig, size: int) -> dict[str, Any]:
-    """Return the UNet's JSON; `size` is the side of what it denoises."""
+    """Return the UNet's JSON; `size` is the side of what it denoises.
+
+    Raises ValueError for a network that diffusers' class cannot be.
+    """
     own: dict[str, Any] = {**DDPM_FIXED}
     if isinstance(config, DDPMConfig):
+        if config.patch != 1:
+            raise ValueError(f"patch: got {config.patch}, wanted 1: UNet2DModel has no patches")
         own["dropout"] = config.dropout
     else:
         own = {**LDM_FIXED, "attention_head_dim": config.head_width}

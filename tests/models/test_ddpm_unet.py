@@ -146,6 +146,21 @@ def test_second_derivatives():
     check_derivatives(lambda z: unet.encode(z, t[:1])[0], x[:1])
 
 
+def test_patches_are_a_rearrangement():
+    """With patch p the network is that of p² times the channels, on rearranged pixels."""
+    shape = {"channels": (8, 12), "attention": (False, True), "blocks": 1, "groups": 4}
+    unet = small(DDPMConfig(in_channels=3, out_channels=3, patch=2, **shape))
+    plain = DDPMUNet(DDPMConfig(in_channels=12, out_channels=12, **shape)).double().eval()
+    plain.load_state_dict(unet.state_dict())
+    x, t = inputs(size=(8, 12))
+    cells = x.unflatten(3, (6, 2)).unflatten(2, (4, 2)).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    y = plain(cells, t).unflatten(1, (3, 2, 2)).permute(0, 1, 4, 2, 5, 3)
+    torch.testing.assert_close(unet(x, t), y.flatten(4, 5).flatten(2, 3), rtol=0, atol=0)
+    check_derivatives(lambda z: unet.encode(z, t[:1])[0], x[:1, :, :4, :4])
+    with pytest.raises(ValueError, match="multiples of 4, got 8 × 10"):
+        unet(x[..., :10], t)
+
+
 def test_dropout_is_for_training():
     """In evaluation mode two calls are equal, in training mode they are not."""
     unet = small(DDPMConfig(channels=(8,), attention=(True,), blocks=1, groups=4, dropout=0.3))

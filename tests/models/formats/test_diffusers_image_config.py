@@ -155,3 +155,9 @@ def test_other_schedulers_are_refused(setting, message):
 def test_other_autoencoders_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         read_vq(write_vq(VQ_PRESETS["tiny"], 24) | setting, "f")
+
+
+def test_patches_are_not_written():
+    """diffusers' class has no such rearrangement: its file would be another network."""
+    with pytest.raises(ValueError, match="patch: got 2, wanted 1"):
+        write_unet(replace(UNETS["cifar10"], patch=2), 32)
