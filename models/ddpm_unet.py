@@ -10,7 +10,7 @@ Names      Those of the published PyTorch checkpoints (DDIM, SDEdit, Asyrp), so 
            for nin_shortcut), attentions for attn (group_norm, to_q, to_k, to_v, to_out.0 for norm,
            q, k, v, proj_out, their matrices without the 1 × 1), up_blocks counted from the coarsest
 Time       The network's own index τ = 0 … T - 1; the paper's t = τ + 1
-Patch      Not Ho et al.'s: with `patch` p squares of p × p pixels are the channels of one cell, which
+Patch      Not Ho et al.'s: with `patch` p a cell's channels are a square of p × p pixels, which
            halves the work at p = 2; with p = 1, as published, nothing is rearranged
 Bottleneck `encode` returns h, the output of the middle (the h-space of Asyrp), and the skips;
            `decode` turns them into the prediction. forward = decode ∘ encode.
