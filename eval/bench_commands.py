@@ -1,4 +1,4 @@
-"""The benchmarks of whole models beside diffusers; importing them imports no torch."""
+"""The benchmarks of whole models beside their peers; importing them imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,27 @@ class BenchSample:
         print(
             bench_sample(self.preset, self.size, self.steps, self.rounds, self.device, self.dtype)
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchIsometric:
+    """Time a training step of Isometric Diffusion beside the published formulation."""
+
+    preset: str = option("avatars-ddpm", "shape of the model: avatars-ddpm, ddpm-cifar10, …")
+    batch: int = option(4, "images at a time")
+    rounds: int = option(5, "measurements of each, in turn")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        _at_least("batch", self.batch, 1)
+        _at_least("rounds", self.rounds, 1)
+
+    def run(self) -> None:
+        """Measure and print the table."""
+        from latentgeo.eval.bench_isometric import bench_isometric
+
+        print(bench_isometric(self.preset, self.batch, self.rounds, self.device))
 
 
 def _at_least(name: str, value: int, least: int) -> None:

@@ -100,6 +100,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.inversion_commands:BenchNullText",
         "time null-text inversion beside the published one",
     ),
+    "bench-isometric": (
+        "latentgeo.eval.bench_commands:BenchIsometric",
+        "time one isometric training step beside the published one",
+    ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
     "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
     "render-avatars": (

@@ -25,7 +25,7 @@ def test_command_files_import_no_torch():
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
         *["edit-text", "eval-edit"],
         *["eval-transport", "bench-transport"],
-        *["bench-unet", "bench-step", "bench-kernels", "bench-aot"],
+        *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
         *["eval-reconstruction", "bench-null-text"],
     ],
 )

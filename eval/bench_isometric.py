@@ -1,0 +1,142 @@
+"""A training step of Isometric Diffusion, timed and counted beside the published formulation.
+
+Contenders  a plain denoising step; ours, two JVPs with a graph at tangents (core/isometry.py); the
+            published one, in the chart's coordinates: a JVP and a VJP of h ∘ Π⁻¹, both by
+            reverse mode with a graph, then backward through them. One network, one x_t, one probe
+Step        L_dsm + λ L_iso, and L_iso alone; its extra memory is what the step holds above the
+            plain one. λ changes nothing of the cost
+Peer        the loss that the released code trains latent models with (`isometry_loss_t`); what it
+            trains pixel models with has no gradient, so its time is no measure
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.functional import jvp, vjp
+
+from latentgeo.core.device import pick_device
+from latentgeo.core.isometry import Traces, isometry_loss, traces
+from latentgeo.core.sphere import onto, scaled_chart, scaled_chart_inverse, scaled_metric
+from latentgeo.eval.bench import in_turn
+from latentgeo.eval.bench_step import Count, count
+from latentgeo.models.image_model import ImageModel, new_image_model
+from latentgeo.models.presets_image_models import TRAINED_PRESETS
+
+PLAIN = "plain, no isometry loss"
+OURS, PUBLISHED = "ours", "published"
+ALONE = ", L_iso alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a step is given: x_t (B, C, H, W), its r (B,), a probe v (B, n - 1), times t (B,)."""
+
+    x: Tensor
+    r: Tensor
+    v: Tensor
+    t: Tensor
+    eps: Tensor
+
+
+def bench_isometric(preset: str, batch: int, rounds: int, device: str = "auto") -> str:
+    """Return a table of training steps, in float32: seconds, memory and launches of each."""
+    if preset not in TRAINED_PRESETS:
+        known = ", ".join(TRAINED_PRESETS)
+        raise ValueError(f"preset must be one of {known}, got {preset!r}")
+    torch.manual_seed(0)
+    model = new_image_model(TRAINED_PRESETS[preset]).to(pick_device(device), torch.float32)
+    contenders = steps(model, batch)
+    counts = {name: count(step) for name, step in contenders.items()}
+    seconds = {timing.name: timing.median for timing in in_turn(contenders, rounds)}
+    return table(seconds, counts)
+
+
+def table(seconds: dict[str, float], counts: dict[str, Count]) -> str:
+    """Return the table: `/ peer` is to the published formulation of the same step."""
+    plain = counts[PLAIN].peak
+    heads = f"{'':<28}{'median s':>10}{'/ peer':>8}{'extra GB':>10}{'/ peer':>8}{'launches':>10}"
+    lines = [heads]
+    for name, found in counts.items():
+        peer = PUBLISHED + ALONE if name.endswith(ALONE) else PUBLISHED
+        extra, theirs = found.peak - plain, counts[PUBLISHED].peak - plain
+        lines.append(
+            f"{name:<28}{seconds[name]:>10.3f}{seconds[name] / seconds[peer]:>8.3f}"
+            f"{extra / 1e9:>10.3f}{extra / theirs:>8.3f}{found.launches:>10,}"
+        )
+    return "\n".join(lines)
+
+
+def steps(model: ImageModel, batch: int) -> dict[str, Callable[[], object]]:
+    """Return the contenders by name, each a step that returns its loss."""
+    given = inputs(model, batch)
+    losses = {OURS: lambda: ours(model, given), PUBLISHED: lambda: published(model, given)}
+    found: dict[str, Callable[[], object]] = {
+        PLAIN: lambda: backward(model, denoising(model, given))
+    }
+    for name, loss in losses.items():
+        found[name] = lambda loss=loss: backward(model, denoising(model, given) + loss())  # type: ignore[misc]
+        found[name + ALONE] = lambda loss=loss: backward(model, loss())  # type: ignore[misc]
+    return found
+
+
+def inputs(model: ImageModel, batch: int) -> Inputs:
+    """Return a batch of noise with its place on the sphere, at times above T / 2."""
+    weight = next(model.unet.parameters())
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.randn(3, batch, *model.shape, generator=generator).to(weight)
+    r = drawn[0].flatten(1).norm(dim=1)
+    t = torch.randint(501, 1001, (batch,), generator=generator).to(weight.device)
+    v = drawn[1].flatten(1)[:, :-1]
+    return Inputs(x=onto(drawn[0], r), r=r, v=v, t=t, eps=drawn[2])
+
+
+def denoising(model: ImageModel, given: Inputs) -> Tensor:
+    """Return the base loss ()."""
+    return (model.raw()(given.x, given.t) - given.eps).square().mean()
+
+
+def ours(model: ImageModel, given: Inputs) -> Tensor:
+    """Return L_iso () at the tangent that the published probe is.
+
+    Iso Eq. 6   w = ∂Π⁻¹/∂z v / √G is standard normal on the tangent space where v is on the chart
+    """
+    return isometry_loss(
+        traces(lambda x: model.encode_h(x, given.t)[0], given.x, tangent_of(given)[None])
+    )
+
+
+def tangent_of(given: Inputs) -> Tensor:
+    """Return the tangent (B, C, H, W) of the chart's direction v, of the length that v has."""
+    z = scaled_chart(given.x, given.r)
+    w = torch.func.jvp(lambda z: scaled_chart_inverse(z, given.r), (z,), (given.v,))[1]
+    return (w / scaled_metric(z, given.r).sqrt().unsqueeze(1)).reshape(given.x.shape)
+
+
+def published(model: ImageModel, given: Inputs) -> Tensor:
+    """Return L_iso () as published: both products by reverse mode, in the chart's coordinates.
+
+    Iso Eq. 6   s = J_f v / √G, y = J_fᵀ s / √G (rearranged: G is a number per sample)
+    """
+    z = scaled_chart(given.x, given.r)
+    root = scaled_metric(z, given.r).sqrt().unsqueeze(1)
+
+    def f(z: Tensor) -> Tensor:
+        x = scaled_chart_inverse(z, given.r).reshape(given.x.shape)
+        return model.encode_h(x, given.t)[0]
+
+    s = jvp(f, z, given.v / root, create_graph=True)[1]
+    y = vjp(f, z, s, create_graph=True)[1] / root
+    return isometry_loss(Traces(_square(s)[None], _square(y)[None]))
+
+
+def backward(model: ImageModel, loss: Tensor) -> Tensor:
+    """Run backward, clear the gradients, and return the loss ()."""
+    loss.backward()
+    model.unet.zero_grad()
+    return loss.detach()
+
+
+def _square(x: Tensor) -> Tensor:
+    return x.flatten(1).square().sum(1)
