@@ -92,13 +92,12 @@ def traces(
 
 def _of_probe(encode: Encode, x: Tensor, w: Tensor, graph: bool) -> tuple[Tensor, Tensor]:
     """Return ‖s‖² and ‖y‖², both (B,), of one tangent probe w (B, ...)."""
-    with torch.no_grad():
+    with torch.set_grad_enabled(graph):
         s = dual.jvp(encode, x, w)[1]
-    y = tangent(x, _pulled(encode, x, s))
+    y = tangent(x, _pulled(encode, x, s.detach()))
     if not graph:
         return _dot(s, s), _dot(y, y)
-    s, along = dual.jvp(encode, x, w)[1], dual.jvp(encode, x, y)[1]
-    inner = _dot(along, s)
+    inner = _dot(dual.jvp(encode, x, y)[1], s)
     return _dot(s, s), 2 * inner - inner.detach()
 
 

@@ -1,8 +1,10 @@
 """A training step of Isometric Diffusion, timed and counted beside the published formulation.
 
 Contenders  a plain denoising step; ours, two JVPs with a graph at tangents (core/isometry.py); the
-            published one, in the chart's coordinates: a JVP and a VJP of h ∘ Π⁻¹, both by
-            reverse mode with a graph, then backward through them. One network, one x_t, one probe
+            published one: three products of h ∘ Π⁻¹ in the chart's coordinates, two JVPs and a VJP,
+            each by reverse mode with a graph, through diffusers' UNet, run to its end though h is
+            its middle. Also the published products through our encoder, which says what is due to
+            the formulation and what to the network. One set of weights, one x_t, one probe
 Step        L_dsm + λ L_iso, and L_iso alone; its extra memory is what the step holds above the
             plain one. λ changes nothing of the cost
 Peer        the loss that the released code trains latent models with (`isometry_loss_t`); what it
@@ -13,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.autograd.functional import jvp, vjp
 
 from latentgeo.core.device import pick_device
@@ -21,11 +24,12 @@ from latentgeo.core.isometry import Traces, isometry_loss, traces
 from latentgeo.core.sphere import onto, scaled_chart, scaled_chart_inverse, scaled_metric
 from latentgeo.eval.bench import in_turn
 from latentgeo.eval.bench_step import Count, count
+from latentgeo.eval.peers import diffusers, diffusers_image_unet
 from latentgeo.models.image_model import ImageModel, new_image_model
 from latentgeo.models.presets_image_models import TRAINED_PRESETS
 
 PLAIN = "plain, no isometry loss"
-OURS, PUBLISHED = "ours", "published"
+OURS, PUBLISHED, REWIRED = "ours", "published (diffusers)", "published, our network"
 ALONE = ", L_iso alone"
 
 
@@ -56,13 +60,13 @@ def bench_isometric(preset: str, batch: int, rounds: int, device: str = "auto") 
 def table(seconds: dict[str, float], counts: dict[str, Count]) -> str:
     """Return the table: `/ peer` is to the published formulation of the same step."""
     plain = counts[PLAIN].peak
-    heads = f"{'':<28}{'median s':>10}{'/ peer':>8}{'extra GB':>10}{'/ peer':>8}{'launches':>10}"
+    heads = f"{'':<36}{'median s':>10}{'/ peer':>8}{'extra GB':>10}{'/ peer':>8}{'launches':>10}"
     lines = [heads]
     for name, found in counts.items():
         peer = PUBLISHED + ALONE if name.endswith(ALONE) else PUBLISHED
         extra, theirs = found.peak - plain, counts[PUBLISHED].peak - plain
         lines.append(
-            f"{name:<28}{seconds[name]:>10.3f}{seconds[name] / seconds[peer]:>8.3f}"
+            f"{name:<36}{seconds[name]:>10.3f}{seconds[name] / seconds[peer]:>8.3f}"
             f"{extra / 1e9:>10.3f}{extra / theirs:>8.3f}{found.launches:>10,}"
         )
     return "\n".join(lines)
@@ -71,13 +75,16 @@ def table(seconds: dict[str, float], counts: dict[str, Count]) -> str:
 def steps(model: ImageModel, batch: int) -> dict[str, Callable[[], object]]:
     """Return the contenders by name, each a step that returns its loss."""
     given = inputs(model, batch)
-    losses = {OURS: lambda: ours(model, given), PUBLISHED: lambda: published(model, given)}
+    middle = OfDiffusers(model, given)
+    unet, peer = model.unet, middle.unet
     found: dict[str, Callable[[], object]] = {
-        PLAIN: lambda: backward(model, denoising(model, given))
+        PLAIN: lambda: backward(unet, denoising(model, given)),
+        OURS: lambda: backward(unet, denoising(model, given) + ours(model, given)),
+        OURS + ALONE: lambda: backward(unet, ours(model, given)),
+        PUBLISHED: lambda: backward(peer, middle.denoising() + published(middle, given)),
+        PUBLISHED + ALONE: lambda: backward(peer, published(middle, given)),
+        REWIRED + ALONE: lambda: backward(unet, published(of_ours(model, given), given)),
     }
-    for name, loss in losses.items():
-        found[name] = lambda loss=loss: backward(model, denoising(model, given) + loss())  # type: ignore[misc]
-        found[name + ALONE] = lambda loss=loss: backward(model, loss())  # type: ignore[misc]
     return found
 
 
@@ -114,27 +121,60 @@ def tangent_of(given: Inputs) -> Tensor:
     return (w / scaled_metric(z, given.r).sqrt().unsqueeze(1)).reshape(given.x.shape)
 
 
-def published(model: ImageModel, given: Inputs) -> Tensor:
-    """Return L_iso () as published: both products by reverse mode, in the chart's coordinates.
+def published(encode: Callable[[Tensor], Tensor], given: Inputs) -> Tensor:
+    """Return L_iso () as published: three products by reverse mode, in the chart's coordinates.
 
-    Iso Eq. 6   s = J_f v / √G, y = J_fᵀ s / √G (rearranged: G is a number per sample)
+    Iso Eq. 6   Tr(R) by J_f G^-½ v, Tr(R²) by J_fᵀ J_f G⁻¹ v (G is a number per sample)
     """
     z = scaled_chart(given.x, given.r)
-    root = scaled_metric(z, given.r).sqrt().unsqueeze(1)
+    G = scaled_metric(z, given.r).unsqueeze(1)
 
     def f(z: Tensor) -> Tensor:
-        x = scaled_chart_inverse(z, given.r).reshape(given.x.shape)
-        return model.encode_h(x, given.t)[0]
+        return encode(scaled_chart_inverse(z, given.r).reshape(given.x.shape))
 
-    s = jvp(f, z, given.v / root, create_graph=True)[1]
-    y = vjp(f, z, s, create_graph=True)[1] / root
+    s = jvp(f, z, given.v / G.sqrt(), create_graph=True)[1]
+    y = vjp(f, z, jvp(f, z, given.v / G, create_graph=True)[1], create_graph=True)[1]
     return isometry_loss(Traces(_square(s)[None], _square(y)[None]))
 
 
-def backward(model: ImageModel, loss: Tensor) -> Tensor:
+def of_ours(model: ImageModel, given: Inputs) -> Callable[[Tensor], Tensor]:
+    """Return our encoder, x (B, C, H, W) to h."""
+    return lambda x: model.encode_h(x, given.t)[0]
+
+
+class OfDiffusers:
+    """diffusers' UNet with our weights, and h as a hook on its middle sees it."""
+
+    def __init__(self, model: ImageModel, given: Inputs) -> None:
+        self.unet, self.given = diffusers_image_unet(model).to(given.x), given
+        self.patch = model.shape[-1] // self.unet.config.sample_size
+        for module in self.unet.modules():
+            if hasattr(module, "set_processor"):  # attention that can be differentiated twice
+                module.set_processor(diffusers().models.attention_processor.AttnProcessor())
+        self.unet.mid_block.register_forward_hook(self._keep)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return h of x (B, C, H, W), from a run of the whole network."""
+        self._run(x)
+        return self.h
+
+    def denoising(self) -> Tensor:
+        """Return the base loss ()."""
+        wanted = F.pixel_unshuffle(self.given.eps, self.patch)
+        return (self._run(self.given.x) - wanted).square().mean()
+
+    def _run(self, x: Tensor) -> Tensor:
+        predicted: Tensor = self.unet(F.pixel_unshuffle(x, self.patch), self.given.t - 1).sample
+        return predicted
+
+    def _keep(self, module: nn.Module, arguments: object, h: Tensor) -> None:
+        self.h = h
+
+
+def backward(network: nn.Module, loss: Tensor) -> Tensor:
     """Run backward, clear the gradients, and return the loss ()."""
     loss.backward()
-    model.unet.zero_grad()
+    network.zero_grad()
     return loss.detach()
 
 

@@ -5,6 +5,7 @@ its peer fit into the memory of one.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,8 +15,12 @@ from torch import Tensor, nn
 
 from latentgeo.models.bundle import TextToImage, Undrawn
 from latentgeo.models.clip import TextEncoder
+from latentgeo.models.ddpm_unet import DDPMConfig
 from latentgeo.models.formats import diffusers_config as configs
+from latentgeo.models.formats.diffusers_image import write_image_folder
 from latentgeo.models.formats.diffusers_tokenizer import write_tokenizer
+from latentgeo.models.image_config import ImageDefaults
+from latentgeo.models.image_model import ImageModel
 from latentgeo.models.unet import UNet
 from latentgeo.models.vae import VAE
 
@@ -34,6 +39,23 @@ def diffusers_vae(vae: VAE) -> Any:
     with Undrawn():
         peer = diffusers().AutoencoderKL.from_config(table)
     return _sharing(peer, vae.state_dict())
+
+
+def diffusers_image_unet(model: ImageModel) -> Any:
+    """Return diffusers' UNet of a DDPM with the same weights; of patches it takes the cells.
+
+    Raises ValueError for another network.
+    """
+    unet, config = model.unet, model.config.unet
+    if not isinstance(config, DDPMConfig):
+        raise ValueError(f"{model.config.name}: the network is {model.config.network}, not ddpm")
+    cell, side = config.patch**2, model.shape[-1] // config.patch
+    inputs, outputs = cell * config.in_channels, cell * config.out_channels
+    shape = replace(config, patch=1, in_channels=inputs, out_channels=outputs)
+    same = ImageModel(replace(model.config, unet=shape, sampling=ImageDefaults(size=side)), unet)
+    with TemporaryDirectory() as folder:
+        write_image_folder(same, Path(folder))
+        return diffusers().UNet2DModel.from_pretrained(Path(folder) / "unet")
 
 
 def transformers_text(text: TextEncoder) -> Any:
