@@ -1,0 +1,249 @@
+"""Asyrp: edits of a frozen model's samples by a shift of h in the predicted x_0 alone.
+
+Kwon, Jeong & Uh (arXiv 2210.10960), Sec. 2 to 4 and App. C.
+
+Notation  the paper's α_t is our ᾱ_t = alpha_bar[t]; eps = ε_θ(x_t), shifted = ε̃ = ε_θ(x_t | Δh_t);
+          P_t = x̂_0 of an ε, D_t the direction pointing to x_t, both (B, ...)
+Time      the paper's t, of each sample its own: t and t_prev < t are (B,), and so are t_edit and
+          t_boost, which divide T … 0 into editing, denoising and quality boosting
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from latentgeo.core.ddim import sigma, step_from_x_0
+from latentgeo.core.parameterization import x_0_from_eps
+from latentgeo.core.schedule import Schedule
+
+EDIT_DISTANCE, BOOST_DISTANCE = 0.33, 1.2  # LPIPS at t_edit and at t_boost, Sec. 4.1 and 4.2
+
+
+def predicted(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """Return P_t (B, ...) of an ε (B, ...).
+
+    Asyrp Eq. 3   P_t(ε) = (x_t - √(1-α_t) ε) / √α_t
+    """
+    return x_0_from_eps(schedule, x_t, eps, t)
+
+
+def towards(schedule: Schedule, eps: Tensor, t: Tensor, t_prev: Tensor, eta: float = 0.0) -> Tensor:
+    """Return D_t (B, ...) of an ε (B, ...).
+
+    Asyrp Eq. 3   D_t(ε) = √(1-α_{t-1}-σ_t²) ε,   σ_t = η √((1-α_{t-1})/(1-α_t)) √(1-α_t/α_{t-1})
+    """
+    left = 1 - schedule.bar(t_prev, eps) - sigma(schedule, eps, t, t_prev, eta).square()
+    return (left.clamp(min=0).sqrt() * eps).to(eps.dtype)  # 0 up to rounding at t_prev = 0, η = 1
+
+
+def asymmetric_step(
+    schedule: Schedule,
+    x_t: Tensor,
+    shifted: Tensor,
+    eps: Tensor,
+    t: Tensor,
+    t_prev: Tensor,
+    eta: float = 0.0,
+    noise: Tensor | None = None,
+) -> Tensor:
+    """Return x at t_prev (B, ...): the shift enters P_t, and D_t stays.
+
+    Asyrp Eq. 6   x_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε)
+    Asyrp Eq. 8   x_{t-1} = √α_{t-1} P_t(ε(x_t | Δh_t)) + D_t(ε) + σ_t z_t
+
+    With ε̃ = ε it is DDIM's step, to the bit. Raises ValueError if η > 0 comes without noise.
+    """
+    x_0 = predicted(schedule, x_t, shifted, t)
+    return step_from_x_0(schedule, x_0, eps, t, t_prev, eta, noise)
+
+
+def edit_step(
+    schedule: Schedule,
+    x_t: Tensor,
+    shifted: Tensor,
+    eps: Tensor,
+    t: Tensor,
+    t_prev: Tensor,
+    t_edit: Tensor,
+    t_boost: Tensor,
+    noise: Tensor,
+) -> Tensor:
+    """Return x at t_prev (B, ...), every sample in its own phase, z = noise (B, ...).
+
+    Asyrp Eq. 9   mean √α_{t-1} P_t(ε(x_t | f_t)) + D_t, η = 0   if T ≥ t ≥ t_edit
+                  mean √α_{t-1} P_t(ε(x_t)) + D_t,       η = 0   if t_edit > t ≥ t_boost
+                  the same mean,                         η = 1   if t_boost > t
+
+    The third line stands where t is below t_boost, whatever t_edit is.
+    """
+    boosts = _per_sample(t < t_boost, x_t)
+    edits = _per_sample(t >= t_edit, x_t) & ~boosts
+    used = torch.where(edits, shifted, eps)
+    plain = asymmetric_step(schedule, x_t, used, eps, t, t_prev)
+    boosted = asymmetric_step(schedule, x_t, eps, eps, t, t_prev, 1.0, noise)
+    return torch.where(boosts, boosted, plain)
+
+
+class Shift(NamedTuple):
+    """How much of Δε arrives in x_{t-1}: the factors (B, 1, ...) of its two ways there."""
+
+    in_P: Tensor
+    in_D: Tensor
+
+
+def shift(schedule: Schedule, like: Tensor, t: Tensor, t_prev: Tensor) -> Shift:
+    """Return the factors of Δε = ε̃ - ε in x_{t-1} through P_t and through D_t.
+
+    Asyrp Eq. 12   -√α_{t-1} √(1-α_t) / √α_t  and  √(1-α_{t-1})
+    Asyrp Eq. 13   the first is -√(1-α_t) / √(1-β_t), where 1-β_t = α_t / α_{t-1}
+    """
+    bar, bar_prev = schedule.bar(t, like), schedule.bar(t_prev, like)
+    return Shift(-(bar_prev * (1 - bar) / bar).sqrt(), (1 - bar_prev).sqrt())
+
+
+def symmetric_shift(schedule: Schedule, like: Tensor, t: Tensor, t_prev: Tensor) -> Tensor:
+    """Return Δx_{t-1} / Δε (B, 1, ...) where ε̃ replaces ε in P_t and in D_t.
+
+    Asyrp Eq. 14   √(1-α_{t-1}) = √((1-α_{t-1}) (1-β_t)) / √(1-β_t)
+    Asyrp Eq. 15   (√(1-α_t-β_t) - √(1-α_t)) / √(1-β_t)
+    Asyrp Eq. 16   Δx_t = (√(1-α_t-β_t) - √(1-α_t)) / √(1-β_t) Δε_t
+    Asyrp Thm. 1   it is negligible beside the shift through P_t alone, √(1-α_t) / √(1-β_t): their
+                   ratio is 1 - √(1 - β_t/(1-α_t)) (corrected: it takes β_t ≪ 1-α_t, not a small
+                   β_max. At t = 1 the ratio is 1, and a stride of many steps has a large β_t)
+    """
+    bar, bar_prev = schedule.bar(t, like), schedule.bar(t_prev, like)
+    beta = 1 - bar / bar_prev
+    return ((1 - bar - beta).clamp(min=0).sqrt() - (1 - bar).sqrt()) / (1 - beta).sqrt()
+
+
+def directional_loss(image: Tensor, image_edit: Tensor, text: Tensor, text_edit: Tensor) -> Tensor:
+    """Return L_direction (B,) of embeddings (B, K) or (K,) of source and edit.
+
+    Asyrp Eq. 4   L_direction = 1 - ΔI·ΔT / (‖ΔI‖ ‖ΔT‖),   ΔI = E_I(x^edit) - E_I(x^source), …
+    """
+    return 1 - directional_similarity(image, image_edit, text, text_edit)
+
+
+def directional_similarity(
+    image: Tensor, image_edit: Tensor, text: Tensor, text_edit: Tensor
+) -> Tensor:
+    """Return S_dir (B,) in [-1, 1] of embeddings (B, K) or (K,) of reference and edit.
+
+    Asyrp Eq. 17   S_dir = ⟨ΔI, ΔT⟩ / (‖ΔI‖ ‖ΔT‖)
+    """
+    return F.cosine_similarity(image_edit - image, text_edit - text, dim=-1)
+
+
+def training_loss(
+    direction: Tensor, P_edit: Tensor, P_source: Tensor, clip_weight: float, recon_weight: float
+) -> Tensor:
+    """Return L^(t) (B,) from L_direction (B,) and both predictions (B, ...).
+
+    Asyrp Eq. 7   L^(t) = λ_CLIP L_direction + λ_recon |P_edit - P_source|, |·| the mean over pixels
+    """
+    return clip_weight * direction + recon_weight * (P_edit - P_source).abs().flatten(1).mean(1)
+
+
+def recon_weight(similarity: float) -> float:
+    """Return λ_recon from the cosine of the two texts' embeddings.
+
+    Asyrp Sec. J.1   λ_recon = 3 cos(E_T(y_source), E_T(y_target))
+    """
+    return 3 * similarity
+
+
+def scaled(deltas: Sequence[Tensor], scales: Sequence[float], S: int, S_used: int) -> Tensor:
+    """Return Δh̃ (B, ...) of attributes with their scales c_i, learned with S steps, used with S̃.
+
+    Asyrp Sec. 3.4   Δh̃ = S/S̃ Σ_i c_i f_i(h): the sum over all steps stays the same
+    """
+    total = sum(c * delta for c, delta in zip(scales, deltas, strict=True))
+    assert isinstance(total, Tensor)
+    return S / S_used * total
+
+
+def mean_delta(deltas: Tensor) -> Tensor:
+    """Return Δh_t^mean (T_e, ...) of Δh_t of N samples (N, T_e, ...).
+
+    Asyrp Sec. 5.3   Δh_t^mean = 1/N Σ_i Δh_t^i
+    """
+    return deltas.mean(0)
+
+
+def global_delta(deltas: Tensor) -> Tensor:
+    """Return Δh^global (...) of Δh_t^mean (T_e, ...) at the times of the editing interval.
+
+    Asyrp Sec. 5.3   Δh^global = 1/T_e Σ_t Δh_t^mean
+    """
+    return deltas.mean(0)
+
+
+def editing_strength(distance: Tensor) -> Tensor:
+    """Return ξ_t (n,) from LPIPS(x, P_t) (n,) at descending times, the first of which is T.
+
+    Asyrp Sec. 4.1   ξ_t = LPIPS(x, P_T) - LPIPS(x, P_t)
+    """
+    return distance[0] - distance
+
+
+def edit_threshold(text_distance: float) -> float:
+    """Return LPIPS(x, P_t_edit) for texts at a cosine distance 1 - cos in [0, 2].
+
+    Asyrp Sec. 4.1   0.33 - δ,   δ = 0.33 d(E_T(y_source), E_T(y_target))
+    """
+    return EDIT_DISTANCE * (1 - text_distance)
+
+
+def t_edit(times: Sequence[int], distance: Sequence[float], threshold: float) -> int:
+    """Return t_edit: the shortest interval [T, t_edit] at whose end P_t is as close to x as asked.
+
+    Asyrp Sec. 4.1   LPIPS(x, P_t_edit) = 0.33 - δ
+
+    `distance` is LPIPS(x, P_t) at ascending `times`. It need not rise: t_edit is the last time
+    below which no distance is over the threshold, the first time of all where the first already is.
+    """
+    return _last_before_crossing(times, distance, threshold)
+
+
+def t_boost(
+    times: Sequence[int], deficiency: Sequence[float], threshold: float = BOOST_DISTANCE
+) -> int:
+    """Return t_boost: the shortest interval [t_boost, 0] with enough noise in x_t_boost.
+
+    Asyrp Sec. 4.2   γ_t = LPIPS(x, x_t),   γ_t_boost = 1.2
+
+    `deficiency` is γ at ascending `times`; t_boost is the first that reaches the threshold, the
+    last of all if none does.
+    """
+    _check(times, deficiency)
+    reached = (t for t, value in zip(times, deficiency, strict=True) if value >= threshold)
+    return next(reached, times[-1])
+
+
+def _last_before_crossing(times: Sequence[int], values: Sequence[float], limit: float) -> int:
+    _check(times, values)
+    last = times[0]
+    for t, value in zip(times, values, strict=True):
+        if value > limit:
+            break
+        last = t
+    return last
+
+
+def _check(times: Sequence[int], values: Sequence[float]) -> None:
+    rising = all(a < b for a, b in pairwise(times))
+    if not times or len(times) != len(values) or not rising:
+        raise ValueError(
+            f"times: got {len(times)} times for {len(values)} distances, wanted as many, rising"
+        )
+
+
+def _per_sample(flags: Tensor, like: Tensor) -> Tensor:
+    """Return flags (B,) as (B, 1, ...)."""
+    return flags.reshape(-1, *[1] * (like.ndim - 1))
