@@ -1,0 +1,71 @@
+"""Files of f_t: the released ones beside an evaluation of their tensors, both ways, refusals."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from latentgeo.models.delta_h import ImplicitDirection, ImplicitDirectionADM
+from latentgeo.models.formats.delta_file import read_direction, write_direction
+from tests.models.test_delta_h import adm_layout, ddpm_layout
+
+RELEASED = Path(__file__).parents[3].parent / "shared" / "assets" / "asyrp-ft"
+FILES = {
+    "smiling_LC_CelebA_HQ_t999_ninv40_ngen40_0.pth": (ImplicitDirection, ddpm_layout),
+    "church_gothic_LC_church_outdoor_t999_ninv40_ngen40_0.pth": (ImplicitDirection, ddpm_layout),
+    "dog_happy_LC_dog_t999_ninv40_ngen40_0.pth": (ImplicitDirectionADM, adm_layout),
+    "metface_smiling_LC_metfaces_t999_ninv40_ngen40_0.pth": (ImplicitDirectionADM, adm_layout),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_released_files_give_what_their_tensors_say(file):
+    """Asyrp Sec. 3.4, on random h and temb: the stored tensors, evaluated in float64, to 1e-6."""
+    path, (kind, definition) = RELEASED / file, FILES[file]
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    direction = read_direction(path)
+    assert type(direction) is kind and not any(w.requires_grad for w in direction.parameters())
+    stored = torch.load(path, map_location="cpu", weights_only=True)["0"]
+    generator = torch.Generator().manual_seed(0)
+    h = torch.randn(2, 512, 3, 5, generator=generator)
+    temb = torch.randn(2, 512, generator=generator)
+    wanted = definition({k: v.double() for k, v in stored.items()}, h.double(), temb.double(), 32)
+    found = direction(h, temb, torch.tensor([1, 2])).double()
+    assert (found - wanted).norm() < 1e-6 * wanted.norm()
+
+
+@pytest.mark.parametrize("kind", [ImplicitDirection, ImplicitDirectionADM])
+@pytest.mark.parametrize("name", ["f.pth", "f.pt", "f.safetensors"])
+def test_both_ways(tmp_path, kind, name):
+    """Every layout is written and read back bit for bit."""
+    torch.manual_seed(0)
+    made = kind(8, 6)
+    found = read_direction(write_direction(tmp_path / name, made))
+    assert type(found) is kind
+    for key, value in made.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+
+
+def test_what_is_no_f_t_is_refused(tmp_path):
+    state = ImplicitDirection(8, 6).state_dict()
+
+    def file(found):
+        torch.save(found, tmp_path / "f.pth")
+        return tmp_path / "f.pth"
+
+    less = {name: value for name, value in state.items() if name != "norm2.bias"}
+    with pytest.raises(ValueError, match=r"missing norm2\.bias"):
+        read_direction(file({"0": less}))
+    with pytest.raises(ValueError, match="unexpected extra"):
+        read_direction(file({"0": state | {"extra": torch.zeros(1)}}))
+    with pytest.raises(ValueError, match=r"conv2\.weight is \(3,\), wanted \(8, 8, 1, 1\)"):
+        read_direction(file(state | {"conv2.weight": torch.zeros(3)}))
+    with pytest.raises(ValueError, match=r"is no f_t: wanted conv1\.weight and"):
+        read_direction(file({"weight": torch.zeros(1)}))
+    with pytest.raises(ValueError, match="wanted tensors, or them under '0'"):
+        read_direction(file({"0": 7}))
+    with pytest.raises(FileNotFoundError):
+        read_direction(tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="wanted a name in"):
+        write_direction(tmp_path / "f.bin", ImplicitDirection(8, 6))
