@@ -20,7 +20,8 @@ PACKAGES = [
 ]
 ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
-TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15"]
+SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/separability.py
+TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15", *SEPARABILITY]
 DATA = ["python_avatars", "resvg_py"]
 
 
@@ -68,6 +69,7 @@ setup(
     ],
     extras_require={
         "data": DATA,
+        "separability": SEPARABILITY,
         "test": TEST,
         "parity": PARITY,
         "dev": [*TEST, *PARITY, *DATA, "pre-commit"],

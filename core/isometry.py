@@ -120,12 +120,38 @@ def isometry_loss(found: Traces) -> Tensor:
     return found.second.mean() / found.first.mean().square()
 
 
+def isometry_loss_error(found: Traces) -> Tensor:
+    """Return the standard error () of L_iso, to first order; ∞ of one sample and one probe.
+
+    Iso Eq. 6   d(S/F²) = (dS - 2 (S/F) dF) / F² for S = E[Tr(R²)] and F = E[Tr(R)], whose scatter
+                is that of samples, drawn independently, or of probes if there is one sample
+    """
+    units = found if found.first.shape[1] == 1 else Traces(*(one.mean(0) for one in found))
+    first, second = (one.detach().flatten() for one in units)
+    if len(first) == 1:
+        return torch.full_like(first[0], torch.inf)
+    F, S = first.mean(), second.mean()
+    return ((second - 2 * (S / F) * first) / F.square()).std() / len(first) ** 0.5
+
+
+def standard_errors(found: Traces) -> Traces:
+    """Return the standard errors (B,) of each sample's Tr(R) and Tr(R²); ∞ of a single probe.
+
+    Iso Eq. 8   s/√N over N probes, s their standard deviation: it falls with N
+    """
+    count = len(found.first)
+    if count == 1:
+        return Traces(*(torch.full_like(one[0], torch.inf).detach() for one in found))
+    return Traces(*(one.detach().std(0) / count**0.5 for one in found))
+
+
 def isometry_loss_per_sample(found: Traces) -> Tensor:
     """Return the mean over samples of each one's own ratio ().
 
     Iso Eq. 6, with the ratio inside the expectation over x_t: it lets c differ from sample to
-    sample, and a scaled isometry at every point by itself is enough. With R probes a sample's
-    denominator, the square of a mean, is too large by Var(vᵀRv)/R in expectation.
+    sample, and a scaled isometry at every point by itself is enough. Numerator and denominator
+    share their N normal probes, and more samples do not help: to first order in 1/N the ratio is
+    too large by its 6 Tr(R²)/Tr(R)² - 4 Tr(R³)/(Tr(R²) Tr(R)) parts over N.
     """
     return (found.second.mean(0) / found.first.mean(0).square()).mean()
 

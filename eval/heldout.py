@@ -46,6 +46,11 @@ class Captioned:
         """Return the first `count` of them."""
         return Captioned(self.path, self.names[:count], self.captions[:count])
 
+    def at(self, places: Sequence[int]) -> "Captioned":
+        """Return those at some places."""
+        names, captions = (tuple(all[i] for i in places) for all in (self.names, self.captions))
+        return Captioned(self.path, names, captions)
+
     def images(self, size: int) -> Tensor:
         """Return the images (N, 3, size, size) in [-1, 1]."""
         with zipfile.ZipFile(self.path) as archive:

@@ -81,9 +81,7 @@ def measure(
 def _rows(
     bundle: TextToImage, held: Captioned, part: Sequence[int], how: Inverting, lpips: Lpips
 ) -> list[Row]:
-    some = Captioned(
-        held.path, tuple(held.names[i] for i in part), tuple(held.captions[i] for i in part)
-    )
+    some = held.at(part)
     x = some.images(bundle.config.sampling.size).to(bundle.device)
     made, own = reconstruct(bundle, x, some.captions, how)
     found = {TO_IMAGE: (made, x), TO_VAE: (made, own), VAE: (own, x)}

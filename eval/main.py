@@ -71,6 +71,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.inversion_commands:EvalReconstruction",
         "measure how images come back after inversion",
     ),
+    "eval-isometry": (
+        "latentgeo.eval.isometry_commands:EvalIsometry",
+        "measure how isometric latent spaces are: PPL, mRTL, MCN, VoR, separability",
+    ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (
         "latentgeo.eval.commands:BenchAccount",

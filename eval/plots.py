@@ -52,3 +52,18 @@ def levels_plot(
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     return svg(drawing)
+
+
+def curves_plot(
+    curves: Mapping[str, Sequence[tuple[float, float, float, float]]], x_label: str, y_label: str
+) -> str:
+    """Return a line per label through points (x, mean, low, high), its interval shaded, as SVG."""
+    drawing, axes = figure(2.6)
+    for (label, points), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+        x, mean, low, high = zip(*sorted(points), strict=True)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(x, mean, "o-", color=colour, label=label, linewidth=1.6, markersize=3)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    return svg(drawing)

@@ -142,6 +142,12 @@ def jackknife(
     return Estimate(value=value, low=value - half, high=value + half, n=n)
 
 
+def exponential(one: Estimate) -> Estimate:
+    """Return e to the power of an estimate: a product or a ratio that was estimated by its log."""
+    value, low, high = (float(np.exp(x)) for x in (one.value, one.low, one.high))
+    return Estimate(value=value, low=low, high=high, n=one.n)
+
+
 def signed_rank_p(x: ArrayLike, y: ArrayLike) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test that x - y (n,) lies evenly about 0.
 

@@ -27,6 +27,7 @@ LAZY = {  # file -> what its functions may import besides
     "core/device.py": {"numpy", "tqdm"},
     "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
     "eval/bench_step.py": {"diffusers", "peft"},
+    "eval/separability.py": {"sklearn"},  # the extra `separability`
     "kernels/bench/peers.py": {"jvp_flash_attention"},
 }
 ACROSS = {  # tests of more than one file, and what they test

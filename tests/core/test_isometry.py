@@ -139,6 +139,47 @@ def test_probes_scatter_as_their_variance_says(net, x):
         assert (error < 0.2 * exact).all()
 
 
+def test_standard_errors_are_the_scatter_of_repetitions(net, x):
+    """Iso Eq. 8, Iso Eq. 6: 101 estimates by 5 probes each spread as they state."""
+    generator = torch.Generator().manual_seed(4)
+    probes = torch.randn(505, B, C, SIDE, generator=generator, dtype=torch.float64)
+    every = isometry.traces(net, x, probes, graph=False)
+    pairs = zip(every.first.split(5), every.second.split(5), strict=True)
+    runs = [isometry.Traces(*pair) for pair in pairs]
+    for name in ("first", "second"):
+        means = torch.stack([getattr(run, name).mean(0) for run in runs])
+        stated = torch.stack([getattr(isometry.standard_errors(run), name) for run in runs])
+        torch.testing.assert_close(stated.square().mean(0).sqrt(), means.std(0), rtol=0.3, atol=0)
+    alone = [isometry.Traces(run.first[:, :1], run.second[:, :1]) for run in runs]
+    losses = torch.stack([isometry.isometry_loss(run) for run in alone])
+    stated = torch.stack([isometry.isometry_loss_error(run) for run in alone])
+    assert stated.square().mean().sqrt().item() == pytest.approx(losses.std().item(), rel=0.4)
+
+
+def test_error_of_the_loss_over_samples():
+    """Iso Eq. 6: samples scatter too, whatever the number of probes."""
+    generator = torch.Generator().manual_seed(5)
+    draw = 1 + torch.rand(3, 2, 300, 101, generator=generator, dtype=torch.float64)
+    losses = [isometry.isometry_loss(isometry.Traces(*draw[:, :, i].unbind(1))) for i in range(300)]
+    stated = isometry.isometry_loss_error(isometry.Traces(*draw[:, :, 0].unbind(1)))
+    assert stated.item() == pytest.approx(torch.stack(losses).std().item(), rel=0.2)
+    lone = isometry.Traces(draw[:1, 0, 0, :1], draw[:1, 1, 0, :1])
+    assert isometry.isometry_loss_error(lone).isinf()
+    assert all(one.isinf().all() for one in isometry.standard_errors(lone))
+
+
+def test_per_sample_form_has_the_bias_that_it_states():
+    """Iso Eq. 6 of a known R with one probe each, which no number of samples takes away."""
+    values = 1 + torch.arange(101, dtype=torch.float64) / 50  # of R
+    v = torch.randn(1, 40_009, 101, generator=torch.Generator().manual_seed(6)).double()
+    found = isometry.Traces((v.square() * values).sum(2), (v.square() * values**2).sum(2))
+    one, two, three = ((values**power).sum() for power in (1, 2, 3))
+    bias = 6 * two / one**2 - 4 * three / (two * one)
+    share = isometry.isometry_loss_per_sample(found) / (two / one**2) - 1
+    assert share.item() == pytest.approx(bias.item(), rel=0.1)
+    assert abs(isometry.isometry_loss(found) / (two / one**2) - 1) < 0.1 * bias
+
+
 def test_weight_starts_above_p_T():
     """Iso Eq. 7: λ for t > pT, otherwise 0."""
     found = isometry.weight(torch.tensor([1, 500, 501, 1000]), 1000, 0.5, 1e-4)

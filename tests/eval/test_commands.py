@@ -11,7 +11,7 @@ from latentgeo.eval.main import main
 def test_command_files_import_no_torch():
     code = (
         "import sys; import latentgeo.eval.commands, latentgeo.infer.commands; "
-        "import latentgeo.eval.transport_commands; "
+        "import latentgeo.eval.transport_commands, latentgeo.eval.isometry_commands; "
         "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
@@ -26,7 +26,7 @@ def test_command_files_import_no_torch():
         *["edit-text", "eval-edit"],
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
-        *["eval-reconstruction", "bench-null-text"],
+        *["eval-reconstruction", "bench-null-text", "eval-isometry"],
     ],
 )
 def test_help_explains_every_flag(name, capsys):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from latentgeo.eval.statistics import (
+    Estimate,
+    exponential,
     function_of_means,
     jackknife,
     mean_interval,
@@ -160,3 +162,9 @@ def test_rank_correlation_sees_order_alone():
     assert rank_correlation(x, -np.exp(x)).value == pytest.approx(-1)
     few = rank_correlation([1, 2, 3], [3, 1, 2])
     assert (few.low, few.high) == (-1, 1)
+
+
+def test_a_ratio_estimated_by_its_log():
+    found = exponential(Estimate(value=math.log(2), low=-math.inf, high=math.log(8), n=3))
+    assert (found.low, found.n) == (0, 3)
+    np.testing.assert_allclose([found.value, found.high], [2, 8])

@@ -1,0 +1,44 @@
+"""Conditional entropies of tables that can be worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from latentgeo.core.separability import conditional_entropy, linear_separability
+
+
+def test_entropy_of_a_known_channel():
+    """Iso Eq. 9: a symmetric channel that errs with probability e leaves h(e) open."""
+    for e in (0.0, 0.1, 0.5):
+        joint = 35 * torch.tensor([[1 - e, e], [e, 1 - e]], dtype=torch.float64)
+        h = -(e * math.log(e) + (1 - e) * math.log(1 - e)) if e else 0.0
+        assert conditional_entropy(joint).item() == pytest.approx(h, abs=1e-12)
+
+
+def test_entropy_is_that_of_both_less_that_of_the_machine():
+    """Iso Eq. 9: H(Y|X) = H(X, Y) - H(X), and X is the second axis."""
+    joint = torch.rand(5, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def entropy(p):
+        p = p / p.sum()
+        return -(p * p.log()).sum().item()
+
+    found = conditional_entropy(joint)
+    for one, table in zip(found, joint, strict=True):
+        wanted = entropy(table.flatten()) - entropy(table.sum(0))
+        assert one.item() == pytest.approx(wanted, abs=1e-12)
+    blind = torch.tensor([[1.0], [3.0]])  # a machine with one answer
+    assert conditional_entropy(blind).item() == pytest.approx(entropy(torch.tensor([1.0, 3.0])))
+
+
+def test_separability_multiplies():
+    """Iso Eq. 9: exp of the sum; 1 where every attribute is known."""
+    entropies = torch.tensor([[0.0, 0.0, 0.0], [math.log(2), math.log(3), 0.0]])
+    torch.testing.assert_close(linear_separability(entropies), torch.tensor([1.0, 6.0]))
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2, 2), torch.tensor([[-1.0, 2.0]]), torch.ones(3)])
+def test_what_is_no_table_is_refused(wrong):
+    with pytest.raises(ValueError, match="joint: wanted counts"):
+        conditional_entropy(wrong)
