@@ -32,7 +32,8 @@ KEYS = (
     "FID Drag GLU SDEdit P2P PnP ANID Adam SSIM"
 ).split()
 TAG = re.compile(
-    rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab)\. (?:[A-Z]\.)?\d+(?:\.\d+)*[a-z]?\b"
+    rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab)\. "
+    r"(?:(?:[A-Z]\.)?\d+(?:\.\d+)*[a-z]?|[A-Z](?!\.\d))\b"
 )
 NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

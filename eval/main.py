@@ -15,6 +15,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "walk between seeds, prompts or images",
     ),
     "edit-text": ("latentgeo.infer.edit_commands:EditText", "edit an image by its description"),
+    "directions": (
+        "latentgeo.infer.direction_commands:Directions",
+        "find a noise's principal directions and draw along them",
+    ),
+    "inject-content": (
+        "latentgeo.infer.direction_commands:InjectContent",
+        "draw images with the bottleneck of others added",
+    ),
     "invert": (
         "latentgeo.infer.inversion_commands:Invert",
         "find the noise of an image and the null texts that lead back",
@@ -74,6 +82,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "eval-isometry": (
         "latentgeo.eval.isometry_commands:EvalIsometry",
         "measure how isometric latent spaces are: PPL, mRTL, MCN, VoR, separability",
+    ),
+    "toy-isometry": (
+        "latentgeo.eval.toy_commands:ToyIsometry",
+        "flatten a sphere with and without the isometry loss, in pictures and numbers",
     ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (

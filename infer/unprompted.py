@@ -68,19 +68,38 @@ def generate_images(
     sampling: ImageSampling,
     seeds: Sequence[int],
     labels: Tensor | None = None,
+    visited: tuple[int, ...] | None = None,
 ) -> Iterator[Tensor]:
     """Yield images (≤ batch, 3, H, W) in [-1, 1], float32 on the CPU, of x_T (N, C, h, w).
 
-    Noise of an image's steps is of its own seed. Raises RuntimeError where one is not finite.
+    Noise of an image's steps is of its own seed. With the times `visited`, x is at the first of
+    them. Raises RuntimeError where an image is not finite.
     """
     for start in range(0, len(x_T), sampling.batch):
         part = slice(start, start + sampling.batch)
         given = None if labels is None else labels[part].to(model.device)
-        x_0 = denoise_images(model, x_T[part].to(model.device), sampling, seeds[part], given)
-        images = model.decode(x_0).float().cpu()
-        if not images.isfinite().all():
-            raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
-        yield images
+        x = x_T[part].to(model.device)
+        x_0 = denoise_images(model, x, sampling, seeds[part], given, visited)
+        yield images_of(model, x_0, start)
+
+
+@torch.no_grad()
+def images_of(model: ImageModel, x_0: Tensor, start: int = 0) -> Tensor:
+    """Return images (B, 3, H, W) in [-1, 1], float32 on the CPU, of x_0 (B, C, h, w).
+
+    Raises RuntimeError where one is not finite; `start` is the number of the first.
+    """
+    images = model.decode(x_0).float().cpu()
+    if not images.isfinite().all():
+        raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
+    return images
+
+
+def visited_times(model: ImageModel, sampling: ImageSampling) -> tuple[int, ...]:
+    """Return the times that sampling visits from T on, in the model's own spacing."""
+    how = model.config.sampling
+    final = "zero" if sampling.sampler == "ddpm" else how.final
+    return times(model.schedule, sampling.steps, how.spacing, how.offset, final)
 
 
 @torch.no_grad()
@@ -90,11 +109,14 @@ def denoise_images(
     sampling: ImageSampling,
     seeds: Sequence[int],
     labels: Tensor | None = None,
+    visited: tuple[int, ...] | None = None,
 ) -> Tensor:
-    """Return what one batch of noise x_T = x (B, C, h, w) denoises to, in its dtype."""
-    how, denoiser = model.config.sampling, denoiser_of(model, labels)
-    final = "zero" if sampling.sampler == "ddpm" else how.final
-    visited = times(model.schedule, sampling.steps, how.spacing, how.offset, final)
+    """Return what one batch of noise x_T = x (B, C, h, w) denoises to, in its dtype.
+
+    With the times `visited`, x is at the first of them and what is returned at the last.
+    """
+    denoiser = denoiser_of(model, labels)
+    visited = visited or visited_times(model, sampling)
     if sampling.sampler == "ddpm":
         return ancestral(model, denoiser, x, visited, seeded_noise(seeds))
 
@@ -111,17 +133,22 @@ def denoiser_of(model: ImageModel, labels: Tensor | None = None) -> Denoiser:
 
     ε is such that x̂_0 lies in [-1, 1] if the model is sampled so.
     """
-    raw, config, schedule = model.raw(labels), model.config, model.schedule
+    raw = model.raw(labels)
 
     def denoiser(x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         output = raw(x_t.to(model.dtype), t).to(x_t.dtype)
         v = torch.zeros_like(x_t)
-        if config.learned_variance:
+        if model.config.learned_variance:
             output, v = learned_variance.split(output)
-        eps = eps_from(schedule, x_t, output, t, config.prediction)
-        return (clip_eps(schedule, x_t, eps, t) if config.sampling.clip else eps), v
+        return eps_of(model, x_t, output, t), v
 
     return denoiser
+
+
+def eps_of(model: ImageModel, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
+    """Return the ε (B, C, h, w) that the model is sampled with, from what its network predicts."""
+    eps = eps_from(model.schedule, x_t, output, t, model.config.prediction)
+    return clip_eps(model.schedule, x_t, eps, t) if model.config.sampling.clip else eps
 
 
 def ancestral(

@@ -12,6 +12,7 @@ def test_command_files_import_no_torch():
     code = (
         "import sys; import latentgeo.eval.commands, latentgeo.infer.commands; "
         "import latentgeo.eval.transport_commands, latentgeo.eval.isometry_commands; "
+        "import latentgeo.eval.toy_commands, latentgeo.infer.direction_commands; "
         "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
@@ -24,6 +25,7 @@ def test_command_files_import_no_torch():
     [
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
         *["edit-text", "eval-edit"],
+        *["directions", "toy-isometry"],
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
         *["eval-reconstruction", "bench-null-text", "eval-isometry"],

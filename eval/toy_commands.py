@@ -1,0 +1,38 @@
+"""The command of the toy model of isometry; importing it imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.cli import option, required
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyIsometry:
+    """Flatten a sphere with an autoencoder: reconstruction alone, with G = I, with the right G."""
+
+    out: Path = required("folder for the pictures and the numbers; files are replaced")
+    gap: float = option(60.0, "degrees about the north pole that are left out; 0: none")
+    weight: float = option(0.1, "λ of the isometry loss beside the reconstruction's")
+    steps: int = option(1000, "training steps of each autoencoder")
+    points: int = option(128, "points of the sphere in a step")
+    width: int = option(64, "of the two hidden layers of encoder and decoder")
+    rate: float = option(0.01, "Adam's learning rate, down to 0 along a cosine")
+    repeats: int = option(3, "trainings of each kind, from other weights; numbers are their means")
+    seed: int = option(0, "of weights, points and probes")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        for name in ("steps", "points", "width", "repeats"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.gap < 180:
+            raise ValueError(f"gap must be in [0, 180), got {self.gap}")
+        if not self.rate > 0 or not self.weight >= 0:
+            got = f"{self.rate} and {self.weight}"
+            raise ValueError(f"rate must be positive and weight not negative, got {got}")
+
+    def run(self) -> None:
+        """Train, write the pictures and results.json, print the table."""
+        from latentgeo.eval.toy_isometry import toy_isometry
+
+        print(toy_isometry(self))

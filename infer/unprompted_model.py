@@ -1,0 +1,50 @@
+"""What the commands on one model without text share: the model, its class, how it is sampled."""
+
+import torch
+from torch import Tensor
+
+from latentgeo.core.cli import version
+from latentgeo.core.device import pick_device, pick_dtype
+from latentgeo.infer.direction_commands import Unprompted
+from latentgeo.infer.pipeline import loaded_hash, parse_model
+from latentgeo.infer.unprompted import ImageSampling
+from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.models.image_model import ImageModel
+
+
+def load_unprompted(cmd: Unprompted) -> tuple[ImageModel, int | None]:
+    """Return the model, and the class to draw; ValueError for one of another kind."""
+    spec = parse_model(cmd.model)
+    if spec.lora:
+        raise ValueError(f"lora: {spec.source} takes none")
+    where, kind = pick_device(cmd.device), pick_dtype(cmd.dtype)
+    model = load_image_model(spec.source, where, kind, cmd.model_config)
+    known = model.config.classes or 0
+    if (cmd.label is None) != (known == 0) or not 0 <= (cmd.label or 0) < max(known, 1):
+        wanted = f"one of 0 to {known - 1}" if known else "none"
+        raise ValueError(f"label: got {cmd.label}, wanted {wanted}: {model.config.name}")
+    return model, cmd.label
+
+
+def sampling_of(model: ImageModel, cmd: Unprompted) -> ImageSampling:
+    """Return how the model is sampled: by DDIM without fresh noise."""
+    steps = model.config.sampling.steps if cmd.steps is None else cmd.steps
+    return ImageSampling(steps=steps, batch=cmd.batch)
+
+
+def record(model: ImageModel, cmd: Unprompted, sampling: ImageSampling) -> dict[str, object]:
+    """Return the settings that, with the seeds, make the images again."""
+    return {
+        "model": cmd.model,
+        "weights": loaded_hash(model),
+        "size": cmd.size or model.config.sampling.size,
+        **sampling.plain(),
+        "version": version("latentgeo"),
+    }
+
+
+def labels_of(label: int | None, like: Tensor) -> Tensor | None:
+    """Return the class for each of the B samples of `like` (B, ...), None if there is none."""
+    if label is None:
+        return None
+    return torch.full((len(like),), label, dtype=torch.int64, device=like.device)
