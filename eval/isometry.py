@@ -66,7 +66,8 @@ def check(cmd: EvalIsometry) -> None:
     """Raise, before long work, where a model or scikit-learn is not there."""
     for spec in cmd.models:
         parsed = parse_model(spec)
-        if parsed.lora is not None or image_layout(parsed.source) is None:
+        parsed.check()
+        if image_layout(parsed.source) is None:
             raise ValueError(f"models: {spec} is not a model of images without text")
     if "ls" in cmd.metrics:
         check_installed()

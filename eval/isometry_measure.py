@@ -27,9 +27,8 @@ from latentgeo.eval.quality import FD, Judged, Judges
 from latentgeo.eval.rows import Row
 from latentgeo.eval.separability import KERNELS, Read, Tables, tables
 from latentgeo.infer.interpolate import short_names
-from latentgeo.infer.pipeline import loaded_hash, parse_model
+from latentgeo.infer.pipeline import load_image, loaded_hash
 from latentgeo.infer.unprompted import ImageSampling
-from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.perceptual import load_lpips
 
 ELSEWHERE = {"models", "out", "batch", "device", "dtype", "metrics"}  # in the identity, or no
@@ -39,7 +38,7 @@ ELSEWHERE = {"models", "out", "batch", "device", "dtype", "metrics"}  # in the i
 def loaded(cmd: EvalIsometry, spec: str) -> tuple[Subject, dict[str, object]]:
     """Return a model with how it is sampled, and what says which model it is."""
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    model = load_image_model(parse_model(spec).source, device, dtype)
+    model = load_image(spec, cmd.device, cmd.dtype)
     if model.config.classes is not None:
         raise ValueError(f"models: {spec} is class-conditional, which is not measured here")
     if over := [t for t in cmd.times if t > model.schedule.T]:

@@ -23,9 +23,14 @@ from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import Schedule, batch_time, times
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
+from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.models.image_model import ImageModel
 from latentgeo.models.networks import Networks
 
-ALIASES = {"avatars-smooth": "avatars+smooth_lora"}
+ALIASES = {
+    "avatars-smooth": "avatars+smooth_lora",
+    "avatars-ddpm-isometric": "avatars-ddpm+isometric_lora",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +98,21 @@ def load_model(
     model = parse_model(spec)
     where, kind = pick_device(device), pick_dtype(dtype)
     return load_text_to_image(model.source, model.lora, model.scale, embeddings, where, kind)
+
+
+def load_image(
+    spec: str, device: str = "auto", dtype: str = "fp32", config: Path | None = None
+) -> ImageModel:
+    """Load a model without text as `parse_model` reads its name, frozen."""
+    model = parse_model(spec)
+    return load_image_model(
+        model.source,
+        pick_device(device),
+        pick_dtype(dtype),
+        config,
+        lora=model.lora,
+        lora_scale=model.scale,
+    )
 
 
 def loaded_hash(model: Networks) -> str:

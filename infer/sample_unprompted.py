@@ -7,16 +7,16 @@ import torch
 from PIL import Image
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import pick_device, pick_dtype, progress
+from latentgeo.core.device import progress
 from latentgeo.infer.commands import Sample
 from latentgeo.infer.images import save_png, to_picture
-from latentgeo.infer.pipeline import loaded_hash, parse_model, seed_noises
-from latentgeo.infer.sample import grid_of_seeds
+from latentgeo.infer.pipeline import load_image, loaded_hash, parse_model, seed_noises
+from latentgeo.infer.sample import grid_of_seeds, model_spec
 from latentgeo.infer.unprompted import ImageSampling, generate_images, image_shape
-from latentgeo.models.formats.load_image import image_layout, load_image_model
+from latentgeo.models.formats.load_image import image_layout
 from latentgeo.models.image_model import ImageModel
 
-TEXT_ONLY = ("prompts", "prompt_file", "lora", "embeddings", "guidance", "negative")
+TEXT_ONLY = ("prompts", "prompt_file", "embeddings", "guidance", "negative")
 
 
 def is_unprompted(spec: str) -> bool:
@@ -77,9 +77,8 @@ def check_classes(model: ImageModel, classes: Sequence[int]) -> list[int]:
 
 
 def _load(cmd: Sample) -> ImageModel:
-    spec = parse_model(cmd.model)
     given = [name for name in TEXT_ONLY if getattr(cmd, name) not in ((), None, "")]
-    if given or spec.lora:
-        raise ValueError(f"{given[0] if given else 'lora'}: {spec.source} takes no text")
-    where, kind = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    return load_image_model(spec.source, where, kind, cmd.model_config)
+    if given:
+        raise ValueError(f"{given[0]}: {cmd.model} takes no text")
+    spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
+    return load_image(spec, cmd.device, cmd.dtype, cmd.model_config)

@@ -4,21 +4,15 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.cli import version
-from latentgeo.core.device import pick_device, pick_dtype
 from latentgeo.infer.direction_commands import Unprompted
-from latentgeo.infer.pipeline import loaded_hash, parse_model
+from latentgeo.infer.pipeline import load_image, loaded_hash
 from latentgeo.infer.unprompted import ImageSampling
-from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 
 
 def load_unprompted(cmd: Unprompted) -> tuple[ImageModel, int | None]:
     """Return the model, and the class to draw; ValueError for one of another kind."""
-    spec = parse_model(cmd.model)
-    if spec.lora:
-        raise ValueError(f"lora: {spec.source} takes none")
-    where, kind = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    model = load_image_model(spec.source, where, kind, cmd.model_config)
+    model = load_image(cmd.model, cmd.device, cmd.dtype, cmd.model_config)
     known = model.config.classes or 0
     if (cmd.label is None) != (known == 0) or not 0 <= (cmd.label or 0) < max(known, 1):
         wanted = f"one of 0 to {known - 1}" if known else "none"

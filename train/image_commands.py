@@ -48,6 +48,9 @@ class TrainIsometric(TrainDdpm):
                    10 epochs of 14,342 images (CelebA-HQ) are 4,482 steps
     """
 
+    adapter: Literal["full", "lora"] = option("full", "every weight, or a LoRA")
+    rank: int = option(8, "of the LoRA")
+    targets: tuple[str, ...] = option(("*",), "layers that the LoRA is on, by name, * as wildcard")
     iso_weight: float = option(1e-4, "λ_iso, the weight of the isometry loss")
     p: float = option(0.5, "share of the times, from t = 1 on, without isometry loss")
     probes: int = option(1, "R, random directions per image")
@@ -66,8 +69,10 @@ class TrainIsometric(TrainDdpm):
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
         at_least(self, 0, "iso_weight")
-        at_least(self, 1, "probes")
+        at_least(self, 1, "probes", "rank")
         within(self, 0, 1, "p")
+        if self.adapter == "lora" and self.start is None:
+            raise ValueError("start: a LoRA needs a model to start from")
         if self.compile:
             raise ValueError("compile: compiled code has no forward mode, which the loss needs")
 

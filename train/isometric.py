@@ -11,11 +11,15 @@ Cost      the encoder alone: two JVPs with a graph, and one pass forward and bac
           decoder never runs for L_iso
 """
 
+import json
+from pathlib import Path
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.device import all_reduce_mean, ranks
+from latentgeo.core.files import atomic_write
 from latentgeo.core.isometry import (
     Traces,
     isometry_loss,
@@ -25,11 +29,13 @@ from latentgeo.core.isometry import (
 )
 from latentgeo.core.sphere import onto, radius
 from latentgeo.models.image_model import ImageModel
+from latentgeo.models.lora import attach, save_lora
 from latentgeo.train import ddpm
 from latentgeo.train.draws import Draws
 from latentgeo.train.image_commands import TrainDdpm, TrainIsometric
 from latentgeo.train.task import Batch, Terms
 
+FILE, METHOD = "isometric_lora", "Isometric Diffusion as a LoRA, arXiv 2407.11451"
 LOSSES = {"batch": isometry_loss, "sample": isometry_loss_per_sample}
 
 
@@ -40,7 +46,13 @@ class IsometricTask(ddpm.DdpmTask):
         assert isinstance(settings, TrainIsometric)
         super().__init__(model, settings, device)
         self.settings: TrainIsometric = settings
+        if settings.adapter == "lora":
+            adapt(model, settings)
         self.sums = torch.zeros(3, dtype=torch.float64)  # of this step: L_iso, Tr(R), parts with it
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return what is trained: the UNet's weights, or the LoRA's."""
+        return {name: w for name, w in super().parameters().items() if w.requires_grad}
 
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
         """Return the mean loss of a batch of images (B, 3, H, W) or moments (B, 2 C, h, w).
@@ -67,6 +79,16 @@ class IsometricTask(ddpm.DdpmTask):
         probes = torch.stack([draws.normal_like(x) for _ in range(self.settings.probes)])
         return traces(lambda x: self.model.encode_h(x, t)[0], x, probes, self.settings.geometry)
 
+    def save(self, folder: Path) -> None:
+        """Write the model, or isometric_lora.safetensors and a .json that says how it was made."""
+        if self.settings.adapter == "full":
+            super().save(folder)
+            return
+        notes = {"method": METHOD, "base": self.model.config.name}
+        path = save_lora(folder / f"{FILE}.safetensors", self.model.unet, notes=notes)
+        atomic_write(folder / f"{FILE}.json", json.dumps(self.settings.plain(), indent=2) + "\n")
+        print(f"wrote {path}", flush=True)
+
     def end_step(self) -> Terms:
         """Return the means of L_iso and Tr(R) over the parts of the step that had them, if any."""
         sums, self.sums = self.sums, torch.zeros_like(self.sums)
@@ -74,6 +96,17 @@ class IsometricTask(ddpm.DdpmTask):
             sums = all_reduce_mean(sums.float().to(self.device)).cpu()
         iso, trace, count = sums.tolist()
         return {"iso": iso / count, "trace": trace / count} if count else {}
+
+
+def adapt(model: ImageModel, settings: TrainIsometric) -> None:
+    """Attach a LoRA to the UNet, so that the rest of it stays as it is.
+
+    Raises ValueError that names the targets where one matches no layer.
+    """
+    try:
+        attach(model.unet, settings.rank, targets=settings.targets)
+    except ValueError as error:
+        raise ValueError(f"targets: {error}") from error
 
 
 def train(settings: TrainIsometric) -> None:

@@ -11,10 +11,11 @@ from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
 from latentgeo.models.formats.image_presets import named_config
 from latentgeo.models.formats.ldm_image_file import FAMILIES, read_ldm_image
-from latentgeo.models.formats.load import find_model
+from latentgeo.models.formats.load import find_lora, find_model
 from latentgeo.models.formats.source import shapes
 from latentgeo.models.formats.unet_file import NETWORKS, read_unet_file
 from latentgeo.models.image_model import CONFIG, ImageModel, load_own_folder
+from latentgeo.models.lora import DEFAULT, fuse, load_lora, set_scale
 
 ImageLayout = Literal["latentgeo", "diffusers", "ddpm", "adm", "ldm"]
 
@@ -25,15 +26,34 @@ def load_image_model(
     dtype: torch.dtype | None = torch.float32,
     config: str | Path | None = None,
     ema: bool = True,
+    lora: str | Path | None = None,
+    lora_scale: float = 1.0,
 ) -> ImageModel:
     """Return a model, frozen; `dtype` None keeps that of each weight.
 
     `source` is an embedded name, a folder or a file; `config` a preset's name or a JSON file, where
     a single file does not tell what it is; `ema` takes the running average of the weights where a
-    file has both. Raises FileNotFoundError that names what is missing, ValueError where something
-    does not fit.
+    file has both. `lora` is a file of `save_lora`, or the name of one beside the model; it becomes
+    part of the weights, times `lora_scale`. Raises FileNotFoundError that names what is missing,
+    ValueError where something does not fit.
     """
     place = find_model(source)
+    path = None if lora is None else find_lora(lora, place)
+    model = _read(place, device, dtype, config, ema)
+    if path is not None:
+        load_lora(model.unet, path)
+        set_scale(model.unet, DEFAULT, lora_scale)
+        fuse(model.unet)
+    return model
+
+
+def _read(
+    place: Path,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+    config: str | Path | None,
+    ema: bool,
+) -> ImageModel:
     layout = image_layout(place)
     if layout is None:
         raise ValueError(f"{place} is not a model of images without text")

@@ -146,7 +146,7 @@ def test_the_middle_column_is_the_image_of_the_seed(places, tmp_path):
         ("ddpm", ("--label", 1), "label: got 1, wanted none: ddpm"),
         ("adm", (), "label: got None, wanted one of 0 to 4: adm"),
         ("adm", ("--label", -1), "label: got -1, wanted one of 0 to 4: adm"),
-        ("ddpm+x", (), "takes none"),
+        ("ddpm+x", (), "no LoRA at x"),
         ("absent", (), "absent"),
     ],
 )

@@ -68,8 +68,8 @@ def test_its_run_file_draws_the_same_again(places, tmp_path):
     ("name", "words", "message"),
     [
         ("ddpm", ("--prompts", "a"), "prompts: .*ddpm takes no text"),
-        ("ddpm", ("--lora", "x"), "lora: .*ddpm takes no text"),
-        ("ddpm+x@0.5", (), "lora: .*ddpm takes no text"),
+        ("ddpm", ("--lora", "x"), "no LoRA at x"),
+        ("ddpm+x@0.5", (), "no LoRA at x"),
         ("ddpm", ("--guidance", "2"), "guidance: "),
         ("ddpm", ("--classes", "1"), "classes: got 1, wanted none: ddpm"),
         ("adm", (), "classes: got none, wanted some of 0 to 4: adm"),

@@ -139,6 +139,58 @@ def test_a_run_leaves_a_model_and_its_twin_starts_from_it(tmp_path):
     assert load_image_model(tmp_path / "twin").shape == (3, 16, 16)
 
 
+def test_a_lora_is_the_twin_of_its_base(tmp_path):
+    """LoRA Sec. 4.1: the file at its scale moves h, at scale 0 the base is there; weights stay."""
+    assert run("train-ddpm", tmp_path / "base", "--steps", "2", "--sample-every", "0") == 0
+    words = ("--start", str(tmp_path / "base"), "--iso-weight", "0.1", "--p", "0")
+    words += ("--adapter", "lora", "--rank", "2", "--steps", "3", "--ema", "0", "--rate", "0.01")
+    assert run("train-isometric", tmp_path / "twin", *words) == 0
+    file = tmp_path / "twin" / "isometric_lora.safetensors"
+    assert file.is_file() and not (tmp_path / "twin" / "unet.safetensors").exists()
+    base = load_image_model(tmp_path / "base")
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([900, 1])
+
+    def h(lora_scale, lora=file):
+        model = load_image_model(tmp_path / "base", lora=lora, lora_scale=lora_scale)
+        assert {*model.unet.state_dict()} == {*base.unet.state_dict()}
+        return model.encode_h(x, t)[0]
+
+    assert torch.equal(h(0.0), base.encode_h(x, t)[0]) and torch.equal(h(1.0, None), h(0.0))
+    assert (h(1.0) - h(0.0)).abs().max() > 1e-4
+    with pytest.raises(FileNotFoundError, match="no LoRA at"):
+        h(1.0, "elsewhere")
+
+
+def test_gradient_of_a_lora_is_the_slope(model):
+    """Iso Eq. 6: L_iso by finite differences in A and B of a layer of the encoder, float64."""
+    settings = TrainIsometric(out=OUT, adapter="lora", rank=2, start="x")
+    task, (x, _) = IsometricTask(model, settings, CPU), images(2)
+    trained = task.parameters()
+    assert trained and all(".lora." in name for name in trained)
+    for weight in trained.values():
+        torch.nn.init.normal_(weight, std=0.1)
+    t = torch.tensor([900, 900])
+
+    def loss():
+        found = task.traces(x, t, Draws(0, 0, 2))
+        return found.second.detach().mean() / found.first.detach().mean() ** 2
+
+    found = task.traces(x, t, Draws(0, 0, 2))
+    (found.second.mean() / found.first.mean() ** 2).backward()
+    name = next(name for name in trained if name.startswith("mid.block_1.conv1"))
+    for weight in (trained[name], trained[name.replace(".A.", ".B.")]):
+        place, step = (0,) * weight.ndim, 1e-5
+        with torch.no_grad():
+            weight[place] += step
+            above = loss()
+            weight[place] -= 2 * step
+            below = loss()
+            weight[place] += step
+        torch.testing.assert_close(
+            weight.grad[place], (above - below) / (2 * step), rtol=1e-5, atol=1e-12
+        )
+
+
 def test_the_paper_is_the_default():
     """Iso Sec. 4.1"""
     made = TrainIsometric(out=OUT)
@@ -152,3 +204,5 @@ def test_what_cannot_be_trained_is_named(tmp_path, capsys):
     assert "preset: got 'ddpm-moon', wanted one of avatars-ddpm" in capsys.readouterr().err
     assert run("train-isometric", tmp_path, "--p", "1.5") == 2
     assert "p must be" in capsys.readouterr().err
+    assert run("train-isometric", tmp_path, "--adapter", "lora") == 2
+    assert "start: a LoRA needs a model to start from" in capsys.readouterr().err
