@@ -81,8 +81,8 @@ class ImageModel(Networks):
 
         `labels` (B,) are the classes of a class-conditional model.
         """
-        given = self._given(labels)
-        return lambda x_t, t: self.unet(x_t, t - 1, *given)
+        self._check(labels)
+        return lambda x_t, t: self.unet(x_t, t - 1, *self._given(labels, len(x_t)))
 
     def predict(self, labels: Tensor | None = None) -> Predict:
         """Return ε_θ as a function of (x_t, paper time t), whatever the UNet itself returns."""
@@ -94,20 +94,25 @@ class ImageModel(Networks):
         self, x_t: Tensor, t: Tensor, labels: Tensor | None = None
     ) -> tuple[Tensor, Skips]:
         """Return h (B, C_h, H_h, W_h) of x_t at the paper's t (B,), and the skips."""
-        return self.unet.encode(x_t, t - 1, *self._given(labels))
+        self._check(labels)
+        return self.unet.encode(x_t, t - 1, *self._given(labels, len(x_t)))
 
     def decode_h(self, h: Tensor, skips: Skips, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return what the UNet predicts (B, C, h, w), `config.prediction`, from h and the skips."""
-        output = self.unet.decode(h, skips, t - 1, *self._given(labels))
+        self._check(labels)
+        output = self.unet.decode(h, skips, t - 1, *self._given(labels, len(h)))
         return learned_variance.split(output)[0] if self.config.learned_variance else output
 
-    def _given(self, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the UNet's further arguments; raises ValueError for labels that it cannot take."""
+    def _given(self, labels: Tensor | None, count: int) -> tuple[Tensor, ...]:
+        """Return the UNet's further arguments for a batch of `count`."""
+        return () if labels is None else (labels,)
+
+    def _check(self, labels: Tensor | None) -> None:
+        """Raise ValueError for labels that the UNet cannot take, and where it needs some."""
         if (labels is None) != (self.config.classes is None):
             got = "none" if labels is None else f"{tuple(labels.shape)}"
             wanted = "none" if labels is not None else f"(B,) of {self.config.classes}"
             raise ValueError(f"labels: got {got}, wanted {wanted}")
-        return () if labels is None else (labels,)
 
 
 def new_image_model(config: ImageModelConfig) -> ImageModel:

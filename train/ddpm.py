@@ -96,8 +96,12 @@ class DdpmTask:
 
     def save(self, folder: Path) -> None:
         """Write the model: config.json and the weights of its networks."""
-        save_image_model(self.model, folder)
+        self.save_model(folder)
         print(f"wrote the model {folder}", flush=True)
+
+    def save_model(self, folder: Path) -> None:
+        """Write config.json and the weights of the networks."""
+        save_image_model(self.model, folder)
 
 
 @contextmanager

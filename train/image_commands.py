@@ -51,6 +51,7 @@ class TrainIsometric(TrainDdpm):
     adapter: Literal["full", "lora"] = option("full", "every weight, or a LoRA")
     rank: int = option(8, "of the LoRA")
     targets: tuple[str, ...] = option(("*",), "layers that the LoRA is on, by name, * as wildcard")
+    drop_caption: float = option(0.1, "share of captions left empty, of a model with text")
     iso_weight: float = option(1e-4, "λ_iso, the weight of the isometry loss")
     p: float = option(0.5, "share of the times, from t = 1 on, without isometry loss")
     probes: int = option(1, "R, random directions per image")
@@ -70,7 +71,7 @@ class TrainIsometric(TrainDdpm):
         super().__post_init__()
         at_least(self, 0, "iso_weight")
         at_least(self, 1, "probes", "rank")
-        within(self, 0, 1, "p")
+        within(self, 0, 1, "p", "drop_caption")
         if self.adapter == "lora" and self.start is None:
             raise ValueError("start: a LoRA needs a model to start from")
         if self.compile:
@@ -78,6 +79,6 @@ class TrainIsometric(TrainDdpm):
 
     def run(self) -> None:
         """Train, and write a model folder: config.json and the weights."""
-        from latentgeo.train.isometric import train
+        from latentgeo.train.isometric_text import train
 
         train(self)

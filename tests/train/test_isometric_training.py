@@ -8,6 +8,8 @@ import torch
 from latentgeo.core.isometry import pullback
 from latentgeo.core.sphere import tangent
 from latentgeo.eval.main import main
+from latentgeo.infer.pipeline import load_model
+from latentgeo.models.bundle import save_bundle
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel, new_image_model
 from latentgeo.models.presets_image_models import TRAINED_PRESETS
@@ -159,6 +161,17 @@ def test_a_lora_is_the_twin_of_its_base(tmp_path):
     assert (h(1.0) - h(0.0)).abs().max() > 1e-4
     with pytest.raises(FileNotFoundError, match="no LoRA at"):
         h(1.0, "elsewhere")
+
+
+def test_a_model_with_text_has_a_twin_too(tmp_path, pictures, tiny):
+    """Iso Eq. 7 under captions: a LoRA that `load_model` takes, and the terms in the log."""
+    save_bundle(tiny, tmp_path / "model")
+    words = ["--start", str(tmp_path / "model"), "--data", str(pictures), "--iso-weight", "0.1"]
+    words += ["--p", "0", "--adapter", "lora", "--rank", "2", "--no-flip"]
+    assert run("train-isometric", tmp_path / "twin", "--steps", "2", *words) == 0
+    assert all(row["iso"] > 0 for row in read_log(tmp_path / "twin" / "log.jsonl"))
+    made = load_model(f"{tmp_path}/model+{tmp_path}/twin/isometric_lora.safetensors", "cpu")
+    assert made.lora == "isometric_lora.safetensors"
 
 
 def test_gradient_of_a_lora_is_the_slope(model):
