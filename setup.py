@@ -47,6 +47,7 @@ setup(
     packages=[f"latentgeo.{name}" for name in PACKAGES],
     package_data={
         "latentgeo.core": ["PAPERS.md"],
+        "latentgeo.eval": ["drag_cases.json"],
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],
         "latentgeo.models": ["README.md"],

@@ -1,11 +1,11 @@
-"""The report's section on real images: given back, walked between and edited.
+"""The report's section on real images: given back, walked between, edited and dragged.
 
 Images are held out: no model has seen them. Inversion without guidance is DDIM's alone; with it,
 null-text inversion.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from latentgeo.core.interpolate import sweep
 from latentgeo.eval import report as html
 from latentgeo.eval.contenders import Contender
+from latentgeo.eval.drag import MD, measure
 from latentgeo.eval.editing import propose
 from latentgeo.eval.heldout import Captioned
 from latentgeo.eval.inverted import TO_IMAGE, VAE, Way, reconstruct, way
@@ -23,7 +24,10 @@ from latentgeo.eval.reconstruction import compare
 from latentgeo.eval.results import Result, result
 from latentgeo.eval.statistics import mean_interval
 from latentgeo.infer.between import frame_texts
-from latentgeo.infer.images import grid, save_png, to_picture
+from latentgeo.infer.drag import Request, edit
+from latentgeo.infer.drag_run import SHOWN, with_points
+from latentgeo.infer.drag_settings import dragging_of
+from latentgeo.infer.images import enlarge, grid, save_png, to_picture
 from latentgeo.infer.inversion import ascend, back, encode, null_texts
 from latentgeo.infer.text_editing import editing, invert, smooth
 from latentgeo.models.perceptual import Lpips, load_lpips
@@ -39,6 +43,7 @@ class Photos:
     inverted: int  # reconstructed by DDIM and by null-text inversion
     edited: int  # edited by text
     frames: int  # of the walk between two
+    identity: int = 0  # steps of the identity LoRA of the drag; 0 leaves the drag out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,8 @@ def photo_section(
         between_two(contenders, held, held.first(2).images(size), plan.frames),
         text_edits(contenders, judges, held.first(plan.edited), seed),
     ]
+    if plan.identity:
+        exhibits.append(drag_exhibit(contenders, held.first(1), lpips, plan.identity, seed))
     settings = {"settings": {one.name: one.settings for one in contenders}, "seed": seed}
     for one in exhibits:
         save_png(folder / f"{one.name}.png", one.picture, settings)
@@ -208,3 +215,49 @@ def text_edits(
             captions=[*[[""] * len(captions)] * (len(rows) - 1), captions],
         ),
     )
+
+
+def drag_exhibit(
+    contenders: Sequence[Contender], held: Captioned, lpips: Lpips, steps: int, seed: int
+) -> Exhibit:
+    """Return one image and what a drag to the right makes of it, by every model."""
+    image = held.images(contenders[0].bundle.config.sampling.size)
+    request = to_the_right(image.shape[-1])
+    rows, numbers = [], []
+    for one in contenders:
+        known = dragging_of(one.bundle)
+        how = replace(known, identity=replace(known.identity, steps=steps))
+        done = edit(one.bundle, image, held.captions[0], request, how, seed)
+        before, after = done.moved.tracks[0], done.moved.tracks[-1]
+        rows.append([
+            with_points(image[0], before, request.targets),
+            enlarge(to_picture(done.original), SHOWN),
+            enlarge(to_picture(done.edited), SHOWN),
+            with_points(done.edited, before, request.targets, after, done.moved.tracks),
+        ])  # fmt: skip
+        distance = mean_interval([measure(done, request, lpips).distance])
+        numbers.append(result("Drag", MD, one.name, distance, seed, one.settings))
+    return Exhibit(
+        name="drag",
+        title="A drag",
+        words="Two points of a held-out face, red, are to go to the blue ones and take the face "
+        "with them (DragDiffusion); yellow is where the drag believes them to be. The number is "
+        "where a judge that no model knows finds them, as a mean distance to the targets.",
+        picture=grid(
+            rows,
+            row_labels=[one.name for one in contenders],
+            column_labels=["image", "through the model", "dragged", "with the points"],
+        ),
+        numbers=numbers,
+    )
+
+
+def to_the_right(size: int) -> Request:
+    """Return the drag of a face by an eye and its mouth, an eighth of `size` pixels to the right.
+
+    The embedded faces have both in one place. A sixteenth of the image is kept on both sides.
+    """
+    handles = (torch.tensor([[0.36, 0.42], [0.48, 0.6]]) * size).round()
+    mask = torch.ones(size, size)
+    mask[:, : size // 16] = mask[:, -(size // 16) :] = 0
+    return Request(handles=handles, targets=handles + torch.tensor([size // 8, 0]), mask=mask)

@@ -31,6 +31,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.infer.inversion_commands:Reconstruct",
         "make the image of an inversion again",
     ),
+    "drag": (
+        "latentgeo.infer.drag_commands:Drag",
+        "drag points of an image to other places (DragDiffusion)",
+    ),
     "convert": (
         "latentgeo.infer.commands:Convert",
         "write a model or a LoRA in another program's layout",
@@ -86,6 +90,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "toy-isometry": (
         "latentgeo.eval.toy_commands:ToyIsometry",
         "flatten a sphere with and without the isometry loss, in pictures and numbers",
+    ),
+    "eval-drag": (
+        "latentgeo.eval.drag_commands:EvalDrag",
+        "measure where prepared drags of held-out images end",
     ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (

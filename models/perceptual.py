@@ -54,12 +54,15 @@ class Lpips(nn.Module):
         They are the global averages of the five ReLU layers (64, 192, 384, 256 and 256 channels),
         one after the other. A Fréchet distance of these is no FID, which has Inception's.
         """
+        return torch.cat([layer.mean(dim=(2, 3)) for layer in self.layers(x)], dim=1)
+
+    def layers(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the five ReLU layers (B, C_l, H_l, W_l) of images (B, 3, H, W) in [-1, 1]."""
         check_range("x", x)
         check_shapes(x, x)
         with torch.autocast(x.device.type, enabled=False):
             standardised = self.metric.get_submodule("scaling_layer")(self.cast(x))
-            layers = self.metric.get_submodule("net")(standardised)
-        return torch.cat([layer.mean(dim=(2, 3)) for layer in layers], dim=1)
+            return tuple(self.metric.get_submodule("net")(standardised))
 
     def cast(self, x: Tensor) -> Tensor:
         """Return x in the dtype of the weights."""

@@ -14,6 +14,7 @@ def test_command_files_import_no_torch():
         "import latentgeo.eval.transport_commands, latentgeo.eval.isometry_commands; "
         "import latentgeo.eval.toy_commands, latentgeo.infer.direction_commands; "
         "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
+        "import latentgeo.eval.drag_commands, latentgeo.infer.drag_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -29,6 +30,7 @@ def test_command_files_import_no_torch():
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
         *["eval-reconstruction", "bench-null-text", "eval-isometry"],
+        *["drag", "eval-drag"],
     ],
 )
 def test_help_explains_every_flag(name, capsys):

@@ -23,7 +23,7 @@ PLAN = Plan(
     sweep_prompts=2,
     sweep_images=10,
     steps=2,
-    photos=Photos(inverted=3, edited=2, frames=3),
+    photos=Photos(inverted=3, edited=2, frames=3, identity=1),
 )
 
 
@@ -47,7 +47,7 @@ def done(tiny, tmp_path_factory):
 
 def test_report_stands_alone(done):
     _, page = done
-    assert page.count("data:image/png;base64,") == 3 + 3
+    assert page.count("data:image/png;base64,") == 3 + 4
     assert page.count("<svg") == 2 + 1 + 1
     for fetched in ("<script", "<link", 'src="http', 'src="/', "url(http", "@import"):
         assert fetched not in page
@@ -82,7 +82,7 @@ def test_pictures_and_rows_are_kept(done):
     cmd, _ = done
     names = {path.name for path in cmd.out.iterdir()}
     wanted = {"report.html", "results.json", "run.toml", "samples.png", "walk-1.png", "walk-2.png"}
-    wanted |= {"reconstruction.png", "between-images.png", "edits.png"}
+    wanted |= {"reconstruction.png", "between-images.png", "edits.png", "drag.png"}
     assert wanted | {"rows"} == names
     assert len(list(cmd.out.glob("rows/*/rows-0.jsonl"))) == 4
 

@@ -1,10 +1,15 @@
-"""Features of the decoder, changed in passing and then no more."""
+"""Features of the decoder, changed in passing and then no more; and read, in one pass."""
 
 import pytest
 import torch
 
 from latentgeo.models import lora
-from latentgeo.models.decoder_features import decoder_blocks, features_changed
+from latentgeo.models.decoder_features import (
+    decoder_blocks,
+    features_changed,
+    predict_with_features,
+    second_last_stage,
+)
 from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet, UNetConfig
 
@@ -60,3 +65,32 @@ def test_an_adapters_update_is_part_of_the_features(unet):
         lora.set_scale(unet, lora.DEFAULT, 0.0)
         unet(*inputs())
     assert (seen[0] - seen[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_features_are_what_an_independent_pass_computes(unet, stage):
+    """Stage 0 is the middle block's output, i that of the i-th part of the way up."""
+    x, t, context = inputs()
+    found, features = predict_with_features(unet, x, t, context, stage)
+    h, skips = unet.encode(x, t, context)
+    temb, skips = unet.embed(t, h), list(skips)
+    for part in unet.up_blocks[:stage]:
+        h = part(h, skips, temb, context)
+    assert torch.equal(features, h)
+    assert torch.equal(found, unet(x, t, context))
+
+
+def test_the_published_stage_of_stable_diffusion_has_the_latents_resolution():
+    """640 channels at 64 × 64 for an image of 512 × 512 (third of four)."""
+    with torch.device("meta"):
+        full = UNet(UNetConfig())
+        x, context = torch.empty(1, 4, 64, 64), torch.empty(1, 77, 768)
+        stage = second_last_stage(full)
+        _, features = predict_with_features(full, x, torch.empty(1), context, stage)
+    assert stage == 3 and features.shape == (1, 640, 64, 64)
+
+
+@pytest.mark.parametrize("stage", [-1, 3])
+def test_a_stage_that_is_not_there_is_refused(unet, stage):
+    with pytest.raises(ValueError, match=rf"got {stage}, wanted 0\.\.2"):
+        predict_with_features(unet, *inputs(), stage)
