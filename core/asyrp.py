@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,16 @@ from latentgeo.core.parameterization import x_0_from_eps
 from latentgeo.core.schedule import Schedule
 
 EDIT_DISTANCE, BOOST_DISTANCE = 0.33, 1.2  # LPIPS at t_edit and at t_boost, Sec. 4.1 and 4.2
+
+
+class Judge(Protocol):
+    """What sees how near an image is to a text: embeddings in one space, of unit length."""
+
+    def images(self, x: Tensor) -> Tensor:
+        """Return E_I (B, K), differentiable in images x (B, 3, H, W) in [-1, 1]."""
+
+    def texts(self, texts: list[str]) -> Tensor:
+        """Return E_T (N, K) of N texts."""
 
 
 def predicted(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
@@ -54,6 +64,7 @@ def asymmetric_step(
 ) -> Tensor:
     """Return x at t_prev (B, ...): the shift enters P_t, and D_t stays.
 
+    Asyrp Eq. 5   x_{t-1} = √α_{t-1} P_t(ε) + D_t(ε) + σ_t z_t, which is ε̃ = ε
     Asyrp Eq. 6   x_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε)
     Asyrp Eq. 8   x_{t-1} = √α_{t-1} P_t(ε(x_t | Δh_t)) + D_t(ε) + σ_t z_t
 
@@ -158,10 +169,14 @@ def recon_weight(similarity: float) -> float:
     return 3 * similarity
 
 
-def scaled(deltas: Sequence[Tensor], scales: Sequence[float], S: int, S_used: int) -> Tensor:
+def scaled(
+    deltas: Sequence[Tensor], scales: Sequence[float | Tensor], S: int, S_used: int
+) -> Tensor:
     """Return Δh̃ (B, ...) of attributes with their scales c_i, learned with S steps, used with S̃.
 
     Asyrp Sec. 3.4   Δh̃ = S/S̃ Σ_i c_i f_i(h): the sum over all steps stays the same
+
+    A scale may be a number, or (B, 1, ...) of each sample its own.
     """
     total = sum(c * delta for c, delta in zip(scales, deltas, strict=True))
     assert isinstance(total, Tensor)

@@ -29,6 +29,7 @@ class Captioned:
     path: Path
     names: tuple[str, ...]
     captions: tuple[str, ...]
+    attributes: tuple[dict[str, str], ...] = ()  # what each shows, empty where it is not stated
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,24 +38,23 @@ class Captioned:
         """Return `count` of them, drawn without replacement by a seed; ValueError if too few."""
         if not 1 <= count <= len(self):
             raise ValueError(f"count must lie in 1..{len(self)} ({self.path}), got {count}")
-        order = torch.randperm(len(self), generator=generator(seed, "captions")).tolist()[:count]
-        return Captioned(
-            self.path, tuple(self.names[i] for i in order), tuple(self.captions[i] for i in order)
-        )
+        order = torch.randperm(len(self), generator=generator(seed, "captions")).tolist()
+        return self.at(order[:count])
 
     def first(self, count: int) -> "Captioned":
         """Return the first `count` of them."""
-        return Captioned(self.path, self.names[:count], self.captions[:count])
+        return self.at(range(min(count, len(self))))
 
     def at(self, places: Sequence[int]) -> "Captioned":
         """Return those at some places."""
         names, captions = (tuple(all[i] for i in places) for all in (self.names, self.captions))
-        return Captioned(self.path, names, captions)
+        shown = tuple(self.attributes[i] for i in places) if self.attributes else ()
+        return Captioned(self.path, names, captions, shown)
 
     def images(self, size: int) -> Tensor:
         """Return the images (N, 3, size, size) in [-1, 1]."""
         with zipfile.ZipFile(self.path) as archive:
-            return torch.stack([_image(archive.read(name), size) for name in self.names])
+            return torch.stack([read_image(archive.read(name), size) for name in self.names])
 
 
 def captioned(path: Path | None = None, split: str = "test") -> Captioned:
@@ -66,13 +66,17 @@ def captioned(path: Path | None = None, split: str = "test") -> Captioned:
         with zipfile.ZipFile(source) as archive:
             lines = archive.read("metadata.jsonl").decode("utf-8").splitlines()
         rows = [json.loads(line) for line in lines if line.strip()]
-        chosen = [(row["file_name"], row["text"]) for row in rows if row["split"] == split]
+        chosen = [
+            (row["file_name"], row["text"], row.get("attributes", {}))
+            for row in rows
+            if row["split"] == split
+        ]
     except (zipfile.BadZipFile, ValueError, KeyError) as error:
         raise ValueError(f"{source}: not a zip of captioned images: {error}") from None
     if not chosen:
         raise ValueError(f"{source}: no image of the split {split!r}")
-    names, captions = zip(*chosen, strict=True)
-    return Captioned(source, names, captions)
+    names, captions, attributes = zip(*chosen, strict=True)
+    return Captioned(source, names, captions, attributes)
 
 
 def read_captions(path: Path | None, data: Path | None, count: int, seed: int) -> Sequence[str]:
@@ -83,7 +87,7 @@ def read_captions(path: Path | None, data: Path | None, count: int, seed: int) -
     return Captioned(path, tuple(lines), tuple(lines)).chosen(count, seed).captions
 
 
-def _image(data: bytes, size: int) -> Tensor:
+def read_image(data: bytes, size: int) -> Tensor:
     """Return one encoded image as (3, size, size) in [-1, 1]."""
     with Image.open(io.BytesIO(data)) as picture:
         rgb = picture.convert("RGB")

@@ -23,6 +23,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.infer.direction_commands:InjectContent",
         "draw images with the bottleneck of others added",
     ),
+    "edit-semantic": (
+        "latentgeo.infer.semantic_commands:EditSemantic",
+        "edit images by directions in a frozen model's bottleneck (Asyrp)",
+    ),
     "invert": (
         "latentgeo.infer.inversion_commands:Invert",
         "find the noise of an image and the null texts that lead back",
@@ -50,6 +54,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.train.image_commands:TrainIsometric",
         "train one with an isometric encoder (Isometric Diffusion)",
     ),
+    "train-asyrp": (
+        "latentgeo.train.asyrp_commands:TrainAsyrp",
+        "train directions in a frozen model's bottleneck from pairs of texts (Asyrp)",
+    ),
+    "train-diffusion-clip": (
+        "latentgeo.train.asyrp_commands:TrainDiffusionClip",
+        "fine-tune a whole model to one edit, to compare (DiffusionCLIP)",
+    ),
     "train-smooth": (
         "latentgeo.train.commands:TrainSmooth",
         "fine-tune for a smooth latent space (Smooth Diffusion)",
@@ -57,6 +69,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "sweep-smooth": (
         "latentgeo.train.commands:SweepSmooth",
         "train-smooth for several weights of the regularizer and ranks",
+    ),
+    "train-judge": (
+        "latentgeo.train.judge_commands:TrainJudge",
+        "train a small CLIP that judges edits",
+    ),
+    "train-segmenter": (
+        "latentgeo.train.judge_commands:TrainSegmenter",
+        "train a small segmenter of faces",
     ),
     "cache": (
         "latentgeo.train.commands:Cache",
@@ -94,6 +114,18 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "eval-drag": (
         "latentgeo.eval.drag_commands:EvalDrag",
         "measure where prepared drags of held-out images end",
+    ),
+    "eval-intervals": (
+        "latentgeo.eval.intervals_commands:EvalIntervals",
+        "measure where semantic edits of a model may end and boosting begin (Asyrp)",
+    ),
+    "eval-judge": (
+        "latentgeo.eval.judge_commands:EvalJudge",
+        "measure how well a judge of edits reads faces",
+    ),
+    "eval-segmenter": (
+        "latentgeo.eval.judge_commands:EvalSegmenter",
+        "measure a segmenter of faces against exact masks",
     ),
     "audit": ("latentgeo.eval.audit:Audit", "show where each equation is coded and tested"),
     "bench-account": (
@@ -133,6 +165,14 @@ COMMANDS = {  # name -> (where its class is, one line of help)
     "render-avatars": (
         "latentgeo.train.commands:RenderAvatars",
         "draw a captioned avatar data set (needs the 'data' extra)",
+    ),
+    "render-masks": (
+        "latentgeo.train.judge_commands:RenderMasks",
+        "draw the part masks of those avatars",
+    ),
+    "render-pairs": (
+        "latentgeo.train.judge_commands:RenderPairs",
+        "draw pairs of avatars that differ in one attribute",
     ),
     "emoji-folder": (
         "latentgeo.train.emoji:EmojiFolder",

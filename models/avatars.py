@@ -72,6 +72,24 @@ def caption(values: dict[str, str], stated: set[str]) -> str:
     return text
 
 
+def shortened(text: str, rng: random.Random) -> str:
+    """Return a caption that states k of what this one states, k uniform on 0 … all.
+
+    Half of them call the person a face, and half leave out what kind of hair has a colour. A colour
+    goes where its thing does. A caption that is not of this grammar comes back as it is.
+    """
+    values = parse_caption(text)
+    if caption(values, set(values)) != text:
+        return text
+    kept = set(rng.sample(sorted(values), rng.randint(0, len(values))))
+    kept -= {name for name, group in GROUPS.items() if group not in kept}
+    said = caption(values, kept)
+    if rng.random() < 0.5 and "hair_colour" in kept:
+        coloured = f" {values['hair_colour']} hair"
+        said = said.replace(f" {values['hair']}{coloured}", coloured, 1)
+    return said.replace("person", "face", 1) if rng.random() < 0.5 else said
+
+
 def parse_caption(text: str) -> dict[str, str]:
     """Return the attributes that a caption of this grammar states, with their values.
 

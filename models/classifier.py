@@ -4,19 +4,17 @@ It judges whether samples show what their caption says, where no CLIP weights ar
 mistakes bound that measure, so its accuracy on real images is always reported beside it.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from latentgeo.core.files import atomic_write
 from latentgeo.models.avatars import ATTRIBUTES
 from latentgeo.models.bundle import ZOO
+from latentgeo.models.headed import read_headed, refuse_unknown, write_headed
 
 EMBEDDED = ZOO / "avatars" / "classifier.safetensors"
 FINE = 16  # channels at full resolution, where an eye is a few pixels
@@ -56,7 +54,7 @@ class AttributeClassifier(nn.Module):
             nn.GroupNorm(config.groups, FINE),
             nn.ReLU(),
             *(
-                _halving(inp, out, config.groups)
+                halving(inp, out, config.groups)
                 for inp, out in zip(widths, config.channels, strict=False)
             ),
         )
@@ -94,8 +92,7 @@ class AttributeClassifier(nn.Module):
 
 def save_classifier(model: AttributeClassifier, path: Path, dtype: torch.dtype) -> Path:
     """Write weights in a dtype, and the configuration in the file's header, atomically."""
-    state = {name: weight.to(dtype).contiguous() for name, weight in model.state_dict().items()}
-    return atomic_write(path, save(state, {"config": json.dumps(asdict(model.config))}))
+    return write_headed(model, model.config, path, dtype)
 
 
 def load_classifier(path: Path | None = None) -> AttributeClassifier:
@@ -104,21 +101,17 @@ def load_classifier(path: Path | None = None) -> AttributeClassifier:
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such file, wanted an attribute classifier's weights")
     try:
-        with safe_open(source, "pt") as file:
-            config = _config((file.metadata() or {})["config"])
-            state = {name: file.get_tensor(name).float() for name in file.keys()}
-        model = AttributeClassifier(config)
+        data, state = read_headed(source)
+        model = AttributeClassifier(_config(data))
         model.load_state_dict(state)
     except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
         raise ValueError(f"{source}: not an attribute classifier: {error}") from None
     return model.eval().requires_grad_(False)
 
 
-def _config(text: str) -> ClassifierConfig:
+def _config(data: dict[str, Any]) -> ClassifierConfig:
     """Return the configuration in a file's header; an unknown key is a ValueError."""
-    data = json.loads(text)
-    if unknown := set(data) - {known.name for known in fields(ClassifierConfig)}:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+    refuse_unknown(data, ClassifierConfig)
     attributes = {name: tuple(values) for name, values in data.pop("attributes").items()}
     return ClassifierConfig(
         size=data["size"],
@@ -128,7 +121,7 @@ def _config(text: str) -> ClassifierConfig:
     )
 
 
-def _halving(inp: int, out: int, groups: int) -> nn.Sequential:
+def halving(inp: int, out: int, groups: int) -> nn.Sequential:
     """A strided and a plain 3×3 convolution, each normalised and rectified."""
     return nn.Sequential(
         nn.Conv2d(inp, out, 3, stride=2, padding=1),

@@ -126,12 +126,10 @@ class CLIP(nn.Module):
         CLIP Sec. 2.4   the state at the end-of-text token, normalized and linearly projected
         Raises ValueError if a row has no end-of-text token.
         """
-        is_end = tokens == self.config.end
-        if not bool(is_end.any(dim=1).all()):
-            raise ValueError(f"each row of tokens must have an end of text, id {self.config.end}")
+        ends = text_ends(tokens, self.config.end)
         states = self.text_model(tokens)
         rows = torch.arange(len(tokens), device=tokens.device)
-        return self.text_projection(states[rows, is_end.int().argmax(dim=1)])
+        return self.text_projection(states[rows, ends])
 
     def logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Return e^τ times the cosines (B, T) of images x (B, 3, H, W) and texts (T, L).
@@ -141,6 +139,17 @@ class CLIP(nn.Module):
         """
         images, texts = self.image_features(x), self.text_features(tokens)
         return self.logit_scale.exp() * cosines(images, texts)
+
+
+def text_ends(tokens: Tensor, end: int) -> Tensor:
+    """Return the places (B,) of the first end-of-text token, id `end`, in rows of tokens (B, L).
+
+    Raises ValueError if a row has none.
+    """
+    is_end = tokens == end
+    if not bool(is_end.any(dim=1).all()):
+        raise ValueError(f"each row of tokens must have an end of text, id {end}")
+    return is_end.int().argmax(dim=1)
 
 
 def cosines(a: Tensor, b: Tensor) -> Tensor:

@@ -113,7 +113,8 @@ def new_direction(model: ImageModel) -> ImplicitDirection | ImplicitDirectionADM
     """Return a fresh f_t for a model: of its network's layout, widths and device."""
     weight = next(model.unet.parameters())
     kind = ImplicitDirectionADM if isinstance(model.unet, ADMUNet) else ImplicitDirection
-    temb = embedding(model, torch.ones(1, dtype=torch.long, device=weight.device))
+    first = torch.ones(1, dtype=torch.long, device=weight.device)
+    temb = embedding(model, first, None if model.config.classes is None else first - 1)
     return kind(model.config.unet.channels[-1], temb.shape[1]).to(weight)
 
 

@@ -11,11 +11,16 @@ import random
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latentgeo.core.device import progress
 from latentgeo.models.avatars import caption, draw, draw_stated
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 PARTS = {  # attribute value -> the renderer's name for it
     "mouth": {
@@ -89,14 +94,21 @@ BRIGHTNESS_JITTER = 9  # standard deviation of all three channels together, of 2
 CHANNEL_JITTER = 4  # standard deviation of each channel by itself, of 255
 TEST_FRACTION = 0.5  # of a `.zip`: its last faces are held out
 SUPERSAMPLING = 4
+TOP = -0.06  # where a drawing begins, as a share of the image's side
 
 
 def face(i: int, seed: int, size: int) -> tuple[bytes, dict[str, str], str]:
     """Return face i of this seed: a lossless WebP (size, size), its attributes, its caption."""
+    values, text, look = face_plan(i, seed)
+    return webp(picture(values, look, size)), values, text
+
+
+def face_plan(i: int, seed: int) -> tuple[dict[str, str], str, "Look"]:
+    """Return the attributes, the caption and the look of face i of this seed."""
     rng = random.Random(f"{seed}/{i}")
     values = draw(rng)
     text = caption(values, draw_stated(values, rng))
-    return _image(values, rng, size), values, text
+    return values, text, draw_look(values, rng)
 
 
 def render(out: Path, count: int, seed: int = 0, size: int = 64, workers: int = 1) -> None:
@@ -146,11 +158,37 @@ def _write_zip(
         archive.writestr(metadata, "\n".join(rows) + "\n", zipfile.ZIP_DEFLATED)
 
 
-def _image(values: dict[str, str], rng: random.Random, size: int) -> bytes:
+@dataclass(frozen=True)
+class Look:
+    """What a face has besides its attributes: its exact colours, and where it is in the image."""
+
+    hexes: dict[str, str]  # by the names of COLOURS
+    scale: float  # of the drawing, whose width is that of the image
+    left: float  # shift to the right from the middle, as a share of the image's side
+    top: float  # shift down
+
+
+def draw_look(values: dict[str, str], rng: random.Random) -> Look:
+    """Return a look; the same state of `rng` gives other values the same jitter and place."""
+    hexes = {name: _jittered(COLOURS[name][values[name]], rng) for name in COLOURS}
+    scale, left, top = rng.uniform(1.08, 1.22), rng.uniform(-0.04, 0.04), rng.uniform(-0.03, 0.03)
+    return Look(hexes, scale, left, top)
+
+
+def picture(values: dict[str, str], look: Look, size: int) -> "Image":
+    """Return a face of these attributes and look, RGB (size, size)."""
     from PIL import Image
 
-    avatars, to_png = _renderer()
-    hexes = {name: _jittered(COLOURS[name][values[name]], rng) for name in COLOURS}
+    side = SUPERSAMPLING * size
+    canvas = Image.new("RGBA", (side, side), look.hexes["background"])
+    figure = rasterized(drawing(values, look), side)
+    placed(canvas, figure.resize([round(look.scale * edge) for edge in figure.size]), look)
+    return canvas.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+
+
+def drawing(values: dict[str, str], look: Look) -> str:
+    """Return the drawing of a face as SVG, on nothing."""
+    avatars, _ = _renderer()
     avatar = avatars.Avatar(
         style=avatars.AvatarStyle.TRANSPARENT,
         top=avatars.HairType[PARTS["hair"][values["hair"]]],
@@ -161,20 +199,32 @@ def _image(values: dict[str, str], rng: random.Random, size: int) -> bytes:
         facial_hair=avatars.FacialHairType[PARTS["facial_hair"][values["facial_hair"]]],
         accessory=avatars.AccessoryType[PARTS["accessory"][values["accessory"]]],
         clothing=avatars.ClothingType[PARTS["clothes"][values["clothes"]]],
-        skin_color=hexes["skin"],
-        hair_color=hexes["hair_colour"],
-        facial_hair_color=hexes["hair_colour"],
-        clothing_color=hexes["clothes_colour"],
+        skin_color=look.hexes["skin"],
+        hair_color=look.hexes["hair_colour"],
+        facial_hair_color=look.hexes["hair_colour"],
+        clothing_color=look.hexes["clothes_colour"],
     )
-    side = SUPERSAMPLING * size
-    drawn = Image.open(io.BytesIO(to_png(svg_string=avatar.render(), width=side)))
-    canvas = Image.new("RGBA", (side, side), hexes["background"])
-    scale = rng.uniform(1.08, 1.22)
-    figure = drawn.resize((round(drawn.width * scale), round(drawn.height * scale)))
-    left = round((side - figure.width) / 2 + rng.uniform(-0.04, 0.04) * side)
-    top = round(-0.06 * side + rng.uniform(-0.03, 0.03) * side)
+    return str(avatar.render())
+
+
+def rasterized(svg: str, side: int) -> "Image":
+    """Return a drawing as RGBA pixels, `side` wide."""
+    from PIL import Image
+
+    _, to_png = _renderer()
+    return Image.open(io.BytesIO(to_png(svg_string=svg, width=side)))
+
+
+def placed(canvas: "Image", figure: "Image", look: Look) -> None:
+    """Lay a scaled figure over a square canvas, both RGBA, where the look says."""
+    side = canvas.width
+    left = round((side - figure.width) / 2 + look.left * side)
+    top = round(TOP * side + look.top * side)
     canvas.alpha_composite(figure, (max(left, 0), max(top, 0)), (max(-left, 0), max(-top, 0)))
-    image = canvas.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+
+
+def webp(image: "Image") -> bytes:
+    """Return a picture as a lossless WebP."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=True, quality=100, method=4)
     return buffer.getvalue()

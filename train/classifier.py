@@ -117,7 +117,13 @@ def augment(images: Tensor, draw: torch.Generator) -> Tensor:
     dx, dy = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=draw).tolist()
     x = F.pad(images, [SHIFT] * 4, mode="replicate")
     height, width = images.shape[-2:]
-    x = x[..., SHIFT + dy : SHIFT + dy + height, SHIFT + dx : SHIFT + dx + width]
+    return roughened(
+        x[..., SHIFT + dy : SHIFT + dy + height, SHIFT + dx : SHIFT + dx + width], draw
+    )
+
+
+def roughened(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Return images (B, 3, H, W) noised, and now and then blurred."""
     if torch.rand((), generator=draw) < BLURRED:
         x = 0.5 * x + 0.5 * F.avg_pool2d(F.pad(x, [1] * 4, mode="replicate"), 3, stride=1)
     return x + NOISE * torch.randn(x.shape, generator=draw)

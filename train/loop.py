@@ -58,17 +58,21 @@ class Loop:
         self.shows = self.here.is_main or sharded is not None  # a cut network runs on all or none
         self.part = settings.part(self.here.world)
         self.weights = task.parameters()
-        self.optimizer = torch.optim.AdamW(
-            self.weights.values(),
-            lr=settings.rate,
-            betas=(settings.beta_1, settings.beta_2),
-            eps=settings.epsilon,
-            weight_decay=settings.weight_decay,
-        )
+        self.optimizer = self.new_optimizer()
         self.ema = EMA(self.weights, settings.ema)
         self.folder = settings.out / "checkpoints"
         self.step, self.elapsed = 0, 0.0
         self.terms: dict[str, list[Tensor]] = {}
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        """Return what takes the steps, with the settings' constants."""
+        return torch.optim.AdamW(
+            self.weights.values(),
+            lr=self.settings.rate,
+            betas=(self.settings.beta_1, self.settings.beta_2),
+            eps=self.settings.epsilon,
+            weight_decay=self.settings.weight_decay,
+        )
 
     def run(self) -> None:
         """Train to the last step or minute, and write the weights; resumable wherever it ends.

@@ -1,20 +1,29 @@
-"""Files of f_t: as released, `{"0": weights}` pickled beside an optimizer, and as safetensors.
+"""Files of directions: f_t as released, all kinds as safetensors with what they were learned for.
 
-A file tells its layout, DDPM's or ADM's, and its widths, by the names and shapes of its tensors.
+A released file is `{"0": weights}`, pickled beside an optimizer. A file tells what it holds (f_t in
+DDPM's or ADM's layout, a table of Δh_t, one Δh) by the names and shapes of its tensors.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from latentgeo.core.files import atomic_write
-from latentgeo.models.delta_h import ImplicitDirection, ImplicitDirectionADM
+from latentgeo.models.delta_h import (
+    DirectionTable,
+    GlobalDirection,
+    ImplicitDirection,
+    ImplicitDirectionADM,
+)
 from latentgeo.models.formats.pickle_file import load_pickle
 from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensors
 
 Implicit = ImplicitDirection | ImplicitDirectionADM
+Learned = Implicit | DirectionTable | GlobalDirection
 LAYOUTS: dict[
     type[Implicit], tuple[str, str]
 ] = {  # the tensors that say the widths: (C, C, 1, 1) and (C, E)
@@ -23,15 +32,51 @@ LAYOUTS: dict[
 }
 PLACE = "0"  # of the weights in a released file
 SUFFIXES = (".pth", ".pt", ".safetensors")
+KEY = "latentgeo"  # of the metadata
 
 
-def read_direction(path: Path) -> Implicit:
-    """Return the f_t in a file, in float32 on the CPU, without gradients.
+@dataclass(frozen=True, kw_only=True)
+class Purpose:
+    """What a direction was learned for; None where its file does not say."""
+
+    name: str = ""
+    source: str | None = None  # the text of what images show
+    target: str | None = None  # the text of what they shall show
+    similarity: float | None = None  # cosine of the two texts' embeddings, of the judge
+    S: int | None = None  # steps of the process
+    t_edit: int | None = None
+    t_boost: int | None = None
+    model: str | None = None
+    weights: str | None = None  # hash of the model's
+
+
+def read_purpose(path: Path) -> Purpose:
+    """Return what a file says of its direction: of a released one its name alone.
+
+    Raises FileNotFoundError, or ValueError where it is something else's metadata.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such direction")
+    text = SafeFile(path).metadata.get(KEY) if path.suffix == ".safetensors" else None
+    if text is None:
+        return Purpose(name=path.stem)
+    try:
+        content = json.loads(text)
+        known = {field.name for field in fields(Purpose)}
+        return Purpose(**{name: value for name, value in content.items() if name in known})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: its metadata is not a direction's: {error}") from None
+
+
+def read_direction(path: Path) -> Learned:
+    """Return the direction in a file, in float32 on the CPU, without gradients.
 
     Raises FileNotFoundError, or ValueError that names what in the file is missing, surplus or of
     another shape.
     """
     state = _state(path)
+    if found := _plain(state):
+        return found
     for kind, (first, time) in LAYOUTS.items():
         if first in state and time in state and state[time].ndim == 2:
             made: Implicit = kind(*state[time].shape)
@@ -43,13 +88,26 @@ def read_direction(path: Path) -> Implicit:
     raise ValueError(f"{path} is no f_t: wanted {wanted}, got {', '.join(sorted(state)[:4])} …")
 
 
-def write_direction(path: Path, direction: Implicit) -> Path:
-    """Write an f_t as safetensors, or for .pth and .pt as released, without an optimizer."""
+def _plain(state: Mapping[str, Tensor]) -> DirectionTable | GlobalDirection | None:
+    """Return the table or the one shift that a state is of, if it is."""
+    found: DirectionTable | GlobalDirection
+    if state.keys() == {"times", "shifts"}:
+        found = DirectionTable(state["times"].tolist(), state["shifts"].float())
+    elif state.keys() == {"shift"}:
+        found = GlobalDirection(state["shift"].float())
+    else:
+        return None
+    return found.eval().requires_grad_(False)
+
+
+def write_direction(path: Path, direction: Learned, purpose: Purpose | None = None) -> Path:
+    """Write a direction as safetensors, or an f_t for .pth and .pt as released, weights alone."""
     state = {name: value.detach().contiguous() for name, value in direction.state_dict().items()}
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: wanted a name in {', '.join(SUFFIXES)}")
     if path.suffix == ".safetensors":
-        return write_safetensors(path, state)
+        about = {} if purpose is None else {KEY: json.dumps(asdict(purpose))}
+        return write_safetensors(path, state, about)
     return atomic_write(path, lambda file: torch.save({PLACE: state}, file))
 
 

@@ -38,7 +38,7 @@ def test_predicted_and_towards_are_a_ddim_step(eta):
 
 
 def test_the_shift_enters_the_predicted_image_alone():
-    """Asyrp Eq. 6, Asyrp Eq. 8: x_{t-1} moves by √α_{t-1} (P_t(ε̃) - P_t(ε)), D_t and σ_t z stay."""
+    """Asyrp Eq. 5, Asyrp Eq. 6, Asyrp Eq. 8: x_{t-1} moves by √α_{t-1} (P_t(ε̃) - P_t(ε)) alone."""
     x_t, eps, shifted, z, _ = drawn()
     t, t_prev = at(900, 33), at(870, 5)
     plain, edited = (

@@ -15,6 +15,9 @@ def test_command_files_import_no_torch():
         "import latentgeo.eval.toy_commands, latentgeo.infer.direction_commands; "
         "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
         "import latentgeo.eval.drag_commands, latentgeo.infer.drag_commands; "
+        "import latentgeo.eval.intervals_commands, latentgeo.infer.semantic_commands; "
+        "import latentgeo.train.asyrp_commands; "
+        "import latentgeo.eval.judge_commands, latentgeo.train.judge_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -25,12 +28,14 @@ def test_command_files_import_no_torch():
     "name",
     [
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
-        *["edit-text", "eval-edit"],
         *["directions", "toy-isometry"],
+        *["edit-text", "eval-edit", "edit-semantic", "train-asyrp", "eval-intervals"],
+        *["train-diffusion-clip"],
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
         *["eval-reconstruction", "bench-null-text", "eval-isometry"],
         *["drag", "eval-drag"],
+        *["eval-judge", "train-judge", "train-segmenter", "render-masks", "render-pairs"],
     ],
 )
 def test_help_explains_every_flag(name, capsys):

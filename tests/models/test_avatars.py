@@ -12,6 +12,7 @@ from latentgeo.models.avatars import (
     draw,
     draw_stated,
     parse_caption,
+    shortened,
 )
 
 
@@ -69,3 +70,26 @@ def test_attributes_are_stated_as_often_as_said():
     bound = 4.5 * (STATED * (1 - STATED) / n) ** 0.5
     for name in ("mouth", "skin", "background"):
         assert counts[name] / n == pytest.approx(STATED, abs=bound)
+
+
+def test_shortened_captions_state_a_part_of_what_was_stated():
+    """All numbers of attributes occur, nothing is added, and other texts stay as they are."""
+    rng, left = random.Random(1), Counter()
+    for _ in range(1_009):
+        values = draw(rng)
+        stated = draw_stated(values, rng)
+        text = caption(values, stated)
+        short = shortened(text, rng)
+        found = parse_caption(short)
+        assert found.items() <= parse_caption(text).items()
+        assert short.count("person") + short.count("face") == 1
+        left[len(found)] += 1
+    assert all(left[k] > 20 for k in range(8))
+    assert shortened("two dogs with beards", rng) == "two dogs with beards"
+
+
+def test_shortened_captions_say_a_colour_without_the_kind_of_hair():
+    """Half of those that say both, so that "a face with red hair" is read, too."""
+    text = "a person with long red hair"
+    said = Counter(shortened(text, random.Random(i)).split(" with ")[-1] for i in range(401))
+    assert said["red hair"] > 40 and said["long red hair"] > 40 and said["long hair"] > 40

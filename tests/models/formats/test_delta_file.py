@@ -5,8 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentgeo.models.delta_h import ImplicitDirection, ImplicitDirectionADM
-from latentgeo.models.formats.delta_file import read_direction, write_direction
+from latentgeo.models.delta_h import (
+    DirectionTable,
+    GlobalDirection,
+    ImplicitDirection,
+    ImplicitDirectionADM,
+)
+from latentgeo.models.formats.delta_file import (
+    Purpose,
+    read_direction,
+    read_purpose,
+    write_direction,
+)
 from tests.models.test_delta_h import adm_layout, ddpm_layout
 
 RELEASED = Path(__file__).parents[3].parent / "shared" / "assets" / "asyrp-ft"
@@ -69,3 +79,22 @@ def test_what_is_no_f_t_is_refused(tmp_path):
         read_direction(tmp_path / "none.pth")
     with pytest.raises(ValueError, match="wanted a name in"):
         write_direction(tmp_path / "f.bin", ImplicitDirection(8, 6))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [DirectionTable([900, 7], torch.randn(2, 3, 5, 7)), GlobalDirection(torch.randn(3, 5, 7))],
+    ids=["table", "global"],
+)
+def test_shifts_and_what_they_are_for(tmp_path, made):
+    about = Purpose(name="smile", source="face", target="smiling face", similarity=0.9, S=40)
+    path = write_direction(tmp_path / "x.safetensors", made, about)
+    found = read_direction(path)
+    assert type(found) is type(made) and not any(w.requires_grad for w in found.parameters())
+    for key, value in made.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value), key
+    assert read_purpose(path) == about
+    bare = write_direction(tmp_path / "bare.pth", ImplicitDirection(8, 6))
+    assert read_purpose(bare) == Purpose(name="bare")
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        read_purpose(tmp_path / "none.pth")

@@ -1,0 +1,86 @@
+"""CLIP's contrastive loss: against sums written out, and where its least value is."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from latentgeo.core.contrastive import contrastive_loss
+
+
+def unit(n: int, k: int, seed: int) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, k, dtype=torch.float64, generator=draw)
+    return x / x.norm(dim=1, keepdim=True)
+
+
+def test_is_the_mean_surprise_of_both_choices():
+    """CLIP Sec. 2.3: -log of the softmax over texts and over images, pair by pair, by hand."""
+    images, texts, scale = unit(5, 7, 0), unit(5, 7, 1), 3.0
+    total = 0.0
+    for i in range(5):
+        cosine = [[float(a @ b) for b in texts] for a in images]
+        of_texts = sum(math.exp(scale * cosine[i][j]) for j in range(5))
+        of_images = sum(math.exp(scale * cosine[j][i]) for j in range(5))
+        p_text = math.exp(scale * cosine[i][i]) / of_texts
+        p_image = math.exp(scale * cosine[i][i]) / of_images
+        total -= (math.log(p_text) + math.log(p_image)) / 2
+    found = contrastive_loss(images, texts, torch.tensor(scale, dtype=torch.float64))
+    assert found.item() == pytest.approx(total / 5, rel=1e-12)
+
+
+def test_what_says_nothing_costs_log_n():
+    """CLIP Sec. 2.3: with equal cosines every choice is one of N."""
+    same = unit(1, 3, 2).expand(7, 3)
+    found = contrastive_loss(same, same, torch.tensor(11.0, dtype=torch.float64))
+    assert found.item() == pytest.approx(math.log(7))
+
+
+def test_is_symmetric_and_falls_as_pairs_align():
+    """CLIP Sec. 2.3: images and texts may change places; equal pairs cost less than unequal."""
+    images, texts, scale = unit(5, 7, 3), unit(5, 7, 4), torch.tensor(5.0, dtype=torch.float64)
+    loss = contrastive_loss(images, texts, scale)
+    assert loss.item() == pytest.approx(contrastive_loss(texts, images, scale).item())
+    assert contrastive_loss(images, images, scale) < loss
+    with pytest.raises(ValueError, match=r"got \(5, 7\) and \(3, 7\)"):
+        contrastive_loss(images, texts[:3], scale)
+
+
+def test_the_optimum_is_the_pointwise_mutual_information():
+    """CLIP Sec. 2.3: minimised over free logits, they are log p(i, j) / p(i) p(j) + const.
+
+    The expected loss over batches of two pairs from a joint distribution of 2 × 3; its logits are
+    columns of one-hot images times free texts, so the cosines are any.
+    """
+    joint = torch.tensor([[0.3, 0.1, 0.1], [0.05, 0.25, 0.2]], dtype=torch.float64)
+    logits = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [logits],
+        max_iter=100,
+        tolerance_grad=1e-12,
+        tolerance_change=1e-16,
+        line_search_fn="strong_wolfe",
+    )
+    pairs = [(i, j) for i in range(2) for j in range(3)]
+
+    def expected() -> Tensor:
+        total = torch.zeros((), dtype=torch.float64)
+        one_hot = torch.eye(2, dtype=torch.float64)
+        for i, j in pairs:
+            for k, m in pairs:
+                images, texts = one_hot[[i, k]], logits[:, [j, m]].T
+                loss = contrastive_loss(images, texts, torch.ones((), dtype=torch.float64))
+                total = total + joint[i, j] * joint[k, m] * loss
+        return total
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = expected()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    information = (joint / joint.sum(1, keepdim=True) / joint.sum(0)).log()
+    found = (logits - logits.mean()).detach()
+    torch.testing.assert_close(found, information - information.mean(), rtol=0, atol=1e-5)

@@ -1,0 +1,100 @@
+"""Training of the embedded judge: a small CLIP on captioned images.
+
+CLIP (Radford et al., arXiv 2103.00020), Sec. 2.3 to 2.5.
+
+Captions   One of the grammar of models/avatars.py is shortened at random, anew each time it is
+           seen, so that the text encoder reads "a smiling face" as well as a full description
+Images     shifted, noised and now and then blurred, as the attribute classifier's are
+Batch      A text's other images are those of its part: of one rank and one accumulated part
+"""
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from latentgeo.core.contrastive import LARGEST_SCALE, contrastive_loss
+from latentgeo.models.avatars import shortened
+from latentgeo.models.presets import merges
+from latentgeo.models.small_clip import SmallClip, SmallClipConfig, save_small_clip
+from latentgeo.models.tokenizer import Tokenizer
+from latentgeo.train.classifier import augment
+from latentgeo.train.data import open_source
+from latentgeo.train.draws import Draws
+from latentgeo.train.judge_commands import TrainJudge
+from latentgeo.train.loop import Loop
+from latentgeo.train.session import channels_last, remembered, session, stream
+from latentgeo.train.task import Batch, Terms
+
+SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
+
+
+class JudgeTask:
+    """What the loop trains: both encoders and the temperature."""
+
+    def __init__(self, model: SmallClip, device: torch.device) -> None:
+        self.model, self.device = model, device
+        text = model.config.text
+        self.tokenizer = Tokenizer(context=text.context, merges=merges(text))
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return all weights."""
+        return dict(self.model.named_parameters())
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the loss of images (B, 3, H, W) and captions, and the share of right matches.
+
+        CLIP Sec. 2.3   a symmetric cross entropy over the cosines of all pairs
+        """
+        seeds = draws.integers(0, SEEDS).tolist()
+        drawn = torch.Generator().manual_seed(seeds[0])
+        x = augment(batch[0], drawn).to(self.device)
+        said = [shortened(text, random.Random(s)) for text, s in zip(batch[1], seeds, strict=True)]
+        images = F.normalize(self.model.image_features(x).float(), dim=-1)
+        tokens = self.tokenizer(said).to(self.device)
+        texts = F.normalize(self.model.text_features(tokens).float(), dim=-1)
+        with torch.autocast(self.device.type, enabled=False):
+            loss = contrastive_loss(images, texts, self.model.logit_scale.exp())
+        best = (images @ texts.T).detach().argmax(1).cpu()
+        return loss, {"matched": (best == torch.arange(len(best))).float().mean()}
+
+    def end_step(self) -> Terms:
+        """Keep the temperature within its bound; return e^t.
+
+        CLIP Sec. 2.5   clipped to prevent scaling the logits by more than 100
+        """
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
+        return {"scale": self.model.logit_scale.detach().exp()}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: the weights are all there is."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def sample_grid(self) -> Tensor | None:
+        """Return none: a judge draws nothing."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write judge.safetensors, in float16."""
+        path = save_small_clip(self.model, folder / "judge.safetensors", torch.float16)
+        print(f"wrote {path}", flush=True)
+
+
+def train(settings: TrainJudge) -> None:
+    """Run `latentgeo train-judge`."""
+    with session(settings) as device:
+        opened = open_source(settings.data, settings.size, settings.on_bad, where=settings.where)
+        model = SmallClip(SmallClipConfig(size=settings.size)).to(device)
+        if settings.channels_last:
+            channels_last(model)
+        batches = stream(remembered(opened), settings)
+        Loop(JudgeTask(model, device), batches, settings, device).run()
