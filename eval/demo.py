@@ -58,7 +58,7 @@ FULL = Plan(
     sweep_images=48,
     steps=15,
     pairs=10,
-    photos=Photos(inverted=8, edited=8, frames=9, identity=30),
+    photos=Photos(inverted=8, edited=8, frames=9, identity=120),
 )
 QUICK = Plan(
     samples=6,
