@@ -20,7 +20,7 @@ SMALL = Dragging(
     refine=1,
     tolerance=0.25,
     protect=True,
-    identity=Identity(rank=4, layers="all", steps=120, lr=4e-3, shift=10),
+    identity=Identity(rank=4, layers="all", steps=250, lr=4e-3, shift=10),
 )
 
 
