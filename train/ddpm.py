@@ -5,11 +5,10 @@ DDPM (Ho et al., arXiv 2006.11239), Sec. 3.4, and LDM (arXiv 2112.10752), Sec. 3
 DDPM Eq. 14   L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖²,   t uniform on 1 … T
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +36,13 @@ from latentgeo.train.session import (
     stream,
     weight_hashes,
 )
-from latentgeo.train.task import Batch, Data, Terms
+from latentgeo.train.task import Batch, Data, Stateless, Terms
 from latentgeo.train.vae import load_vae
 
 SAMPLED_AT_ONCE = 16  # images of a sample grid
 
 
-class DdpmTask:
+class DdpmTask(Stateless):
     """What the loop trains: the UNet, on images or on moments of their latents."""
 
     def __init__(self, model: ImageModel, settings: TrainDdpm, device: torch.device) -> None:
@@ -75,17 +74,6 @@ class DdpmTask:
             raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
         wanted = target(schedule, x_0, eps, t, kind)
         return (wanted - raw.to(wanted.dtype)).square().mean()
-
-    def end_step(self) -> Terms:
-        """Do nothing: there is no statistic."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the weights are all there is."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
 
     def sample_grid(self) -> Tensor | None:
         """Return images (N, 3, H, W), of the same noise each time."""

@@ -9,9 +9,7 @@ Weights    Min-SNR (Hang et al., arXiv 2303.09556) weights the loss by min(SNR, 
            SNR = ᾱ_t / (1 - ᾱ_t); off by default.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +46,7 @@ from latentgeo.train.session import (
     weight_hashes,
 )
 from latentgeo.train.shards import Shards
-from latentgeo.train.task import Batch, Terms
+from latentgeo.train.task import Batch, Stateless, Terms
 from latentgeo.train.vae import load_vae
 
 SAMPLED_AT_ONCE = 8  # images of a sample grid
@@ -73,7 +71,7 @@ def drop_captions(captions: list[str], draws: Draws, probability: float) -> list
     return ["" if drop else text for drop, text in zip(dropped, captions, strict=True)]
 
 
-class DiffusionTask:
+class DiffusionTask(Stateless):
     """What the loop trains: UNet and text encoder, on latents (or images) and captions."""
 
     def __init__(
@@ -118,17 +116,6 @@ class DiffusionTask:
             weight = snr_weight(self.bundle.schedule, t, kind, self.settings.min_snr)
             errors = errors * weight.to(errors)
         return errors.mean(), {}
-
-    def end_step(self) -> Terms:
-        """Do nothing: there is no statistic."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the weights are all there is."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
 
     def sample_grid(self) -> Tensor | None:
         """Return images (N, 3, H, W) of the data's first captions, the same noise each time."""

@@ -10,9 +10,7 @@ Batch      A text's other images are those of its part: of one rank and one accu
 
 import math
 import random
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +27,12 @@ from latentgeo.train.draws import Draws
 from latentgeo.train.judge_commands import TrainJudge
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import channels_last, remembered, session, stream
-from latentgeo.train.task import Batch, Terms
+from latentgeo.train.task import Batch, Stateless, Terms
 
 SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
 
 
-class JudgeTask:
+class JudgeTask(Stateless):
     """What the loop trains: both encoders and the temperature."""
 
     def __init__(self, model: SmallClip, device: torch.device) -> None:
@@ -71,13 +69,6 @@ class JudgeTask:
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(LARGEST_SCALE))
         return {"scale": self.model.logit_scale.detach().exp()}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the weights are all there is."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
 
     def sample_grid(self) -> Tensor | None:
         """Return none: a judge draws nothing."""

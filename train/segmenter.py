@@ -7,11 +7,9 @@ Batch   images with their mask as a fourth channel: (B, 4, H, W), part number k 
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +27,7 @@ from latentgeo.train.judge_commands import TrainSegmenter
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import channels_last, remembered, session, stream
 from latentgeo.train.shards import Shards
-from latentgeo.train.task import Batch, Terms
+from latentgeo.train.task import Batch, Stateless, Terms
 
 
 class Masked:
@@ -76,7 +74,7 @@ def parted(masked: Tensor) -> tuple[Tensor, Tensor]:
     return masked[:, :3], ((masked[:, 3] + 1) * 127.5).round().long()
 
 
-class SegmenterTask:
+class SegmenterTask(Stateless):
     """What the loop trains: the segmenter."""
 
     def __init__(self, model: Segmenter, device: torch.device) -> None:
@@ -94,17 +92,6 @@ class SegmenterTask:
         parts = parts.to(self.device)
         right = (logits.detach().argmax(1) == parts).float().mean()
         return F.cross_entropy(logits, parts), {"right": right}
-
-    def end_step(self) -> Terms:
-        """Do nothing: there is no statistic."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the weights are all there is."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
 
     def sample_grid(self) -> Tensor | None:
         """Return none: a segmenter draws nothing."""

@@ -37,6 +37,21 @@ class Task(Protocol):
         """Write the weights as files for use."""
 
 
+class Stateless:
+    """The part of a task that has neither a statistic nor a state but its weights."""
+
+    def end_step(self) -> Terms:
+        """Do nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
 class Data(Protocol):
     """An endless stream of batches."""
 

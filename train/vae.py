@@ -10,10 +10,8 @@ Scale      The latent scale factor is 1 / std(z), measured after training (LDM A
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -35,13 +33,13 @@ from latentgeo.train.session import (
     session,
     stream,
 )
-from latentgeo.train.task import Batch, Terms
+from latentgeo.train.task import Batch, Stateless, Terms
 
 SHOWN = 12  # images in a sample grid
 SCALE_BATCH = 32  # images encoded at once for the latent scale factor
 
 
-class VAETask:
+class VAETask(Stateless):
     """What the loop trains: encoder and decoder, on images."""
 
     def __init__(
@@ -77,17 +75,6 @@ class VAETask:
             loss = loss + self.settings.perceptual_weight * lpips
             terms["lpips"] = lpips.detach()
         return loss, terms
-
-    def end_step(self) -> Terms:
-        """Do nothing: there is no statistic."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: the weights are all there is."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
 
     @torch.no_grad()
     def sample_grid(self) -> Tensor:
