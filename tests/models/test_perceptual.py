@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,6 +38,18 @@ def test_published_pair(metric):
     reference = example("ref")
     assert float(metric.distance(reference, example("p0"))) == pytest.approx(0.722, abs=5e-4)
     assert float(metric.distance(reference, example("p1"))) == pytest.approx(0.138, abs=5e-4)
+
+
+def test_half_precision_weights_change_little(metric):
+    """LPIPS Eq. 1: fp16 weights give what the full ones do, to a thousandth of the distance."""
+    if not EXAMPLES.is_dir():
+        pytest.skip(f"the full weights are not at {EXAMPLES}")
+    full = Lpips()
+    stored = load_file(EXAMPLES / "alexnet_features_lpips.safetensors")
+    full.metric = build({name: stored[name] for name in read_weights(WEIGHTS)})
+    x, y = pair()
+    torch.testing.assert_close(metric.distance(x, y), full.distance(x, y), rtol=1e-3, atol=0)
+    assert not torch.equal(metric.distance(x, y), full.distance(x, y))
 
 
 def by_hand(x: Tensor, weights: dict[str, Tensor]) -> list[Tensor]:
@@ -157,5 +170,5 @@ def test_bad_weights_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"alexnet\.safetensors"):
         Lpips(tmp_path / "alexnet.safetensors")
     (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1")
-    with pytest.raises(ValueError, match=r"pointer has 42 bytes, wanted 9879632"):
+    with pytest.raises(ValueError, match=r"pointer has 42 bytes, wanted 4940240"):
         Lpips(tmp_path / "pointer")
