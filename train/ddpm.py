@@ -116,8 +116,12 @@ def build(settings: TrainDdpm) -> ImageModel:
         model = new_image_model(with_autoencoder(TRAINED_PRESETS[settings.preset], settings.vae))
     if model.config.learned_variance or model.config.classes is not None:
         raise ValueError("preset or start: no training of learned variances or classes is here")
-    sampling = replace(model.config.sampling, steps=settings.sample_steps)
-    model.config = replace(model.config, name=settings.out.name, sampling=sampling)
+    model.config = replace(
+        model.config,
+        name=settings.out.name,
+        prediction=settings.prediction or model.config.prediction,
+        sampling=replace(model.config.sampling, steps=settings.sample_steps),
+    )
     if settings.vae is not None:
         model.autoencoder = load_vae(settings.vae)
     return model

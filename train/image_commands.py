@@ -17,6 +17,9 @@ class TrainDdpm(Training):
     data: str = option("avatars", "avatars, or a folder, .zip, .tar shards of images, or CIFAR-10")
     preset: str = option("avatars-ddpm", "network, size, schedule: avatars-ddpm, ddpm-cifar10, …")
     start: str | None = option(None, "a model to start from, of any layout; none is fresh")
+    prediction: Literal["eps", "v", "x_0"] | None = option(
+        None, "what the network learns to return; unset, what the preset or the start has"
+    )
     vae: str | None = option(None, "an autoencoder whose latents are diffused; none: pixels")
     flip: bool = option(True, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option("skip", "a bad image: skip and count, or stop")

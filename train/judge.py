@@ -4,12 +4,13 @@ CLIP (Radford et al., arXiv 2103.00020), Sec. 2.3 to 2.5.
 
 Captions   One of the grammar of models/avatars.py is shortened at random, anew each time it is
            seen, so that the text encoder reads "a smiling face" as well as a full description
+Negatives  beside each caption stands one that differs from it in one value, "a sad face" from "a
+           smiling face": without it a batch seldom asks for what is small in an image
 Images     shifted, noised and now and then blurred, as the attribute classifier's are
 Batch      A text's other images are those of its part: of one rank and one accumulated part
 """
 
 import math
-import random
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentgeo.core.contrastive import LARGEST_SCALE, contrastive_loss
-from latentgeo.models.avatars import shortened
+from latentgeo.models.avatars import contrasted
 from latentgeo.models.presets import merges
 from latentgeo.models.small_clip import SmallClip, SmallClipConfig, save_small_clip
 from latentgeo.models.tokenizer import Tokenizer
@@ -35,8 +36,8 @@ SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
 class JudgeTask(Stateless):
     """What the loop trains: both encoders and the temperature."""
 
-    def __init__(self, model: SmallClip, device: torch.device) -> None:
-        self.model, self.device = model, device
+    def __init__(self, model: SmallClip, device: torch.device, negatives: bool = True) -> None:
+        self.model, self.device, self.negatives = model, device, negatives
         text = model.config.text
         self.tokenizer = Tokenizer(context=text.context, merges=merges(text))
 
@@ -52,12 +53,15 @@ class JudgeTask(Stateless):
         seeds = draws.integers(0, SEEDS).tolist()
         drawn = torch.Generator().manual_seed(seeds[0])
         x = augment(batch[0], drawn).to(self.device)
-        said = [shortened(text, random.Random(s)) for text, s in zip(batch[1], seeds, strict=True)]
+        pairs = [contrasted(text, seed) for text, seed in zip(batch[1], seeds, strict=True)]
+        said = [text for text, _ in pairs]
+        wrong = [other for text, other in pairs if self.negatives and other != text]
         images = F.normalize(self.model.image_features(x).float(), dim=-1)
-        tokens = self.tokenizer(said).to(self.device)
-        texts = F.normalize(self.model.text_features(tokens).float(), dim=-1)
+        tokens = self.tokenizer(said + wrong).to(self.device)
+        features = F.normalize(self.model.text_features(tokens).float(), dim=-1)
+        texts, negatives = features[: len(x)], features[len(x) :]
         with torch.autocast(self.device.type, enabled=False):
-            loss = contrastive_loss(images, texts, self.model.logit_scale.exp())
+            loss = contrastive_loss(images, texts, self.model.logit_scale.exp(), negatives)
         best = (images @ texts.T).detach().argmax(1).cpu()
         return loss, {"matched": (best == torch.arange(len(best))).float().mean()}
 
@@ -88,4 +92,5 @@ def train(settings: TrainJudge) -> None:
         if settings.channels_last:
             channels_last(model)
         batches = stream(remembered(opened), settings)
-        Loop(JudgeTask(model, device), batches, settings, device).run()
+        task = JudgeTask(model, device, settings.negatives)
+        Loop(task, batches, settings, device).run()

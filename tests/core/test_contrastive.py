@@ -30,6 +30,19 @@ def test_is_the_mean_surprise_of_both_choices():
     assert found.item() == pytest.approx(total / 5, rel=1e-12)
 
 
+def test_negatives_are_more_texts_to_choose_from():
+    """CLIP Sec. 2.3: each row's choice is among N + M texts, by hand; the columns are as before."""
+    images, texts, wrong, scale = unit(5, 7, 0), unit(5, 7, 1), unit(3, 7, 5), 3.0
+    of = torch.tensor(scale, dtype=torch.float64)
+    more = 0.0
+    for image in images:
+        own = sum(math.exp(scale * float(image @ text)) for text in texts)
+        all_of_them = own + sum(math.exp(scale * float(image @ text)) for text in wrong)
+        more += math.log(all_of_them / own) / 2
+    found = contrastive_loss(images, texts, of, wrong) - contrastive_loss(images, texts, of)
+    assert found.item() == pytest.approx(more / 5, rel=1e-12)
+
+
 def test_what_says_nothing_costs_log_n():
     """CLIP Sec. 2.3: with equal cosines every choice is one of N."""
     same = unit(1, 3, 2).expand(7, 3)

@@ -64,6 +64,24 @@ def test_denoising_from_the_definition(model):
     torch.testing.assert_close(loss, torch.stack(errors).mean())
 
 
+def test_what_is_predicted_may_change_with_a_start(tmp_path):
+    """`--prediction v` of a model of ε: the new model says so, and the loss is that of v."""
+    first, then, more = tmp_path / "a", tmp_path / "b", ("--steps", "1", "--sample-every", "0")
+    assert run("train-ddpm", first, *more) == 0
+    assert run("train-ddpm", then, *more, "--start", str(first), "--prediction", "v") == 0
+    kinds = [load_image_model(folder).config.prediction for folder in (first, then)]
+    assert kinds == ["eps", "v"]
+    model = load_image_model(then, dtype=torch.float64)
+    task = DdpmTask(model, TrainDdpm(out=OUT), CPU)
+    x = images(1)[0].repeat(1, 1, 4, 4)
+    draws = Draws(7, 20, 1)
+    t, eps = draws.integers(1, 1000), draws.normal_like(x)
+    bar = model.schedule.alpha_bar[t[0]]
+    v = bar.sqrt() * eps - (1 - bar).sqrt() * x
+    raw = model.unet(bar.sqrt() * x + (1 - bar).sqrt() * eps, t - 1)
+    torch.testing.assert_close(task.denoising(x, Draws(7, 20, 1)), (v - raw).square().mean())
+
+
 def test_dropout_is_of_the_denoising_loss_alone(model):
     """Iso Eq. 6: J is one map's, whatever the preset drops; the denoising loss drops anew."""
     for module in model.unet.modules():
