@@ -16,23 +16,28 @@ from torch import Tensor
 LARGEST_SCALE = 100.0  # CLIP Sec. 2.5: the logits are never scaled by more
 
 
-def contrastive_loss(
-    images: Tensor, texts: Tensor, scale: Tensor, negatives: Tensor | None = None
-) -> Tensor:
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Return the mean loss () in nats of I_e (N, K) and T_e (N, K) and e^t ().
 
     CLIP Sec. 2.3   a symmetric cross entropy over the cosines of all N × N pairs; as in Fig. 3
                     logits = I_e T_eᵀ e^t,   labels 0 … N-1,
                     loss = (cross_entropy over rows + cross_entropy over columns) / 2
-
-    `negatives` (M, K) are texts that belong to no image: more columns for the rows to tell from
-    their own (NegCLIP, Yuksekgonul et al., arXiv 2210.01936), and no row of the columns' term.
     Raises ValueError where the shapes differ.
     """
     if images.shape != texts.shape or images.ndim != 2:
         got = f"{tuple(images.shape)} and {tuple(texts.shape)}"
         raise ValueError(f"images and texts: got {got}, wanted one shape (N, K)")
     logits = scale * images @ texts.T
-    rows = logits if negatives is None else torch.cat([logits, scale * images @ negatives.T], dim=1)
     labels = torch.arange(len(images), device=images.device)
-    return (F.cross_entropy(rows, labels) + F.cross_entropy(logits.T, labels)) / 2
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+def prompt_loss(images: Tensor, prompts: Tensor, scale: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean loss () of telling which of V prompts (V, K) each image (N, K) has.
+
+    CLIP Sec. 2.3   one direction of the same cross entropy, with texts that many images share:
+                    logits = I_e P_eᵀ e^t; a label (N,) of -1 is of an image without any, left out
+    """
+    logits = scale * images @ prompts.T
+    said = (labels >= 0).sum().clamp(min=1)
+    return F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / said

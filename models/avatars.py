@@ -90,20 +90,15 @@ def shortened(text: str, rng: random.Random) -> str:
     return said.replace("person", "face", 1) if rng.random() < 0.5 else said
 
 
-def contrasted(text: str, seed: int) -> tuple[str, str]:
-    """Return a caption shortened by a seed, and one that differs from it in one stated value.
-
-    Where nothing is stated, or the caption is not of this grammar, both are the same.
-    """
-    values, said = parse_caption(text), shortened(text, random.Random(seed))
-    stated = sorted(parse_caption(said))
-    if not stated or caption(values, set(values)) != text:
-        return said, said
-    rng = random.Random(seed)
-    name = rng.choice(stated)
-    others = [one for one in ATTRIBUTES[name] if one not in (values[name], "none", "no")]
-    other = caption(values | {name: rng.choice(others)}, set(values))
-    return said, shortened(other, random.Random(seed))
+def prompts() -> dict[str, dict[str, str]]:
+    """Return the shortest captions, by attribute and value; of clothes' colours there are none."""
+    told = {
+        name: {value: caption({name: value}, {name}) for value in values if value != "none"}
+        for name, values in ATTRIBUTES.items()
+        if name not in GROUPS
+    }
+    colours = {one: f"a person with {one} hair" for one in ATTRIBUTES["hair_colour"]}
+    return told | {"hair_colour": colours}
 
 
 def parse_caption(text: str) -> dict[str, str]:

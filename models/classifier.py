@@ -4,8 +4,9 @@ It judges whether samples show what their caption says, where no CLIP weights ar
 mistakes bound that measure, so its accuracy on real images is always reported beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,12 @@ class AttributeClassifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        widths = (FINE, *config.channels)
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, FINE, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(FINE, FINE, 3, padding=1),
-            nn.GroupNorm(config.groups, FINE),
-            nn.ReLU(),
-            *(
-                halving(inp, out, config.groups)
-                for inp, out in zip(widths, config.channels, strict=False)
-            ),
-        )
+        self.stem = trunk(config.channels, config.groups)
         cells = (config.size // 2 ** len(config.channels)) ** 2  # kept apart: faces are laid out
         self.body = nn.Sequential(nn.Flatten(), nn.Dropout(DROPOUT))
         self.heads = nn.ModuleDict(
             {
-                name: nn.Linear(cells * widths[-1], len(values))
+                name: nn.Linear(cells * config.channels[-1], len(values))
                 for name, values in config.attributes.items()
             }
         )
@@ -118,6 +108,18 @@ def _config(data: dict[str, Any]) -> ClassifierConfig:
         channels=tuple(data["channels"]),
         groups=data["groups"],
         attributes=attributes,
+    )
+
+
+def trunk(channels: Sequence[int], groups: int) -> nn.Sequential:
+    """Return the convolutions of an encoder of faces: one at full resolution, then halvings."""
+    return nn.Sequential(
+        nn.Conv2d(3, FINE, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(FINE, FINE, 3, padding=1),
+        nn.GroupNorm(groups, FINE),
+        nn.ReLU(),
+        *(halving(inp, out, groups) for inp, out in pairwise((FINE, *channels))),
     )
 
 

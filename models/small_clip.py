@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.bundle import ZOO, from_plain
-from latentgeo.models.classifier import halving
+from latentgeo.models.classifier import trunk
 from latentgeo.models.clip import TextConfig, TextEncoder
 from latentgeo.models.clip_vision import standardize, text_ends
 from latentgeo.models.headed import read_headed, write_headed
@@ -29,7 +29,7 @@ class SmallClipConfig:
     """Shape of the pair. The defaults are the embedded one's."""
 
     size: int = 64  # side of the images it sees, in pixels
-    channels: tuple[int, ...] = (24, 48, 96, 128)  # per resolution, finest first; each halves
+    channels: tuple[int, ...] = (32, 48, 64, 64)  # per resolution, finest first; each halves
     groups: int = 8  # of every GroupNorm
     text: TextConfig = TextConfig(vocabulary=4514, context=64, width=80, layers=2, heads=4)
     projection: int = 96  # width of the space that images and texts share
@@ -55,14 +55,15 @@ class SmallClip(nn.Module):
     def __init__(self, config: SmallClipConfig) -> None:
         super().__init__()
         self.config = config
-        widths = (3, *config.channels)
         cells = (config.size // 2 ** len(config.channels)) ** 2
         self.vision_model = nn.Sequential(
-            *(halving(a, b, config.groups) for a, b in zip(widths, config.channels, strict=False)),
+            *trunk(config.channels, config.groups),
             nn.Flatten(),
         )
         self.text_model = TextEncoder(config.text)
-        self.visual_projection = nn.Linear(cells * widths[-1], config.projection, bias=False)
+        self.visual_projection = nn.Linear(
+            cells * config.channels[-1], config.projection, bias=False
+        )
         self.text_projection = nn.Linear(config.text.width, config.projection, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 

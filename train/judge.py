@@ -4,21 +4,23 @@ CLIP (Radford et al., arXiv 2103.00020), Sec. 2.3 to 2.5.
 
 Captions   One of the grammar of models/avatars.py is shortened at random, anew each time it is
            seen, so that the text encoder reads "a smiling face" as well as a full description
-Negatives  beside each caption stands one that differs from it in one value, "a sad face" from "a
-           smiling face": without it a batch seldom asks for what is small in an image
+Prompts    An image also has to find the value of each attribute that its caption states among the
+           shortest captions, "a sad face" from "a serious face": a batch alone hardly ever asks
+           for what is small in an image
 Images     shifted, noised and now and then blurred, as the attribute classifier's are
 Batch      A text's other images are those of its part: of one rank and one accumulated part
 """
 
 import math
+import random
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.core.contrastive import LARGEST_SCALE, contrastive_loss
-from latentgeo.models.avatars import contrasted
+from latentgeo.core.contrastive import LARGEST_SCALE, contrastive_loss, prompt_loss
+from latentgeo.models.avatars import parse_caption, prompts, shortened
 from latentgeo.models.presets import merges
 from latentgeo.models.small_clip import SmallClip, SmallClipConfig, save_small_clip
 from latentgeo.models.tokenizer import Tokenizer
@@ -30,14 +32,15 @@ from latentgeo.train.loop import Loop
 from latentgeo.train.session import channels_last, remembered, session, stream
 from latentgeo.train.task import Batch, Stateless, Terms
 
+PROMPTS = prompts()
 SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
 
 
 class JudgeTask(Stateless):
     """What the loop trains: both encoders and the temperature."""
 
-    def __init__(self, model: SmallClip, device: torch.device, negatives: bool = True) -> None:
-        self.model, self.device, self.negatives = model, device, negatives
+    def __init__(self, model: SmallClip, device: torch.device) -> None:
+        self.model, self.device = model, device
         text = model.config.text
         self.tokenizer = Tokenizer(context=text.context, merges=merges(text))
 
@@ -53,17 +56,40 @@ class JudgeTask(Stateless):
         seeds = draws.integers(0, SEEDS).tolist()
         drawn = torch.Generator().manual_seed(seeds[0])
         x = augment(batch[0], drawn).to(self.device)
-        pairs = [contrasted(text, seed) for text, seed in zip(batch[1], seeds, strict=True)]
-        said = [text for text, _ in pairs]
-        wrong = [other for text, other in pairs if self.negatives and other != text]
+        said = [shortened(text, random.Random(s)) for text, s in zip(batch[1], seeds, strict=True)]
         images = F.normalize(self.model.image_features(x).float(), dim=-1)
-        tokens = self.tokenizer(said + wrong).to(self.device)
-        features = F.normalize(self.model.text_features(tokens).float(), dim=-1)
-        texts, negatives = features[: len(x)], features[len(x) :]
+        every = self.embedded(said + self.prompts(seeds[0]))
+        texts, told = every[: len(x)], every[len(x) :]
         with torch.autocast(self.device.type, enabled=False):
-            loss = contrastive_loss(images, texts, self.model.logit_scale.exp(), negatives)
+            scale = self.model.logit_scale.exp()
+            loss = contrastive_loss(images, texts, scale)
+            asked = self.asked(images, told, scale, batch[1])
         best = (images @ texts.T).detach().argmax(1).cpu()
-        return loss, {"matched": (best == torch.arange(len(best))).float().mean()}
+        matched = (best == torch.arange(len(best))).float().mean()
+        return loss + asked, {"matched": matched, "asked": asked.detach()}
+
+    def prompts(self, seed: int) -> list[str]:
+        """Return all prompts, of persons or of faces."""
+        noun = "face" if seed % 2 else "person"
+        return [text.replace("person", noun) for told in PROMPTS.values() for text in told.values()]
+
+    def embedded(self, texts: list[str]) -> Tensor:
+        """Return unit vectors (N, K), float32, of texts."""
+        tokens = self.tokenizer(texts).to(self.device)
+        return F.normalize(self.model.text_features(tokens).float(), dim=-1)
+
+    def asked(self, images: Tensor, prompts: Tensor, scale: Tensor, captions: list[str]) -> Tensor:
+        """Return the mean over attributes of the loss () of finding their values among prompts.
+
+        CLIP Sec. 2.3   with the values that the captions (N) state
+        """
+        stated = [parse_caption(text) for text in captions]
+        losses, parts = [], prompts.split([len(told) for told in PROMPTS.values()])
+        for (name, told), part in zip(PROMPTS.items(), parts, strict=True):
+            places = {value: i for i, value in enumerate(told)}
+            labels = [places.get(values.get(name, ""), -1) for values in stated]
+            losses.append(prompt_loss(images, part, scale, torch.tensor(labels).to(images.device)))
+        return torch.stack(losses).mean()
 
     def end_step(self) -> Terms:
         """Keep the temperature within its bound; return e^t.
@@ -92,5 +118,4 @@ def train(settings: TrainJudge) -> None:
         if settings.channels_last:
             channels_last(model)
         batches = stream(remembered(opened), settings)
-        task = JudgeTask(model, device, settings.negatives)
-        Loop(task, batches, settings, device).run()
+        Loop(JudgeTask(model, device), batches, settings, device).run()

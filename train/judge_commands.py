@@ -21,7 +21,6 @@ class TrainJudge(Training):
         "skip", "a bad image or caption: skip and count, or stop"
     )
     where: tuple[str, ...] = option((), "conditions on metadata, such as 'aesthetic>=6.5'")
-    negatives: bool = option(True, "tell each caption from one with a value changed, too (NegCLIP)")
     steps: int = option(2400, "optimiser steps in all")
     batch: int = option(128, "images per optimiser step, over all ranks and accumulated parts")
     rate: float = option(2e-3, "learning rate of AdamW after the warm-up")

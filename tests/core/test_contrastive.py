@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentgeo.core.contrastive import contrastive_loss
+from latentgeo.core.contrastive import contrastive_loss, prompt_loss
 
 
 def unit(n: int, k: int, seed: int) -> Tensor:
@@ -30,17 +30,16 @@ def test_is_the_mean_surprise_of_both_choices():
     assert found.item() == pytest.approx(total / 5, rel=1e-12)
 
 
-def test_negatives_are_more_texts_to_choose_from():
-    """CLIP Sec. 2.3: each row's choice is among N + M texts, by hand; the columns are as before."""
-    images, texts, wrong, scale = unit(5, 7, 0), unit(5, 7, 1), unit(3, 7, 5), 3.0
-    of = torch.tensor(scale, dtype=torch.float64)
-    more = 0.0
-    for image in images:
-        own = sum(math.exp(scale * float(image @ text)) for text in texts)
-        all_of_them = own + sum(math.exp(scale * float(image @ text)) for text in wrong)
-        more += math.log(all_of_them / own) / 2
-    found = contrastive_loss(images, texts, of, wrong) - contrastive_loss(images, texts, of)
-    assert found.item() == pytest.approx(more / 5, rel=1e-12)
+def test_prompts_are_told_apart_by_the_images_that_have_one():
+    """CLIP Sec. 2.3: -log of the softmax over prompts, by hand, where there is a label."""
+    images, told, labels = unit(5, 7, 0), unit(3, 7, 1), torch.tensor([2, -1, 0, 0, -1])
+    total = 0.0
+    for image, label in zip(images, labels.tolist(), strict=True):
+        weights = [math.exp(3.0 * float(image @ text)) for text in told]
+        total -= math.log(weights[label] / sum(weights)) if label >= 0 else 0.0
+    found = prompt_loss(images, told, torch.tensor(3.0, dtype=torch.float64), labels)
+    assert found.item() == pytest.approx(total / 3, rel=1e-12)
+    assert prompt_loss(images, told, torch.tensor(3.0), torch.full((5,), -1)).item() == 0
 
 
 def test_what_says_nothing_costs_log_n():

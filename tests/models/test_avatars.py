@@ -9,10 +9,10 @@ from latentgeo.models.avatars import (
     ATTRIBUTES,
     STATED,
     caption,
-    contrasted,
     draw,
     draw_stated,
     parse_caption,
+    prompts,
     shortened,
 )
 
@@ -89,22 +89,14 @@ def test_shortened_captions_state_a_part_of_what_was_stated():
     assert shortened("two dogs with beards", rng) == "two dogs with beards"
 
 
-def test_contrasted_captions_differ_in_one_stated_value():
-    """Both are short forms that state the same attributes, of which one has another value."""
-    changed = Counter()
-    for seed in range(401):
-        rng = random.Random(seed)
-        values = draw(rng)
-        text = caption(values, draw_stated(values, rng))
-        said, other = contrasted(text, seed)
-        assert said == shortened(text, random.Random(seed))
-        here, there = parse_caption(said), parse_caption(other)
-        assert here.keys() == there.keys()
-        names = [name for name in here if here[name] != there[name]]
-        assert len(names) == (1 if here else 0)
-        changed.update(names)
-    assert changed.keys() == ATTRIBUTES.keys()
-    assert contrasted("two dogs with beards", 3) == ("two dogs with beards",) * 2
+def test_prompts_state_one_value():
+    """Every value that can be said alone has its prompt; of clothes' colours there are none."""
+    told = prompts()
+    assert told.keys() == ATTRIBUTES.keys() - {"clothes_colour"}
+    for name, texts in told.items():
+        assert texts.keys() == set(ATTRIBUTES[name]) - {"none"}
+        for value, text in texts.items():
+            assert parse_caption(text) == {name: value}
 
 
 def test_shortened_captions_say_a_colour_without_the_kind_of_hair():
