@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from latentgeo.eval.statistics import Estimate, function_of_means, proportion_interval
 
 Attributes = Mapping[str, str]
+TINY = 1e-9  # what a number of hits is divided by at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,19 @@ class Adherence:
 
     def minus(self, other: "Adherence") -> Estimate:
         """The difference of two models' shares on the same captions, with a paired interval."""
+        return function_of_means(lambda a, b, n: (a - b) / n, *self._paired(other))
+
+    def over(self, other: "Adherence") -> Estimate:
+        """The ratio of two models' shares on the same captions, with a paired interval."""
+        mine, theirs, _ = self._paired(other)
+        return function_of_means(lambda a, b: a / np.maximum(b, TINY), mine, theirs)
+
+    def _paired(self, other: "Adherence") -> tuple[NDArray[np.float64], ...]:
+        """Both models' hits and the statements of the captions that state something."""
         if not np.array_equal(self.stated, other.stated):
             raise ValueError("other: got other captions, wanted the same for both models")
         told = self.stated > 0
-        columns = (self.hits[told], other.hits[told], self.stated[told])
-        return function_of_means(lambda a, b, n: (a - b) / n, *columns)
+        return self.hits[told], other.hits[told], self.stated[told]
 
 
 def adherence(stated: Sequence[Attributes], shown: Sequence[Attributes]) -> Adherence:

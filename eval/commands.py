@@ -20,7 +20,7 @@ class Evaluation:
     out: Path = required("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"),
-        "models to compare, the first is the reference: NAME, NAME+LORA or NAME+LORA@SCALE",
+        "models to compare, the first is the reference: NAME, NAME+LORA, NAME+LORA@SCALE+LORA",
     )
     data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
     seed: int = option(0, "seed of the captions and of every noise")

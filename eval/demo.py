@@ -14,8 +14,9 @@ from PIL import Image
 
 from latentgeo.core.cli import write_run
 from latentgeo.core.files import atomic_write
-from latentgeo.eval.commands import Demo
+from latentgeo.eval.commands import Demo, Evaluation
 from latentgeo.eval.contenders import Contender, contender, judged, measured
+from latentgeo.eval.demo_isometric import Isometric, isometric_section
 from latentgeo.eval.demo_page import Content, Shown, report
 from latentgeo.eval.demo_photos import Photos, photo_section
 from latentgeo.eval.heldout import captioned
@@ -47,6 +48,7 @@ class Plan:
     pairs: int = 0  # of prompts walked between under every coupling; 0 leaves the section out
     pair_steps: int = 8  # DDIM steps of those walks
     photos: Photos | None = None  # of real images; None leaves the section out
+    isometric: Isometric | None = None  # of the pixel models; None leaves the section out
 
 
 FULL = Plan(
@@ -59,6 +61,7 @@ FULL = Plan(
     steps=15,
     pairs=10,
     photos=Photos(inverted=8, edited=8, frames=9, identity=120),
+    isometric=Isometric(),
 )
 QUICK = Plan(
     samples=6,
@@ -99,8 +102,9 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
 
     between, coupled = walks_between(contenders[0], cmd, plan)
     photos, rebuilt = real_images(contenders, judges, cmd, plan)
+    isometric, geometry = isometric_section(cmd, plan.isometric) if plan.isometric else ("", [])
 
-    write_results(cmd.out / "results.json", [*results, *swept, *coupled, *rebuilt])
+    write_results(cmd.out / "results.json", [*results, *swept, *coupled, *rebuilt, *geometry])
     content = Content(
         models={one.name: one.spec for one in contenders},
         sampling=contenders[0].sampling,
@@ -111,13 +115,14 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
         swept=swept,
         between=between,
         photos=photos,
+        isometric=isometric,
         minutes=(time.monotonic() - start) / 60,
     )
     return atomic_write(cmd.out / "report.html", report(content))
 
 
 def samples_sheet(
-    contenders: Sequence[Contender], captions: Sequence[str], cmd: Demo
+    contenders: Sequence[Contender], captions: Sequence[str], cmd: Evaluation
 ) -> Image.Image:
     """Return, and write, the grid of samples: a row per model, a column per caption and seed."""
     jobs = [(caption, cmd.seed + i) for i, caption in enumerate(captions)]
@@ -135,7 +140,7 @@ def samples_sheet(
     return sheet
 
 
-def show_walk(contenders: Sequence[Contender], number: int, caption: str, cmd: Demo) -> Shown:
+def show_walk(contenders: Sequence[Contender], number: int, caption: str, cmd: Evaluation) -> Shown:
     """Return, and write, the walks of all models between two noises under one caption."""
     rows, distances = [], {}
     for one in contenders:

@@ -44,6 +44,7 @@ class Content:
     swept: Sequence[Result]  # empty where there is no λ curve
     between: str = ""  # the section on walks between prompts, if there is one
     photos: str = ""  # the section on real images, if there is one
+    isometric: str = ""  # the section on an isometric latent space, if there is one
     minutes: float
 
 
@@ -59,6 +60,7 @@ def report(content: Content) -> str:
         _sweep(content),
         content.photos,
         content.between,
+        content.isometric,
         _conditions(content),
     )
 
@@ -137,7 +139,7 @@ def _smoothness(content: Content) -> str:
         html.table(*table(own)),
     ]
     if ratios:
-        bars = {f"{one.model}: {_short(one.metric)}": _span(one) for one in ratios}
+        bars = {f"{one.model}: {_short(one.metric)}": one.span for one in ratios}
         parts += [
             html.paragraph(smoothness_sentence(content.results, list(content.models)[1])),
             html.plot(
@@ -263,11 +265,6 @@ def _conditions(content: Content) -> str:
 
 def _short(metric: str) -> str:
     return metric.split(", ratio to")[0]
-
-
-def _span(one: Result) -> tuple[float, float, float]:
-    low, high = one.interval or [one.value, one.value]
-    return one.value, low, high
 
 
 def _starting(results: Sequence[Result], metric: str, model: str) -> Result | None:

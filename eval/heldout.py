@@ -4,6 +4,7 @@ Any zip file of that layout will do: images and a `metadata.jsonl` with a line p
 `{"file_name": ..., "text": ..., "split": "test"}`.
 """
 
+import hashlib
 import io
 import json
 import zipfile
@@ -50,6 +51,11 @@ class Captioned:
         names, captions = (tuple(all[i] for i in places) for all in (self.names, self.captions))
         shown = tuple(self.attributes[i] for i in places) if self.attributes else ()
         return Captioned(self.path, names, captions, shown)
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits of a SHA-256 over the names and captions."""
+        text = json.dumps([*self.names, *self.captions]).encode()
+        return hashlib.sha256(text).hexdigest()[:16]
 
     def images(self, size: int) -> Tensor:
         """Return the images (N, 3, size, size) in [-1, 1]."""

@@ -49,7 +49,7 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     spec = parse_model(cmd.model)
     model = load_image_model(spec.source, device, dtype, cmd.model_config)
-    if spec.lora is not None or model.config.classes is not None:
+    if spec.loras or model.config.classes is not None:
         raise ValueError(f"model: {cmd.model} has a LoRA or classes, which are not measured here")
     held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
     settings: dict[str, object] = {

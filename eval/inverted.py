@@ -6,8 +6,6 @@ demo's DDIM reconstruction does), `null-text` likewise but with the ∅_t fitted
 compared with the image, and with what the autoencoder alone makes of it: the best it could do.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +61,7 @@ def measure(
     Under torchrun, rank r of W takes every W-th remaining image; every rank returns all rows.
     `identity` names the model and its weights in the settings that rows are kept under.
     """
-    settings = {**identity, **how.plain(), "images": len(held), "set": _digest(held)}
+    settings = {**identity, **how.plain(), "images": len(held), "set": held.digest()}
     finished = open_rows(folder, settings, by_prompt)
     here = ranks()
     mine = [i for i in range(len(held)) if i not in finished][here.rank :: here.world]
@@ -125,8 +123,3 @@ def _columns(rows: Sequence[Row]) -> dict[str, dict[str, NDArray[np.float64]]]:
         name: {key: np.array([entry[key] for entry in table]) for key in table[0]}  # type: ignore
         for name, table in tables.items()
     }
-
-
-def _digest(held: Captioned) -> str:
-    text = json.dumps([*held.names, *held.captions]).encode()
-    return hashlib.sha256(text).hexdigest()[:16]

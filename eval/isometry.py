@@ -36,29 +36,35 @@ def evaluate_isometry(cmd: EvalIsometry, read: Read | None = None) -> list[Resul
     attribute, in place of the attribute classifier.
     """
     check(cmd)
-    held, device = captioned(cmd.data, "test"), pick_device(cmd.device)
-    judges = load_judges(cmd.classifier, None, cmd.inception, device)
+    with process_group(pick_device(cmd.device)):
+        results = measured_models(cmd, read)
+        if is_main():
+            write_run(cmd, cmd.out, judge_hashes(None, cmd.inception))
+            write_all(cmd, results)
+            print(text_table([one for one in results if is_headline(one)]))
+    return results
+
+
+def measured_models(cmd: EvalIsometry, read: Read | None = None) -> list[Result]:
+    """Measure every model, keeping rows below the command's folder, and return the results."""
+    held = captioned(cmd.data, "test")
+    judges = load_judges(cmd.classifier, None, cmd.inception, pick_device(cmd.device))
     read = (read or reader(judges.classifier)) if "ls" in cmd.metrics else None
     rows: dict[str, Rows] = {}
     judged: dict[str, Judged] = {}
     settings: dict[str, Mapping[str, object]] = {}
     target: Judged | None = None
-    with process_group(device):
-        for spec in cmd.models:
-            subject, identity = loaded(cmd, spec)
-            one = Measuring(cmd, subject, identity, held, judges, read)
-            rows[spec] = one.rows()
-            settings[spec] = {**identity, **asked(cmd)}
-            if "fd" in cmd.metrics:
-                judged[spec] = one.judged()
-                target = one.target()
-        results = isometry_results(rows, cmd, settings)
-        if target is not None:
-            results += quality_results(target, judged, cmd.seed, settings, cmd.models[0])
-        if is_main():
-            write_run(cmd, cmd.out, judge_hashes(None, cmd.inception))
-            write_all(cmd, results)
-            print(text_table([one for one in results if is_headline(one)]))
+    for spec in cmd.models:
+        subject, identity = loaded(cmd, spec)
+        one = Measuring(cmd, subject, identity, held, judges, read)
+        rows[spec] = one.rows()
+        settings[spec] = {**identity, **asked(cmd)}
+        if "fd" in cmd.metrics:
+            judged[spec] = one.judged()
+            target = one.target()
+    results = isometry_results(rows, cmd, settings)
+    if target is not None:
+        results += quality_results(target, judged, cmd.seed, settings, cmd.models[0])
     return results
 
 

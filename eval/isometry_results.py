@@ -75,8 +75,7 @@ def curves(
     for one in results:
         place = one.metric.removeprefix(prefix)
         if place != one.metric and place.isdecimal():
-            low, high = one.interval or (one.value, one.value)
-            found.setdefault(one.model, []).append((float(place), one.value, low, high))
+            found.setdefault(one.model, []).append((float(place), *one.span))
     return found
 
 

@@ -117,15 +117,19 @@ def walk_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[
 
     Iso Sec. 4.1   RTL(t) = d_M(t) / d_2(t), of h_t along what the arc of x_T becomes at t
     """
-    a, b = (subject.noise(cmd.seed, f"walk {end}", jobs) for end in "ab")
-    noise = sweep(a, b, cmd.frames)  # (F, W, C, h, w)
-    lengths, images = _walked(subject, noise)
+    lengths, images = _walked(subject, arcs(subject, cmd, jobs))
     steps = [image_steps(walk, subject.lpips) for walk in images.unbind(1)]
     visited = visited_times(subject.model, subject.sampling.steps)[:-1]
     return [
         {"times": visited, "rtl": rtl.tolist(), **step}
         for rtl, step in zip(lengths.mT, steps, strict=True)
     ]
+
+
+def arcs(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> Tensor:
+    """Return the noise (F, W, C, h, w) of each walk, F places of the arc between its two ends."""
+    a, b = (subject.noise(cmd.seed, f"walk {end}", jobs) for end in "ab")
+    return sweep(a, b, cmd.frames)
 
 
 @torch.no_grad()

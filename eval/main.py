@@ -107,6 +107,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.isometry_commands:EvalIsometry",
         "measure how isometric latent spaces are: PPL, mRTL, MCN, VoR, separability",
     ),
+    "compare": (
+        "latentgeo.eval.compare_commands:Compare",
+        "measure base, smooth, isometric and both adapters of a model by every metric",
+    ),
     "toy-isometry": (
         "latentgeo.eval.toy_commands:ToyIsometry",
         "flatten a sphere with and without the isometry loss, in pictures and numbers",

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from latentgeo.infer.plots import COLOURS, INK, figure, svg
 
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.4, 2, 3, 5, 10, 20, 50, 100)  # of ratios
+
 
 def intervals_plot(
     rows: Mapping[str, tuple[float, float, float]], label: str, reference: float | None = None
@@ -19,6 +21,33 @@ def intervals_plot(
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
+    return svg(drawing)
+
+
+def ratios_plot(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], label: str) -> str:
+    """Return a row per metric with a dot per model and its interval, on a logarithmic axis, as SVG.
+
+    `rows` are ratios (value, low, high) by metric, then by model; all are positive. 1 is dotted.
+    """
+    models = list(dict.fromkeys(model for row in rows.values() for model in row))
+    drawing, axes = figure(0.6 + 0.18 * len(rows) * (len(models) + 1))
+    axes.set_xscale("log")
+    for number, (model, colour) in enumerate(zip(models, COLOURS * len(models), strict=False)):
+        shift = (number - (len(models) - 1) / 2) / (len(models) + 1)
+        found = [(i + shift, *row[model]) for i, row in enumerate(rows.values()) if model in row]
+        for y, _, low, high in found:
+            axes.plot([low, high], [y, y], color=colour, linewidth=2)
+        axes.plot([one[1] for one in found], [one[0] for one in found], "o", color=colour,
+                  label=model, markersize=4)  # fmt: skip
+    axes.axvline(1, color=INK, linewidth=0.8, linestyle=":")
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    drawing.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="outside upper center")
     return svg(drawing)
 
 

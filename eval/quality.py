@@ -22,7 +22,7 @@ from latentgeo.eval.fid import DEEPEST, deep_features, feature_distance
 from latentgeo.eval.heldout import Captioned
 from latentgeo.eval.inception_fid import FID, inception_features
 from latentgeo.eval.results import Result, result
-from latentgeo.eval.statistics import Estimate, jackknife, mean_interval
+from latentgeo.eval.statistics import Estimate, exponential, jackknife, mean_interval
 from latentgeo.infer.pipeline import Sampling, generate, seed_noises
 from latentgeo.models.avatars import parse_caption
 from latentgeo.models.bundle import TextToImage
@@ -93,10 +93,19 @@ def load_judges(
 
 
 def draw_samples(
-    bundle: TextToImage, captions: Sequence[str], sampling: Sampling, seed: int, label: str
+    bundle: TextToImage,
+    captions: Sequence[str],
+    sampling: Sampling,
+    seed: int,
+    label: str,
+    numbers: Sequence[int] | None = None,
 ) -> Tensor:
-    """Return an image per caption (N, 3, H, W); image i has the noise of (seed, i) in any model."""
-    seeds = [mix(seed, "quality", i) for i in range(len(captions))]
+    """Return an image per caption (N, 3, H, W); image i has the noise of (seed, i) in any model.
+
+    `numbers` (N,) are the i of the captions, 0 … N - 1 if None.
+    """
+    places = range(len(captions)) if numbers is None else numbers
+    seeds = [mix(seed, "quality", i) for i in places]
     noise = seed_noises(seeds, bundle.latent_shape)
     images = []
     with progress(total=len(captions), label=label, unit="image") as bar:
@@ -149,6 +158,19 @@ def quality_results(
             name = f"{metric}, minus {reference}"
             found.append(result(paper, name, model, change, seed, settings[model]))
     return found
+
+
+def distance_ratio(features: Tensor, base: Tensor, target: Tensor) -> Estimate:
+    """Return the Fréchet distance of features (N, D) over the base's, image i of both left out.
+
+    By its logarithm, whose interval the jackknife gives.
+    """
+
+    def log_ratio(kept: NDArray[np.int64]) -> float:
+        mine, theirs = (feature_distance(one[kept], target) for one in (features, base))
+        return float(np.log(mine / theirs))
+
+    return exponential(jackknife(log_ratio, len(features)))
 
 
 def _changes(one: Judged, base: Judged, target: Judged) -> Iterator[tuple[str, str, Estimate]]:

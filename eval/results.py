@@ -12,6 +12,8 @@ from latentgeo.core.cli import environment
 from latentgeo.core.files import atomic_write
 from latentgeo.eval.statistics import Estimate
 
+RATIO = ", ratio to "  # in a metric's name, before the model that it is compared with
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -33,6 +35,12 @@ class Result:
             return f"{self.value:.3g}"
         low, high = self.interval
         return f"{self.value:.3g} [{low:.3g}, {high:.3g}]"
+
+    @property
+    def span(self) -> tuple[float, float, float]:
+        """The value and the ends of its interval for a plot; itself where there is none."""
+        low, high = self.interval or (self.value, self.value)
+        return self.value, low, high
 
 
 def result(

@@ -100,6 +100,5 @@ def _couplings_plot(results: Sequence[Result], couplings: Sequence[str]) -> str:
     for name in couplings:
         for row in results:
             if (row.model, row.metric) == (name, METRICS[0]):
-                low, high = row.interval or (row.value, row.value)
-                rows[name] = (row.value, low, high)
+                rows[name] = row.span
     return intervals_plot(rows, LPIPS)

@@ -225,7 +225,7 @@ def _load(cmd: EditSemantic) -> ImageModel:
     spec = parse_model(cmd.model)
     where, kind = pick_device(cmd.device), pick_dtype(cmd.dtype)
     model = load_image_model(spec.source, where, kind, cmd.model_config)
-    if spec.lora is not None or model.config.classes is not None:
+    if spec.loras or model.config.classes is not None:
         raise ValueError(f"model: {cmd.model} has a LoRA or classes, which are not edited here")
     return model
 

@@ -22,8 +22,8 @@ from latentgeo.core.guidance import PredictWithContext, guided
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import Schedule, batch_time, times
 from latentgeo.models.bundle import TextToImage
-from latentgeo.models.formats.load import find_lora, find_model, load_text_to_image
-from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.models.formats.load import add_lora, find_lora, find_model, load_text_to_image
+from latentgeo.models.formats.load_image import fuse_lora, load_image_model
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.networks import Networks
 
@@ -65,30 +65,41 @@ def check_sampling(steps: int, batch: int, eta: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Where a model's weights are: `NAME`, `NAME+LORA` or `NAME+LORA@SCALE`, taken apart."""
+    """Where a model's weights are: `NAME`, `NAME+LORA`, `NAME+LORA@SCALE+LORA`, taken apart."""
 
     source: str  # an embedded name, a folder of ours or of diffusers, or a single file
-    lora: str | None  # a file of any grammar, or the name of one beside the model
-    scale: float  # of the adapter
+    loras: tuple[tuple[str, float], ...]  # a file or the name of one beside it, scale; they add up
 
     def check(self) -> None:
         """Raise FileNotFoundError if there is no such model or adapter, without loading it."""
+        self.files()
+
+    def files(self) -> list[tuple[Path, float]]:
+        """Return each adapter's file and scale; FileNotFoundError as `check`."""
         place = find_model(self.source)
-        if self.lora is not None:
-            find_lora(self.lora, place)
+        return [(find_lora(file, place), scale) for file, scale in self.loras]
 
 
 def parse_model(spec: str) -> Model:
     """Take apart the name of a model; `avatars-smooth` is short for `avatars+smooth_lora`."""
-    source, plus, adapter = ALIASES.get(spec, spec).partition("+")
-    lora, _, scale = adapter.rpartition("@") if "@" in adapter else (adapter, "", "1")
+    first, *more = spec.split("+")
+    source, *own = ALIASES.get(first, first).split("+")
+    names = [*own, *more]
+    if not source or not all(names):
+        raise ValueError(f"model: got {spec!r}, wanted NAME, NAME+LORA or NAME+LORA@SCALE+LORA")
+    return Model(source=source, loras=tuple(_adapter(name, spec) for name in names))
+
+
+def _adapter(name: str, spec: str) -> tuple[str, float]:
+    """Take apart `LORA` or `LORA@SCALE`."""
+    file, _, scale = name.rpartition("@") if "@" in name else (name, "", "1")
     try:
         weight = float(scale)
     except ValueError:
         raise ValueError(f"model {spec!r}: the scale after '@' must be a number") from None
-    if not source or bool(plus) != bool(lora) or not math.isfinite(weight):
-        raise ValueError(f"model: got {spec!r}, wanted NAME, NAME+LORA or NAME+LORA@SCALE")
-    return Model(source=source, lora=lora or None, scale=weight)
+    if not file or not math.isfinite(weight):
+        raise ValueError(f"model {spec!r}: wanted a file and a finite scale, got {name!r}")
+    return file, weight
 
 
 def load_model(
@@ -97,7 +108,11 @@ def load_model(
     """Load a model as `parse_model` reads its name, frozen, with the learned tokens of files."""
     model = parse_model(spec)
     where, kind = pick_device(device), pick_dtype(dtype)
-    return load_text_to_image(model.source, model.lora, model.scale, embeddings, where, kind)
+    files = model.files()
+    bundle = load_text_to_image(model.source, embeddings=embeddings, device=where, dtype=kind)
+    for path, scale in files:
+        add_lora(bundle, path, scale)
+    return bundle
 
 
 def load_image(
@@ -105,14 +120,11 @@ def load_image(
 ) -> ImageModel:
     """Load a model without text as `parse_model` reads its name, frozen."""
     model = parse_model(spec)
-    return load_image_model(
-        model.source,
-        pick_device(device),
-        pick_dtype(dtype),
-        config,
-        lora=model.lora,
-        lora_scale=model.scale,
-    )
+    files = model.files()
+    loaded = load_image_model(model.source, pick_device(device), pick_dtype(dtype), config)
+    for path, scale in files:
+        fuse_lora(loaded, path, scale)
+    return loaded
 
 
 def loaded_hash(model: Networks) -> str:

@@ -67,8 +67,8 @@ class BundleConfig:
 class TextToImage(Networks):
     """The model, on one device in one dtype.
 
-    `lora` says which adapter is attached, if any, and `learned` which tokens `learned_tokens` gave
-    it beside its vocabulary, with how many vectors each.
+    `lora` says which adapters are attached, if any, joined by +, and `learned` which tokens
+    `learned_tokens` gave it beside its vocabulary, with how many vectors each.
     """
 
     def __init__(self, config: BundleConfig, unet: UNet, vae: VAE, text: TextEncoder) -> None:

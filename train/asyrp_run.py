@@ -76,7 +76,7 @@ def load_frozen(spec: str, device: torch.device, config: str | Path | None = Non
     """Return a model of images without text or classes, in float32."""
     parsed = parse_model(spec)
     model = load_image_model(parsed.source, device, config=config)
-    if parsed.lora is not None or model.config.classes is not None:
+    if parsed.loras or model.config.classes is not None:
         raise ValueError(f"model: {spec} has a LoRA or classes, for which nothing is learned here")
     return model
 

@@ -13,6 +13,7 @@ from latentgeo.models.formats.lora_adapter import attach_lora, places_of
 from latentgeo.models.formats.lora_files import lora_path, read_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings
 from latentgeo.models.learned_tokens import add_tokens
+from latentgeo.models.lora import DEFAULT, adapters
 
 LayoutName = Literal["latentgeo", "diffusers", "ldm"]
 
@@ -34,17 +35,26 @@ def load_text_to_image(
     place = find_model(source)
     bundle = readers[layout_of(place)](place, device, dtype)
     if lora is not None:
-        path = find_lora(lora, place)
-        found, _ = read_lora_file(path, places_of(bundle))
-        try:
-            attach_lora(bundle, found, lora_scale)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        bundle.lora = path.name
-        bundle.eval()
+        add_lora(bundle, find_lora(lora, place), lora_scale)
     for path in embeddings:
         add_tokens(bundle, read_embeddings(path))
     return bundle
+
+
+def add_lora(bundle: TextToImage, path: Path, scale: float = 1.0) -> None:
+    """Attach a LoRA file of any grammar to a frozen model, beside those that it has: they add up.
+
+    Raises ValueError that names the file, where it does not fit.
+    """
+    known = {*adapters(bundle.unet), *adapters(bundle.text)}
+    name = f"{DEFAULT}{len(known) + 1}" if known else DEFAULT
+    found, _ = read_lora_file(path, places_of(bundle))
+    try:
+        attach_lora(bundle, found, scale, name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    bundle.lora = path.name if bundle.lora is None else f"{bundle.lora}+{path.name}"
+    bundle.eval()
 
 
 def find_model(source: str | Path) -> Path:

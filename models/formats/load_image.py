@@ -41,10 +41,15 @@ def load_image_model(
     path = None if lora is None else find_lora(lora, place)
     model = _read(place, device, dtype, config, ema)
     if path is not None:
-        load_lora(model.unet, path)
-        set_scale(model.unet, DEFAULT, lora_scale)
-        fuse(model.unet)
+        fuse_lora(model, path, lora_scale)
     return model
+
+
+def fuse_lora(model: ImageModel, path: Path, scale: float = 1.0) -> None:
+    """Make a file of `save_lora` part of the UNet's weights, times a scale."""
+    load_lora(model.unet, path)
+    set_scale(model.unet, DEFAULT, scale)
+    fuse(model.unet)
 
 
 def _read(

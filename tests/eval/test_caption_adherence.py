@@ -40,6 +40,8 @@ def test_difference_of_two_models_on_the_same_captions():
     worse = adherence(STATED, SHOWN)
     assert better.minus(worse).value == pytest.approx(1 / 4)
     assert worse.minus(worse).interval == [0, 0]
+    assert better.over(worse).value == pytest.approx(4 / 3)
+    assert worse.over(worse).interval == [1, 1]
     with pytest.raises(ValueError, match="same for both"):
         worse.minus(adherence(STATED[:2], SHOWN[:2]))
 

@@ -16,7 +16,7 @@ def test_command_files_import_no_torch():
         "import latentgeo.eval.inversion_commands, latentgeo.infer.inversion_commands; "
         "import latentgeo.eval.drag_commands, latentgeo.infer.drag_commands; "
         "import latentgeo.eval.intervals_commands, latentgeo.infer.semantic_commands; "
-        "import latentgeo.train.asyrp_commands; "
+        "import latentgeo.train.asyrp_commands, latentgeo.eval.compare_commands; "
         "import latentgeo.eval.judge_commands, latentgeo.train.judge_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )

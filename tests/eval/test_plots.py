@@ -2,7 +2,13 @@
 
 from xml.etree import ElementTree
 
-from latentgeo.eval.plots import curves_plot, intervals_plot, levels_plot, trade_off_plot
+from latentgeo.eval.plots import (
+    curves_plot,
+    intervals_plot,
+    levels_plot,
+    ratios_plot,
+    trade_off_plot,
+)
 
 
 def test_intervals_and_trade_offs_carry_their_labels():
@@ -11,6 +17,12 @@ def test_intervals_and_trade_offs_carry_their_labels():
         (intervals_plot(rows, "ratio", 1.0), ["ISTD", "relative", "ratio"]),
         (trade_off_plot({"base": (1, 2), "λ = 1": (2, 1)}, "x", "y"), ["base", "λ = 1"]),
         (levels_plot([(1, 2), (2, 1)], [(1.5, 1, 0, 2)], "level", "gain"), ["level", "gain"]),
+        (
+            ratios_plot(
+                {"ISTD": {"a": (0.5, 0.4, 0.7), "b": (2, 1, 3)}, "PPL": {"b": (1, 1, 1)}}, "r"
+            ),
+            ["ISTD", "PPL", ">a<", ">b<", ">0.5<", ">1<", ">2<"],
+        ),
         (curves_plot({"base": [(2, 3, 2, 4), (1, 2, 1, 3)]}, "t", "RTL(t)"), ["base", "RTL(t)"]),
     ):
         ElementTree.fromstring(svg)

@@ -18,6 +18,7 @@ from latentgeo.eval.quality import (
     REAL,
     THROUGH_VAE,
     Judged,
+    distance_ratio,
     quality_results,
 )
 from latentgeo.models.clip_vision import CLIP
@@ -48,6 +49,14 @@ def test_results_of_known_sets():
     assert value[f"{ADHERENCE}, minus base", "far"] == pytest.approx(-0.25)
     assert value[f"{ADHERENCE}: hair", "far"] == 0.5
     assert (f"{FD}, minus base", "base") not in value
+
+
+def test_distance_ratio_of_known_sets():
+    """FID Eq. 6: features moved by k times as much are k² times as far, whoever is left out."""
+    target = torch.randn(23, 5, generator=torch.Generator().manual_seed(0)).double()
+    found = distance_ratio(target + 3, target + 1, target)
+    assert found.value == pytest.approx(9, rel=1e-6)
+    assert found.low < 9 < found.high and found.n == 23
 
 
 def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):

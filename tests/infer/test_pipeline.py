@@ -17,6 +17,7 @@ from latentgeo.infer.pipeline import (
     latent_shape,
     load_model,
     loaded_hash,
+    parse_model,
     sampling_of,
     sampling_times,
     seed_noises,
@@ -171,3 +172,30 @@ def test_a_missing_model_names_the_file_wanted():
 
 def test_the_models_own_defaults_apply(bundle):
     assert dataclasses.astuple(sampling_of(bundle, None, None))[:2] == (2, 2.0)
+
+
+def test_adapters_stack_and_their_updates_add_up(tiny):
+    """LoRA Sec. 4.1: 0.3 ΔW and 0.7 ΔW of one file are ΔW."""
+    whole = load_model(tiny.smooth, "cpu")
+    parts = load_model(f"{tiny.smooth}@0.3+{tiny.model}/smooth_lora.safetensors@0.7", "cpu")
+    x, t = seed_noises([1], whole.latent_shape), torch.tensor([500])
+    with torch.no_grad():
+        eps = [one.predict(one.encode_text(PROMPTS[:1]))(x, t) for one in (whole, parts)]
+        plain = load_model(str(tiny.model), "cpu")
+        base = plain.predict(plain.encode_text(PROMPTS[:1]))(x, t)
+    torch.testing.assert_close(*eps, rtol=0, atol=2e-5)
+    assert (eps[0] - base).abs().max() > 1e-2
+    assert parts.lora == "smooth_lora.safetensors+smooth_lora.safetensors"
+
+
+def test_names_of_models_are_taken_apart():
+    found = parse_model("avatars-smooth+b@-0.5+c")
+    assert found.source == "avatars"
+    assert found.loras == (("smooth_lora", 1.0), ("b", -0.5), ("c", 1.0))
+    assert parse_model("a/folder").loras == ()
+
+
+@pytest.mark.parametrize("spec", ["", "a+", "+a", "a++b", "a+b@x", "a+@2", "a+b@inf"])
+def test_wrong_names_of_models_are_refused(spec):
+    with pytest.raises(ValueError, match="model"):
+        parse_model(spec)
