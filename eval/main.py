@@ -123,6 +123,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "latentgeo.eval.intervals_commands:EvalIntervals",
         "measure where semantic edits of a model may end and boosting begin (Asyrp)",
     ),
+    "eval-asyrp": (
+        "latentgeo.eval.asyrp_commands:EvalAsyrp",
+        "measure semantic edits, and the properties of h-space (Asyrp)",
+    ),
     "eval-judge": (
         "latentgeo.eval.judge_commands:EvalJudge",
         "measure how well a judge of edits reads faces",

@@ -1,7 +1,21 @@
-"""Rows of walks between prompts whose numbers are made up, so that all is known."""
+"""What tests of eval share: rows of walks with made-up numbers; a model's edits to measure."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+
+from latentgeo.eval.asyrp_looks import Readers, features
+from latentgeo.eval.asyrp_subject import Edit, Rival, Subject
+from latentgeo.infer.semantic import Attribute, editing_times
+from latentgeo.infer.semantic_noise import invert
+from latentgeo.models.classifier import load_classifier
+from latentgeo.models.delta_h import GlobalDirection, new_direction
+from latentgeo.models.judge import load_judge
+from latentgeo.models.perceptual import load_lpips
+from latentgeo.models.segmenter import load_segmenter
+from tests.models.test_image_model import CONFIGS, made
 
 FACTOR = {"index": 1.0, "optimal": 0.8, "random": 1.1}
 
@@ -42,3 +56,81 @@ def rows(pairs=25, noises=2):
 def walk_rows():
     """A function that returns such rows."""
     return rows
+
+
+@pytest.fixture(scope="session")
+def small():
+    """A model of 32 × 32 images with random weights."""
+    config = CONFIGS["ddpm"]
+    return made(replace(config, sampling=replace(config.sampling, size=32)))
+
+
+@pytest.fixture(scope="session")
+def subject(small, tiny):
+    """Three images and a donor, of that model, in 3 steps."""
+    generator = torch.Generator().manual_seed(0)
+    images = (torch.randn(4, 3, 4, 4, generator=generator) / 2).clamp(-1, 1)
+    images = torch.nn.functional.interpolate(images, size=32, mode="bilinear")
+    lpips = load_lpips()
+    with torch.no_grad():
+        x_T = invert(small, images, editing_times(small.schedule, 3))
+        readers = Readers(
+            classifier=load_classifier(tiny.classifier),
+            judge=load_judge(),
+            lpips=lpips,
+            segmenter=load_segmenter(),
+            real=features(lpips, images.flip(3)),
+        )
+    return Subject(
+        model=small,
+        readers=readers,
+        images=images,
+        x_T=x_T,
+        steps=3,
+        seed=0,
+        scales=(1.0, 0.0, -1.0),
+        levels=(0.0, 0.5),
+        lengths=(2,),
+        averaged=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def shift(small, subject):
+    """An edit whose Δh is one and the same for all images and times."""
+    torch.manual_seed(0)
+    direction = GlobalDirection(3 * torch.randn(20, 8, 8)).requires_grad_(False)
+    said = ("a face", "a smiling face")
+    return Edit(
+        name="shift",
+        attribute=Attribute(direction=direction, t_edit=400, S=3),
+        t_boost=0,
+        wanted={"mouth": ("smiling",)},
+        texts=subject.readers.judge.texts(list(said)),
+        said=said,
+        hash="",
+    )
+
+
+@pytest.fixture(scope="session")
+def own_way(small, shift):
+    """An edit by an f_t, which is another for every image, with noise at the end."""
+    torch.manual_seed(1)
+    direction = new_direction(small)
+    for weight in direction.parameters():
+        torch.nn.init.normal_(weight, std=1.5)
+    attribute = replace(shift.attribute, direction=direction.requires_grad_(False))
+    return replace(shift, name="own way", attribute=attribute, t_boost=100)
+
+
+@pytest.fixture
+def tuned(small, subject):
+    """A copy of the model as a rival, which is not tuned yet."""
+    config = CONFIGS["ddpm"]
+    copy = made(replace(config, sampling=replace(config.sampling, size=32)))
+    visited = tuple(t for t in editing_times(small.schedule, 3) if t <= 700)
+    with torch.no_grad():
+        x = invert(small, subject.images, visited)
+    subject.rivals["shift"] = Rival(model=copy, hash="", x=x, visited=visited)
+    yield copy
+    subject.rivals.clear()

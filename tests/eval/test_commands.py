@@ -17,6 +17,7 @@ def test_command_files_import_no_torch():
         "import latentgeo.eval.drag_commands, latentgeo.infer.drag_commands; "
         "import latentgeo.eval.intervals_commands, latentgeo.infer.semantic_commands; "
         "import latentgeo.train.asyrp_commands, latentgeo.eval.compare_commands; "
+        "import latentgeo.eval.asyrp_commands; "
         "import latentgeo.eval.judge_commands, latentgeo.train.judge_commands; "
         "print({'torch', 'numpy', 'PIL', 'matplotlib'} & set(sys.modules))"
     )
@@ -30,7 +31,7 @@ def test_command_files_import_no_torch():
         *["demo", "sample", "interpolate", "eval-istd", "eval-quality"],
         *["directions", "toy-isometry"],
         *["edit-text", "eval-edit", "edit-semantic", "train-asyrp", "eval-intervals"],
-        *["train-diffusion-clip"],
+        *["train-diffusion-clip", "eval-asyrp"],
         *["eval-transport", "bench-transport"],
         *["bench-unet", "bench-step", "bench-isometric", "bench-kernels", "bench-aot"],
         *["eval-reconstruction", "bench-null-text", "eval-isometry"],
