@@ -150,7 +150,7 @@ def frozen(spec: str, device: torch.device, config: Path | None = None) -> Image
     """Return a model without text or classes, in float32."""
     parsed = parse_model(spec)
     model = load_image_model(parsed.source, device, config=config)
-    if parsed.lora is not None or model.config.classes is not None:
+    if parsed.loras or model.config.classes is not None:
         raise ValueError(f"model: {spec} has a LoRA or classes, which are not measured here")
     return model
 
