@@ -16,6 +16,7 @@ from latentgeo.core.cli import write_run
 from latentgeo.core.files import atomic_write
 from latentgeo.eval.commands import Demo, Evaluation
 from latentgeo.eval.contenders import Contender, contender, judged, measured
+from latentgeo.eval.demo_editing import Semantic, editing_section
 from latentgeo.eval.demo_isometric import Isometric, isometric_section
 from latentgeo.eval.demo_page import Content, Shown, report
 from latentgeo.eval.demo_photos import Photos, photo_section
@@ -49,6 +50,7 @@ class Plan:
     pair_steps: int = 8  # DDIM steps of those walks
     photos: Photos | None = None  # of real images; None leaves the section out
     isometric: Isometric | None = None  # of the pixel models; None leaves the section out
+    semantic: Semantic | None = None  # edits in h-space, likewise
 
 
 FULL = Plan(
@@ -62,6 +64,7 @@ FULL = Plan(
     pairs=10,
     photos=Photos(inverted=8, edited=8, frames=9, identity=120),
     isometric=Isometric(),
+    semantic=Semantic(),
 )
 QUICK = Plan(
     samples=6,
@@ -103,8 +106,10 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
     between, coupled = walks_between(contenders[0], cmd, plan)
     photos, rebuilt = real_images(contenders, judges, cmd, plan)
     isometric, geometry = isometric_section(cmd, plan.isometric) if plan.isometric else ("", [])
+    semantic, edited = editing_section(cmd, plan.semantic) if plan.semantic else ("", [])
 
-    write_results(cmd.out / "results.json", [*results, *swept, *coupled, *rebuilt, *geometry])
+    measurements = [*results, *swept, *coupled, *rebuilt, *geometry, *edited]
+    write_results(cmd.out / "results.json", measurements)
     content = Content(
         models={one.name: one.spec for one in contenders},
         sampling=contenders[0].sampling,
@@ -116,6 +121,7 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
         between=between,
         photos=photos,
         isometric=isometric,
+        semantic=semantic,
         minutes=(time.monotonic() - start) / 60,
     )
     return atomic_write(cmd.out / "report.html", report(content))

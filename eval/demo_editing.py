@@ -19,14 +19,15 @@ from latentgeo.eval.asyrp import all_measured, prepared
 from latentgeo.eval.asyrp_commands import EvalAsyrp
 from latentgeo.eval.asyrp_looks import KEPT, SUCCESS
 from latentgeo.eval.asyrp_subject import Edit, Subject
+from latentgeo.eval.commands import Demo
 from latentgeo.eval.results import Result, table
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.semantic import Editing, edit
 from latentgeo.infer.unprompted import images_of
 from latentgeo.models.bundle import ZOO
+from latentgeo.models.formats.load import DIRECTIONS
 
 MODEL = "avatars-ddpm"
-DIRECTIONS = "directions"  # folder of f_t files beside the model
 TITLE = "Edits in a frozen model's bottleneck"
 SHOWN = {  # what of the results the table has
     f"success: {SUCCESS}": "wanted attribute appears",
@@ -39,7 +40,7 @@ SHOWN = {  # what of the results the table has
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Semantic:
     """How much of everything the section does."""
 
     shown: int = 3  # faces in the pictures
@@ -49,14 +50,7 @@ class Plan:
 
 
 def editing_section(
-    folder: Path,
-    seed: int,
-    plan: Plan,
-    model: str = MODEL,
-    directions: Path = ZOO / MODEL / DIRECTIONS,
-    data: Path | None = None,
-    classifier: Path | None = None,
-    device: str = "auto",
+    demo: Demo, plan: Semantic, model: str = MODEL, directions: Path = ZOO / MODEL / DIRECTIONS
 ) -> tuple[str, list[Result]]:
     """Return the section and its results, and write its pictures; a line where nothing is there."""
     files = tuple(str(path) for path in sorted(directions.glob("*.safetensors")))
@@ -65,17 +59,17 @@ def editing_section(
     cmd = EvalAsyrp(
         model=model,
         edits=files,
-        out=folder / "editing",
+        out=demo.out / "editing",
         properties=("success", "linearity"),
-        data=data,
-        classifier=classifier,
+        data=demo.data,
+        classifier=demo.classifier,
         images=plan.measured,
         steps=plan.steps,
         scales=plan.scales,
-        seed=seed,
-        device=device,
+        seed=demo.seed,
+        device=demo.device,
     )
-    place = pick_device(device)
+    place = pick_device(demo.device)
     with process_group(place):
         subject, edits = prepared(cmd, place)
         results = all_measured(cmd, subject, edits)
@@ -84,11 +78,13 @@ def editing_section(
     if len(edits) > 1:
         pictures["edits-combined"] = combined(subject, edits, jobs)
     for name, picture in pictures.items():
-        save_png(folder / f"{name}.png", picture, {"model": model, "edits": files, "seed": seed})
+        save_png(
+            demo.out / f"{name}.png", picture, {"model": model, "edits": files, "seed": demo.seed}
+        )
     return section(pictures, results, plan), results
 
 
-def section(pictures: dict[str, Image.Image], results: Sequence[Result], plan: Plan) -> str:
+def section(pictures: dict[str, Image.Image], results: Sequence[Result], plan: Semantic) -> str:
     """Return the section's HTML."""
     opening = (
         "Faces that no model has seen, brought to noise and back by a model without text, which "

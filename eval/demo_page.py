@@ -45,6 +45,7 @@ class Content:
     between: str = ""  # the section on walks between prompts, if there is one
     photos: str = ""  # the section on real images, if there is one
     isometric: str = ""  # the section on an isometric latent space, if there is one
+    semantic: str = ""  # the section on edits in h-space, if there is one
     minutes: float
 
 
@@ -61,6 +62,7 @@ def report(content: Content) -> str:
         content.photos,
         content.between,
         content.isometric,
+        content.semantic,
         _conditions(content),
     )
 

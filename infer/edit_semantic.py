@@ -32,6 +32,7 @@ from latentgeo.infer.semantic_noise import noises_of
 from latentgeo.infer.unprompted import image_shape
 from latentgeo.models.delta_h import Direction, embedding
 from latentgeo.models.formats.delta_file import Purpose, read_direction, read_purpose
+from latentgeo.models.formats.load import find_direction, find_model
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 
@@ -136,7 +137,7 @@ def _attribute(
     cmd: EditSemantic, model: ImageModel, text: str, scale: float, measured: Intervals | None
 ) -> Named:
     file, _, name = text.partition("=")
-    path = Path(file)
+    path = find_direction(file, find_model(parse_model(cmd.model).source))
     purpose = read_purpose(path)
     learned = read_direction(path).to(model.device, model.dtype)
     check_width(model, learned, path)

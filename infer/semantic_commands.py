@@ -17,7 +17,9 @@ class EditSemantic:
     """
 
     model: str = required("name, folder or file of a model without text, of any layout")
-    direction: tuple[str, ...] = required("files that train-asyrp wrote, or released: FILE[=NAME]")
+    direction: tuple[str, ...] = required(
+        "the model's own by name, or files of train-asyrp, or released: FILE[=NAME]"
+    )
     out: Path = required("folder for the grid and its rows; files of the same name are replaced")
     images: tuple[Path, ...] = option((), "images to edit, cut and scaled to the model's size")
     seeds: tuple[int, ...] = option((), "seeds of images that are drawn, and edited")

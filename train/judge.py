@@ -79,7 +79,7 @@ class JudgeTask(Stateless):
         return F.normalize(self.model.text_features(tokens).float(), dim=-1)
 
     def asked(self, images: Tensor, prompts: Tensor, scale: Tensor, captions: list[str]) -> Tensor:
-        """Return the mean over attributes of the loss () of finding their values among prompts.
+        """Return the sum over attributes of the losses () of finding their values among prompts.
 
         CLIP Sec. 2.3   with the values that the captions (N) state
         """
@@ -89,7 +89,7 @@ class JudgeTask(Stateless):
             places = {value: i for i, value in enumerate(told)}
             labels = [places.get(values.get(name, ""), -1) for values in stated]
             losses.append(prompt_loss(images, part, scale, torch.tensor(labels).to(images.device)))
-        return torch.stack(losses).mean()
+        return torch.stack(losses).sum()
 
     def end_step(self) -> Terms:
         """Keep the temperature within its bound; return e^t.

@@ -15,6 +15,7 @@ from latentgeo.models.formats.textual_inversion import read_embeddings
 from latentgeo.models.learned_tokens import add_tokens
 from latentgeo.models.lora import DEFAULT, adapters
 
+DIRECTIONS = "directions"  # folder of directions in h-space beside a model
 LayoutName = Literal["latentgeo", "diffusers", "ldm"]
 
 
@@ -80,3 +81,13 @@ def find_lora(name: str | Path, model: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"no LoRA at {path}, nor {beside}")
     return path
+
+
+def find_direction(name: str | Path, model: Path) -> Path:
+    """Return the file of a direction in h-space: a path, or the name of one of the model's own."""
+    own = (model.parent if model.is_file() else model) / DIRECTIONS
+    path = own / f"{name}.safetensors"
+    if not path.is_file() and not Path(name).is_file():
+        known = sorted(file.stem for file in own.glob("*.safetensors"))
+        raise FileNotFoundError(f"no direction at {name}, nor among the model's own: {known}")
+    return path if path.is_file() else Path(name)

@@ -4,13 +4,14 @@ import torch
 
 from latentgeo.eval.asyrp import prepared
 from latentgeo.eval.asyrp_commands import EvalAsyrp
-from latentgeo.eval.demo_editing import Plan, editing_section, together
+from latentgeo.eval.commands import Demo
+from latentgeo.eval.demo_editing import Semantic, editing_section, together
 from latentgeo.infer.images import read_metadata
 from latentgeo.models.delta_h import GlobalDirection
 from latentgeo.models.formats.delta_file import Purpose, write_direction
 from latentgeo.models.image_model import save_image_model
 
-TINY = Plan(shown=1, measured=2, steps=3, scales=(-1.0, 0.0, 1.0))
+TINY = Semantic(shown=1, measured=2, steps=3, scales=(-1.0, 0.0, 1.0))
 
 
 def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
@@ -23,9 +24,8 @@ def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
         path.parent.mkdir(exist_ok=True)
         write_direction(path, GlobalDirection(delta / 2), about)
     given = {"data": tiny.data, "classifier": tiny.classifier, "device": "cpu"}
-    page, results = editing_section(
-        tmp_path, 0, TINY, model=str(place), directions=tmp_path / "d", **given
-    )
+    demo = Demo(out=tmp_path, **given)
+    page, results = editing_section(demo, TINY, str(place), tmp_path / "d")
     assert "linearity, R²" in page and page.count("<figure>") == 2
     assert {one.model for one in results} == {"smile", "sad"}
     assert "edits" in read_metadata(tmp_path / "edits-combined.png")
@@ -39,5 +39,5 @@ def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
 
 
 def test_without_directions_it_says_so(tmp_path):
-    page, results = editing_section(tmp_path, 0, TINY, directions=tmp_path / "none")
+    page, results = editing_section(Demo(out=tmp_path), TINY, directions=tmp_path / "none")
     assert "No directions in none." in page and results == []

@@ -45,6 +45,17 @@ def tiles(path, count):
         return np.split(np.array(picture), count, axis=1)
 
 
+def test_a_model_has_directions_of_its_own(places, tmp_path, capsys):
+    """By name, from the folder beside the weights; an unknown name is told what there is."""
+    own = places / "ddpm" / "directions"
+    own.mkdir()
+    own.joinpath("grin.safetensors").write_bytes((places / "smile.safetensors").read_bytes())
+    assert run(places, tmp_path, "--seeds", "1", "--direction", "grin=wide") == 0
+    assert (tmp_path / "0000-wide.png").is_file()
+    assert run(places, tmp_path, "--seeds", "1", "--direction", "frown") != 0
+    assert "no direction at frown, nor among the model's own: ['grin']" in capsys.readouterr().err
+
+
 def test_strips_of_images_and_their_grid(places, tmp_path, capsys):
     """A scale of 0 is the way back, others are not; the second call inverts nothing anew."""
     words = ("--images", places / "0.png", places / "1.png")
