@@ -121,6 +121,8 @@ def shift(schedule: Schedule, like: Tensor, t: Tensor, t_prev: Tensor) -> Shift:
 def symmetric_shift(schedule: Schedule, like: Tensor, t: Tensor, t_prev: Tensor) -> Tensor:
     """Return Δx_{t-1} / Δε (B, 1, ...) where ε̃ replaces ε in P_t and in D_t.
 
+    Asyrp Eq. 10   x̃_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε̃)
+    Asyrp Eq. 11   √α_{t-1} (x_t - √(1-α_t) (ε + Δε)) / √α_t + √(1-α_{t-1}) (ε + Δε)
     Asyrp Eq. 14   √(1-α_{t-1}) = √((1-α_{t-1}) (1-β_t)) / √(1-β_t)
     Asyrp Eq. 15   (√(1-α_t-β_t) - √(1-α_t)) / √(1-β_t)
     Asyrp Eq. 16   Δx_t = (√(1-α_t-β_t) - √(1-α_t)) / √(1-β_t) Δε_t
@@ -165,6 +167,7 @@ def recon_weight(similarity: float) -> float:
     """Return λ_recon from the cosine of the two texts' embeddings.
 
     Asyrp Sec. J.1   λ_recon = 3 cos(E_T(y_source), E_T(y_target))
+    Asyrp Tab. 3     0.905·3 for a young person, … (corrected: 0.443·3 for Frida Kahlo)
     """
     return 3 * similarity
 

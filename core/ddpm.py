@@ -19,6 +19,7 @@ def forward_step(schedule: Schedule, x_prev: Tensor, t: Tensor, noise: Tensor) -
     """Return x_t (B, ...) from x_{t-1} and the noise ε_t of this one step, both (B, ...).
 
     DDPM Eq. 2     q(x_t | x_{t-1}) = N(x_t; √(1-β_t) x_{t-1}, β_t I)
+    Asyrp Eq. 1    the same as N(√(ᾱ_t/ᾱ_{t-1}) x_{t-1}, (1 - ᾱ_t/ᾱ_{t-1}) I)
     Smooth Eq. 1   x_t = √(1-β_t) x_{t-1} + √β_t ε_t
     Smooth Eq. 2   first line, x_t = √α_t x_{t-1} + √(1-α_t) ε_t
     """
@@ -79,6 +80,7 @@ def ancestral_step_beta(
 
     DDPM Alg. 2   x_{t-1} = 1/√α_t (x_t - (1-α_t)/√(1-ᾱ_t) ε) + σ_t z, with σ_t² = β_t, and z = 0
                   at t = 1
+    Asyrp Eq. 2   x_{t-1} = 1/√(1-β_t) (x_t - β_t/√(1-ᾱ_t) ε) + σ_t z, the same
     """
     beta, _, bar_prev = schedule.at(t, x_t)
     sigma = torch.where(bar_prev < 1, beta.sqrt(), torch.zeros_like(beta))
@@ -113,8 +115,10 @@ def simple_loss(eps: Tensor, predicted: Tensor) -> Tensor:
     DDPM Eq. 14    L_simple = E ‖ε - ε_θ(√ᾱ_t x_0 + √(1-ᾱ_t) ε, t)‖²
     LDM Eq. 2      L_LDM = E ‖ε - ε_θ(z_t, t)‖²
     SmoothS Eq. 2  L_base = E ‖ε - ε_θ(x_t, t)‖²
+    Iso Eq. 1      L_dsm = E_t λ(t) E ‖s_θ(x_t, t) - ∇ log p(x_t | x_0)‖², at λ(t) = 1-ᾱ_t and with
+                   s_θ = -ε_θ/√(1-ᾱ_t)
 
-    All three as implemented by their authors: the mean over elements, not their sum, which changes
+    All as implemented by their authors: the mean over elements, not their sum, which changes
     the loss by the factor 1/n only.
     """
     if eps.shape != predicted.shape:

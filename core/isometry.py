@@ -76,7 +76,10 @@ def traces(
 ) -> Traces:
     """Return the traces' estimates from standard normal probes v (R, B, ...), one pair per probe.
 
-    Iso Eq. 6   vᵀ R v = ‖s‖², vᵀ Rᵀ R v = ‖y‖², s = J w, y = P Jᵀ s, w = P v
+    Iso Eq. 6      vᵀ R v = ‖s‖², vᵀ Rᵀ R v = ‖y‖², s = J w, y = P Jᵀ s, w = P v
+    Iso Sec. 3.3   vᵀ JᵀJ G⁻¹ v = vᵀ √G⁻¹ JᵀJ √G⁻¹ v for each v, as G is a number per sample: one
+                   JVP and one VJP (corrected: printed in expectation, with three JVPs)
+    Iso Sec. A.2   x_t and h are held, not J
 
     With `graph` they are connected to the weights of `encode`, through two JVPs.
     """

@@ -54,7 +54,10 @@ def x_0_from_v(schedule: Schedule, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
 
 
 def score_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """Return the score ∇_x log q_t(x_t) = -ε / √(1-ᾱ_t) (B, ...)."""
+    """Return the score ∇_x log q_t(x_t) = -ε / √(1-ᾱ_t) (B, ...).
+
+    Iso Eq. 1   the s_θ(x_t, t) of L_dsm
+    """
     return (-eps / (1 - schedule.bar(t, x_t)).sqrt()).to(x_t.dtype)
 
 

@@ -40,6 +40,7 @@ def transported(basis: Singular, u: Tensor) -> tuple[Tensor, Tensor]:
 def shoot(find: Find, x: Tensor, start: tuple[Tensor, Tensor], length: float, steps: int) -> Tensor:
     """Return the points (steps, B, ...) after each of so many steps from x, `length` long in all.
 
+    Iso Eq. 5      the path keeps γ̇ᵀ JᵀJ γ̇ at its shortest: an isometry's is the sphere's own arc
     Iso Sec. 4.3   x ← arc of length ‖Δx‖/steps along v; (u, v) ← `transported` to the basis there
 
     `start` is (u, v), both (B, ...), of x's own basis. All points have x's norm, and are as far

@@ -85,7 +85,10 @@ def measure_models(cmd: EvalTables, tables: Sequence[Table]) -> tuple[dict[str, 
 def generation_results(
     table: Table, found: Mapping[str, Measured], target: Judged, seed: int
 ) -> list[Result]:
-    """Return smoothness and quality of a table's models, by the labels of their rows."""
+    """Return smoothness and quality of a table's models, by the labels of their rows.
+
+    Smooth Tab. 1   ISTD, FID and CLIP score of the base and the smooth model
+    """
     rows = {row.label: found[row.spec] for row in table.rows if row.spec is not None}
     smoothness = smoothness_results({label: one.walks for label, one in rows.items()})
     quality = quality_results(

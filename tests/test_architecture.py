@@ -25,12 +25,15 @@ PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQ
 LAZY = {  # file -> what its functions may import besides
     "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
     "core/device.py": {"numpy", "tqdm"},
+    "eval/audit_errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
+    "eval/audit_mutation.py": {"pytest"},
     "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
     "eval/bench_step.py": {"diffusers", "peft"},
     "eval/separability.py": {"sklearn"},  # the extra `separability`
     "kernels/bench/peers.py": {"jvp_flash_attention"},
 }
 ACROSS = {  # tests of more than one file, and what they test
+    "tests/core/test_errata.py": "what the papers print wrong, beside what is here",
     "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
 }

@@ -32,6 +32,7 @@ def test_predicted_and_towards_are_a_ddim_step(eta):
     found = bar_prev.sqrt() * P + D + ddim.sigma(SCHEDULE, x_t, t, t_prev, eta) * z
     wanted = ddim.step(SCHEDULE, x_t, eps, t, t_prev, eta, z)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-7)  # σ² is all of 1-ᾱ at t = 1
+    assert torch.equal(asyrp.towards(SCHEDULE, eps, t, t_prev), D) == (eta == 0)
     both = (asyrp.towards(SCHEDULE, torch.ones_like(eps), at(700), at(651), eta)) ** 2
     both = both + ddim.sigma(SCHEDULE, x_t, at(700), at(651), eta) ** 2
     torch.testing.assert_close(both, (1 - SCHEDULE.bar(at(651), x_t)).expand_as(both))
@@ -45,6 +46,8 @@ def test_the_shift_enters_the_predicted_image_alone():
         asyrp.asymmetric_step(SCHEDULE, x_t, e, eps, t, t_prev, 0.7, z) for e in (eps, shifted)
     )
     assert torch.equal(plain, ddim.step(SCHEDULE, x_t, eps, t, t_prev, 0.7, z))
+    quiet = asyrp.asymmetric_step(SCHEDULE, x_t, eps, eps, t, t_prev)
+    assert torch.equal(quiet, ddim.step(SCHEDULE, x_t, eps, t, t_prev))  # no η, no noise
     P, P_edit = (asyrp.predicted(SCHEDULE, x_t, e, t) for e in (eps, shifted))
     torch.testing.assert_close(
         edited - plain, SCHEDULE.bar(t_prev, x_t).sqrt() * (P_edit - P), rtol=1e-9, atol=1e-9
@@ -68,7 +71,9 @@ def test_every_sample_is_in_its_own_phase():
 
 @pytest.mark.parametrize("stride", [1, 25])
 def test_what_a_shift_does_to_a_step(stride):
-    """Asyrp Eq. 12, Asyrp Eq. 13, Asyrp Eq. 16: the slopes of DDIM's step in ε, P's and D's."""
+    """Asyrp Eq. 10, Asyrp Eq. 11, Asyrp Eq. 12, Asyrp Eq. 13, Asyrp Eq. 16: the slopes of DDIM's
+    step in ε, P's and D's.
+    """
     x_t, eps, delta, *_ = drawn()
     t, t_prev = at(976, 51), at(976 - stride, 51 - stride)
     symmetric = ddim.step(SCHEDULE, x_t, eps + delta, t, t_prev)

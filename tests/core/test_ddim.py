@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from latentgeo.core import schedule as schedules
-from latentgeo.core.ddim import invert, invert_official, invert_step, sample, sigma, step
+from latentgeo.core.ddim import (
+    invert,
+    invert_official,
+    invert_step,
+    sample,
+    sigma,
+    step,
+    step_from_x_0,
+)
 from latentgeo.core.ddpm import posterior, q_sample
 from latentgeo.core.gaussian import Gaussian, exact_eps, flow
 from latentgeo.core.parameterization import x_0_from_eps
@@ -240,7 +248,7 @@ def test_official_inversion_is_exact_where_eps_depends_on_time_alone():
 
 
 def test_sampling_noise_comes_from_the_generator_and_steps_are_reported():
-    """DDIM Eq. 16: same seed, same sample; η = 0 draws nothing."""
+    """DDIM Eq. 12, DDIM Eq. 16: same seed, same sample; η = 0, the default, draws nothing."""
     x = torch.randn(2, 7)
     visited, seen = times(SCHEDULE, 5), []
 
@@ -253,6 +261,26 @@ def test_sampling_noise_comes_from_the_generator_and_steps_are_reported():
     assert not torch.equal(run(1.0, 0)[0], run(1.0, 1)[0])
     assert torch.equal(run(0.0, 3)[1], torch.Generator().manual_seed(3).get_state())
     assert seen[:5] == list(visited[1:])
+    assert torch.equal(sample(network, SCHEDULE, x, visited), run(0.0, 3)[0])
+
+
+@pytest.mark.parametrize("inversion", [invert, invert_official])
+def test_inversions_report_where_they_are(inversion):
+    """Smooth Eq. 4: every time above the first, with x there; the last is what is returned."""
+    seen = []
+    x = torch.randn(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    up = inversion(network, SCHEDULE, x, (400, 200, 0), on_step=lambda t, x: seen.append((t, x)))
+    assert [t for t, _ in seen] == [200, 400]
+    half = inversion(network, SCHEDULE, x, (200, 0))
+    assert torch.equal(seen[0][1], half) and torch.equal(seen[1][1], up)
+
+
+def test_a_step_takes_an_eps_that_does_not_belong_to_x_0():
+    """DDIM Eq. 12: √ᾱ_{t-1} x̂_0 + √(1-ᾱ_{t-1}) ε of any two; without η there is no noise."""
+    x_0, eps = torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    at, prev = torch.tensor([500] * 3), torch.tensor([321] * 3)
+    found = step_from_x_0(SCHEDULE, x_0, eps, at, prev)
+    torch.testing.assert_close(found, q_sample(SCHEDULE, x_0, prev, eps), rtol=1e-12, atol=1e-12)
 
 
 def test_state_keeps_its_precision():

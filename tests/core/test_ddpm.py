@@ -18,7 +18,7 @@ from latentgeo.core.ddpm import (
     simple_loss,
 )
 from latentgeo.core.gaussian import Gaussian, exact_eps
-from latentgeo.core.parameterization import x_0_from_eps
+from latentgeo.core.parameterization import score_from_eps, x_0_from_eps
 from latentgeo.core.schedule import times
 
 T = 1000
@@ -50,14 +50,31 @@ def test_single_steps_compose_to_the_direct_sample():
         assert direct_eps > 0 and to_noises[t - 1] > 0  # ε is added, not subtracted
 
 
+def test_simple_loss_is_denoising_score_matching():
+    """Iso Eq. 1: λ(t) = 1-ᾱ_t times the distance from the score, which autograd finds."""
+    torch.manual_seed(2)
+    x_0, eps, predicted = torch.randn(3, 5, 7, dtype=torch.float64)
+    for t in (1, 4, 11):
+        now = torch.full((5,), t)
+        x_t = q_sample(SHORT, x_0, now, eps).requires_grad_()
+        bar = SHORT.alpha_bar[t]
+        density = log_normal(x_t, bar.sqrt() * x_0, (1 - bar).expand(5, 7))
+        (score,) = torch.autograd.grad(density, x_t)
+        s = score_from_eps(SHORT, x_t, predicted, now)
+        weighted = (1 - bar) * ((s - score) ** 2).sum(1).mean()
+        torch.testing.assert_close(7 * simple_loss(eps, predicted), weighted, rtol=1e-11, atol=0)
+
+
 def test_forward_step_is_the_gaussian_it_claims():
-    """DDPM Eq. 2, Smooth Eq. 1: noise n is the point of log-density -n²/2 of N(√(1-β)x, βI)."""
+    """DDPM Eq. 2, Asyrp Eq. 1, Smooth Eq. 1: noise n has log-density -n²/2 in N(√(1-β)x, βI)."""
     torch.manual_seed(1)
     x_prev, noise = torch.randn(2, 3, 7, dtype=torch.float64)
     t = torch.tensor([2, 5, 11])
     x = forward_step(SHORT, x_prev, t, noise)
     beta = SHORT.beta[t].unsqueeze(1)
-    density = log_normal(x, (1 - beta).sqrt() * x_prev, beta.expand(3, 7))
+    ratio = (SHORT.alpha_bar[t] / SHORT.alpha_bar[t - 1]).unsqueeze(1)
+    torch.testing.assert_close(ratio, 1 - beta, rtol=1e-12, atol=0)
+    density = log_normal(x, ratio.sqrt() * x_prev, (1 - ratio).expand(3, 7))
     normalizer = 0.5 * torch.log(2 * math.pi * beta.expand(3, 7)).sum()
     torch.testing.assert_close(density, -(noise**2).sum() / 2 - normalizer, rtol=1e-12, atol=0)
 
@@ -126,7 +143,7 @@ def test_small_variance_is_exact_for_one_point(t):
 
 @pytest.mark.parametrize("t", [2, 500, T])
 def test_large_variance_is_exact_for_normal_data(t):
-    """DDPM Alg. 2: unit normal data; with σ² = β every x_{t-1} has unit variance (Sec. 3.2)."""
+    """DDPM Alg. 2, Asyrp Eq. 2: unit normal data; with σ² = β every x_{t-1} has unit variance."""
     data = Gaussian(torch.tensor(0.0), torch.tensor(1.0, dtype=torch.float64))
     slope, size, base = affine(ancestral_step_beta, data, t)
     assert base == 0

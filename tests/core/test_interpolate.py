@@ -41,6 +41,18 @@ def test_slerp_is_shoemakes_formula_for_equal_norms():
     torch.testing.assert_close(slerp(a, b, 0.3), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_a_batch_is_its_samples():
+    """SmoothS Eq. 3: parallel, opposite, zero and other samples beside each other are as alone."""
+    a, b = (torch.cat(both) for both in zip(pair(6), pair(7), strict=True))  # 6 samples
+    b[0], b[1], b[2], a[3] = 2 * a[0], -a[1], 0, 0
+    together = slerp(a, b, 0.3)
+    for i in range(6):
+        torch.testing.assert_close(together[i : i + 1], slerp(a[i : i + 1], b[i : i + 1], 0.3))
+    torch.testing.assert_close(together[2:4], lerp(a, b, 0.3)[2:4])  # no direction, no arc
+    each = slerp(a, b, torch.arange(6) / 10)
+    torch.testing.assert_close(each[3], together[3])
+
+
 def test_sweep_takes_equal_steps():
     """SmoothS Eq. 3: η = 0, 0.1, ..., 1 are 11 points, 10 equal angles and 10 equal distances."""
     a, b = (of_norm(x, 2.3) for x in pair(2))

@@ -157,7 +157,7 @@ def test_standard_errors_are_the_scatter_of_repetitions(net, x):
 
 
 def test_error_of_the_loss_over_samples():
-    """Iso Eq. 6: samples scatter too, whatever the number of probes."""
+    """Iso Eq. 6, Iso Eq. 8: samples scatter too; one probe, or one sample, tells no error."""
     generator = torch.Generator().manual_seed(5)
     draw = 1 + torch.rand(3, 2, 300, 101, generator=generator, dtype=torch.float64)
     losses = [isometry.isometry_loss(isometry.Traces(*draw[:, :, i].unbind(1))) for i in range(300)]
@@ -166,6 +166,9 @@ def test_error_of_the_loss_over_samples():
     lone = isometry.Traces(draw[:1, 0, 0, :1], draw[:1, 1, 0, :1])
     assert isometry.isometry_loss_error(lone).isinf()
     assert all(one.isinf().all() for one in isometry.standard_errors(lone))
+    pair = isometry.Traces(*(draw[:2, i, 0, :1].clone().requires_grad_() for i in (0, 1)))
+    found = [*isometry.standard_errors(pair), isometry.isometry_loss_error(pair)]
+    assert all(one.isfinite().all() and not one.requires_grad for one in found)
 
 
 def test_per_sample_form_has_the_bias_that_it_states():

@@ -35,7 +35,7 @@ def point(*numbers):
 
 
 def test_an_isometry_is_shot_along_the_slerp():
-    """Iso Sec. 4.3: where the encoder is a scaled isometry, shooting is the arc."""
+    """Iso Eq. 5, Iso Sec. 4.3: where the encoder is a scaled isometry, shooting is the arc."""
     x = 5 * point(0.3, -0.8, 0.52)
     turn = torch.linalg.qr(torch.randn(7, 3, generator=seeded(), dtype=torch.float64)).Q
 

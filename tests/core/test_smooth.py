@@ -49,6 +49,8 @@ def test_official_direction_is_unit_in_the_mean_square_only():
     squares = d.square().sum(1)  # mean 1, standard deviation √(2/3)
     assert abs(squares.mean() - 1) < 5 * (2 / 3 / 20011) ** 0.5
     assert squares.std().item() == pytest.approx((2 / 3) ** 0.5, rel=0.05)
+    alone = official_direction(like[:1], torch.Generator().manual_seed(0))
+    assert alone.square().sum() < 12  # one sample has the scale of many
 
 
 def feed(state: RunningMean, *batches: list[float], t: int = 1) -> RunningMean:

@@ -37,6 +37,7 @@ def words(models, tiny, out):
 
 
 def test_the_command_measures_all_and_goes_on(models, tiny, tmp_path, capsys):
+    """Iso Tab. 1, Iso Tab. 2: every metric of two models by one command."""
     pytest.importorskip("sklearn")
     line = words(models, tiny, tmp_path)
     assert main(line) == 0

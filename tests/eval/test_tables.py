@@ -58,6 +58,7 @@ def test_models_can_be_named_and_must_be_there(model, tiny, tmp_path):
 
 
 def test_equal_models_have_equal_cells_and_missing_ones_none(model, tiny, tmp_path):
+    """Smooth Tab. 1: of the walks and samples of each model, whatever table it is in."""
     results = evaluate_tables(command(model, tiny, tmp_path, tables=("1", "3")))
     text = (tmp_path / "tables.md").read_text(encoding="utf-8")
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in text.splitlines()}
