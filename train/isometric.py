@@ -84,7 +84,7 @@ class IsometricTask(ddpm.DdpmTask):
         if self.settings.adapter == "full":
             super().save(folder)
             return
-        notes = {"method": METHOD, "base": self.model.config.name}
+        notes = {"method": METHOD, "base": str(self.settings.start)}
         path = save_lora(folder / f"{FILE}.safetensors", self.model.unet, notes=notes)
         atomic_write(folder / f"{FILE}.json", json.dumps(self.settings.plain(), indent=2) + "\n")
         print(f"wrote {path}", flush=True)

@@ -106,7 +106,7 @@ def test_command_measures_the_embedded_judge(tmp_path, capsys):
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     found = {row["metric"].split(" (")[0]: row["value"] for row in results}
     assert {*QUESTIONS} < {*found}
-    assert found["smile"] > 0.75 and found["hair colour"] > 0.35 and found["mouth"] > 0.35
+    assert found["smile"] > 0.85 and found["hair colour"] > 0.9 and found["mouth"] > 0.6
     assert found["caption of 1 image among 32"] > 0.5
     assert "avatars" in capsys.readouterr().out
 
