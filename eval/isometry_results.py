@@ -21,6 +21,7 @@ from latentgeo.eval.statistics import Estimate, mean_interval, ratio_interval
 Values = NDArray[np.float64]
 PPL, MRTL = "PPL", "mRTL"
 STEP = "LPIPS between neighbours"
+CROPPED = 100  # path lengths from which the 1st and 99th percentile say something
 DOMINANT = 0.1  # share of a path length that rounding may make up
 
 
@@ -97,10 +98,25 @@ def _lengths(rows: Sequence[Row], first: Sequence[Row] | None, cmd: EvalIsometry
             stacklevel=2,
         )
     power = "1/ε²" if cmd.scale == "squared" else "1/ε"
-    return {
-        f"{PPL}, {power}, ε = {cmd.epsilon:g}": (mean_interval(own), ratio),
-        f"{PPL}, share of rounding": (share, None),
-    }
+    name = f"{PPL}, {power}, ε = {cmd.epsilon:g}"
+    found: Found = {name: (mean_interval(own), ratio), f"{PPL}, share of rounding": (share, None)}
+    if len(own) < CROPPED:
+        return found
+    cut, ratio = _cropped(own), None
+    if first is not None:
+        others = _column(first, "length")
+        both = cut & _cropped(others)
+        ratio = ratio_interval(own[both], others[both])
+    return found | {f"{name}, cropped": (mean_interval(own[cut]), ratio)}
+
+
+def _cropped(lengths: Values) -> NDArray[np.bool_]:
+    """Return which lengths lie within their 1st to 99th percentile, as StyleGAN's code takes them.
+
+    A few pairs are on either side of a jump, and are most of the plain mean.
+    """
+    low, high = np.percentile(lengths, [1, 99])
+    return (low <= lengths) & (lengths <= high)
 
 
 def _walks(rows: Sequence[Row], first: Sequence[Row] | None) -> Found:

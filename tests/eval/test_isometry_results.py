@@ -13,9 +13,9 @@ N = 5
 CMD = EvalIsometry(models=("base", "ours"), out=Path("out"), seed=3)
 
 
-def rows(gain, rounding=0.001):
+def rows(gain, rounding=0.001, n=N):
     """Rows whose every length is `gain` times that of the first model."""
-    lengths = [gain * (1 + i) for i in range(N)]
+    lengths = [gain * (1 + i) for i in range(n)]
     return Rows(
         pairs=[{"length": one, "rounding": rounding * one} for one in lengths],
         walks=[
@@ -44,6 +44,19 @@ def test_results_of_known_rows():
     assert found["LPIPS between neighbours, step 2", "base"].value == 9
     assert found["standard deviation of LPIPS along the walk", "base"].value == 3
     assert not any("ratio" in metric for metric, model in found if model == "base")
+
+
+def test_a_cropped_path_length_has_no_extremes():
+    """Iso Sec. 4.1: as StyleGAN's code, without what lies beyond the 1st or 99th percentile."""
+    base, ours = rows(1.0, n=201), rows(0.5, n=201)
+    base.pairs[-1]["length"] = ours.pairs[100]["length"] = 1e9
+    found = {(one.metric, one.model): one for one in results(base, ours)}
+    name = "PPL, 1/ε², ε = 0.0001, cropped"
+    assert found[name, "base"].value == sum(range(3, 200)) / 197
+    assert found[name, "base"].n == 197
+    ratio = found[f"{name}, ratio to base", "ours"]
+    assert ratio.value == pytest.approx(0.5) and ratio.n < 197
+    assert name not in {one.metric for one in results(rows(1.0), rows(0.5))}
 
 
 def test_curves_are_drawn_and_headlines_are_not_curves():
