@@ -35,7 +35,7 @@ from latentgeo.eval.jobs import measured_jobs
 from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate
-from latentgeo.infer.edit_semantic import attributes_of
+from latentgeo.infer.edit_semantic import attributes_of, direction_file
 from latentgeo.infer.pipeline import loaded_hash, parse_model
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_commands import EditSemantic
@@ -169,7 +169,7 @@ def edits_of(cmd: EvalAsyrp, model: ImageModel, judge: Judge) -> list[Edit]:
     )
     found = []
     for spec, named in zip(cmd.edits, attributes_of(given, model), strict=True):
-        path = Path(spec.partition("=")[0])
+        path, _ = direction_file(cmd.model, spec)
         purpose = read_purpose(path)
         if purpose.source is None or purpose.target is None:
             raise ValueError(f"{path} does not say its texts, wanted a file of train-asyrp")

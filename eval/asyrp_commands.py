@@ -26,7 +26,7 @@ class EvalAsyrp:
     """
 
     model: str = required("name, folder or file of a model without text, of any layout")
-    edits: tuple[str, ...] = required("directions that train-asyrp wrote: FILE[=NAME]")
+    edits: tuple[str, ...] = required("the model's own by name, or of train-asyrp: FILE[=NAME]")
     out: Path = required("folder for the rows and results.json; files are replaced")
     properties: tuple[str, ...] = option(PROPERTIES, "what is measured")
     rivals: tuple[str, ...] = option(

@@ -136,8 +136,7 @@ def attributes_of(cmd: EditSemantic, model: ImageModel) -> list[Named]:
 def _attribute(
     cmd: EditSemantic, model: ImageModel, text: str, scale: float, measured: Intervals | None
 ) -> Named:
-    file, _, name = text.partition("=")
-    path = find_direction(file, find_model(parse_model(cmd.model).source))
+    path, name = direction_file(cmd.model, text)
     purpose = read_purpose(path)
     learned = read_direction(path).to(model.device, model.dtype)
     check_width(model, learned, path)
@@ -150,6 +149,12 @@ def _attribute(
         t_boost=t_boost,
         hash=sha256(path)[:16],
     )
+
+
+def direction_file(model: str, text: str) -> tuple[Path, str]:
+    """Return the file that `FILE[=NAME]` means for a model, and its NAME, or nothing."""
+    file, _, name = text.partition("=")
+    return find_direction(file, find_model(parse_model(model).source)), name
 
 
 def intervals_of(
