@@ -46,7 +46,7 @@ setup(
     package_dir={"latentgeo": "."},
     packages=[f"latentgeo.{name}" for name in PACKAGES],
     package_data={
-        "latentgeo.core": ["PAPERS.md"],
+        "latentgeo.core": ["PAPERS.md", "README.md"],
         "latentgeo.eval": ["drag_cases.json"],
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],
