@@ -146,8 +146,9 @@ def models_for(model: Path | None) -> Iterator[tuple[str, Places]]:
 
 
 def embedded() -> Iterator[BundleConfig]:
-    """Yield the configurations of the embedded models."""
-    yield from (read_config(path) for path in sorted(ZOO.glob("*/config.json")))
+    """Yield the configurations of the embedded models with text."""
+    places = (path.parent for path in sorted(ZOO.glob("*/config.json")))
+    yield from (read_config(one / "config.json") for one in places if image_layout(one) is None)
 
 
 def held_against(path: Path, places: Places) -> tuple[tuple[Lora, Grammar] | None, str]:
