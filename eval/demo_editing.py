@@ -46,7 +46,7 @@ class Semantic:
     shown: int = 3  # faces in the pictures
     measured: int = 8  # faces behind the numbers
     steps: int = 20  # S̃, of the inversion too
-    scales: tuple[float, ...] = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    scales: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def editing_section(

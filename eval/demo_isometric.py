@@ -28,6 +28,7 @@ from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.pipeline import parse_model
 
 TITLE = "An isometric latent space"
+ANGLE = 3.0  # degrees of the sphere that γ = 1 moves by; at 10 these faces are black or white
 MODELS = ("avatars-ddpm", "avatars-ddpm-isometric")  # the base, its twin
 
 
@@ -36,7 +37,7 @@ class Isometric:
     """How much of everything the section does."""
 
     steps: int = 10  # DDIM steps of every image
-    pairs: int = 4  # of PPL
+    pairs: int = 12  # of PPL
     walks: int = 3  # of mRTL, the first of them shown
     frames: int = 7  # images of a walk
     images: int = 4  # held-out images of MCN and VoR
@@ -105,7 +106,12 @@ def directions(cmd: Demo, plan: Isometric, spec: str, one: Subject) -> Image.Ima
     Iso Sec. 4.3   the local basis at x_T
     """
     how = Directions(
-        model=spec, out=cmd.out, seed=cmd.seed, count=plan.directions, steps=plan.steps
+        model=spec,
+        out=cmd.out,
+        seed=cmd.seed,
+        count=plan.directions,
+        steps=plan.steps,
+        angle=ANGLE,
     )
     start = noisy_image(one.model, how, one.sampling)
     basis = basis_at(one.model, how, start.x, start.visited[0], how.count)
@@ -198,7 +204,7 @@ def _metrics(results: Sequence[Result], models: tuple[str, str]) -> list[str]:
 def _directions(found: Mapping[str, Image.Image]) -> list[str]:
     words = (
         "The directions in which h answers most to the noise, found without labels (Local Basis); "
-        "γ = 1 moves by 10 degrees of the sphere. σ is how much."
+        f"γ, above, is in units of {ANGLE:g} degrees of the sphere; beside is how much h answers."
     )
     pictures = [html.picture(one, f"directions of {spec}", spec) for spec, one in found.items()]
     return [html.subsection("First directions", html.paragraph(words), *pictures)]

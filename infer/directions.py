@@ -209,13 +209,13 @@ def pictures_of(
 def labels(cmd: Directions, basis: Singular) -> tuple[list[str], list[str]]:
     """Return what stands beside the row of a direction, and above the column of a γ."""
     values = basis.values[0].tolist()
-    rows = [f"{i}: σ = {value:.3g}" for i, value in enumerate(values, 1)]
-    return rows, [f"γ = {gamma:g}" for gamma in cmd.gammas]
+    rows = [f"{i}: {value:.3g}" for i, value in enumerate(values, 1)]
+    return rows, [f"{gamma:+g}" if gamma else "0" for gamma in cmd.gammas]
 
 
 def axes(cmd: Directions) -> tuple[list[str], list[str]]:
     """Return what stands beside and above the square of two directions."""
-    down, across = ([f"γ{one} = {gamma:g}" for gamma in cmd.gammas] for one in cmd.pair)
+    down, across = ([f"{one}: {gamma:+g}" for gamma in cmd.gammas] for one in cmd.pair)
     return down, across
 
 
