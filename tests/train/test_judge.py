@@ -10,7 +10,7 @@ from latentgeo.core.contrastive import contrastive_loss
 from latentgeo.eval.main import main
 from latentgeo.models.small_clip import SmallClip, SmallClipConfig, load_small_clip
 from latentgeo.train.draws import Draws
-from latentgeo.train.judge import JudgeTask
+from latentgeo.train.judge import PROMPTS, JudgeTask
 from latentgeo.train.log import read_log
 
 CPU = torch.device("cpu")
@@ -48,6 +48,26 @@ def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
     )
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
     assert 0 <= terms["matched"] <= 1
+
+
+def test_stated_values_are_asked_for(task):
+    """CLIP Sec. 2.3: by hand, -log of the softmax over an attribute's prompts at the stated one.
+
+    A mouth is stated twice, hair once; what no caption states costs nothing.
+    """
+    captions = ["a sad person", "a smiling person with long hair", "a disc"]
+    images = F.normalize(torch.randn(3, 7), dim=1)
+    told = F.normalize(torch.randn(sum(map(len, PROMPTS.values())), 7), dim=1)
+    places = [(name, value) for name, texts in PROMPTS.items() for value in texts]
+
+    def surprise(image, name, value):
+        own = [i for i, (other, _) in enumerate(places) if other == name]
+        weights = (3.0 * told[own] @ image).exp()
+        return -(weights[[places[i][1] for i in own].index(value)] / weights.sum()).log()
+
+    mouths = surprise(images[0], "mouth", "sad") + surprise(images[1], "mouth", "smiling")
+    wanted = mouths / 2 + surprise(images[1], "hair", "long")
+    torch.testing.assert_close(task.asked(images, told, torch.tensor(3.0), captions), wanted)
 
 
 def test_temperature_stays_in_its_bound(task):
