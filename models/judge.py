@@ -7,6 +7,7 @@ Names      "avatars" is the embedded pair (models/small_clip.py), which reads th
            avatars' grammar and short forms of them; anything else is a path of CLIP's weights,
            such as OpenAI's ViT-B/16, or of a small CLIP that `train-judge` wrote
 Templates  a text's embedding is the mean over sentences around it, of unit length before and after
+Or         "a sad face | a serious face" is either: the mean over what stands between the bars
 """
 
 from collections.abc import Sequence
@@ -56,14 +57,20 @@ class Judge:
         return F.normalize(self.pair.image_features(x.to(self.device).float()), dim=-1)
 
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """Return unit vectors (N, K), float32, of texts, each the mean over the templates."""
+        """Return unit vectors (N, K), float32, of texts, each the mean over all that it says."""
         if isinstance(texts, str):
             raise ValueError(f"texts is the str {texts[:40]!r}, wanted a list of str")
-        said = [template.format(text) for text in texts for template in self.templates]
+        said = [self._said(text) for text in texts]
         with torch.no_grad():
-            features = self.pair.text_features(self.tokenizer(said).to(self.device)).float()
-        of_each = F.normalize(features, dim=-1).unflatten(0, (len(texts), len(self.templates)))
-        return F.normalize(of_each.mean(1), dim=-1)
+            tokens = self.tokenizer([one for each in said for one in each]).to(self.device)
+            features = F.normalize(self.pair.text_features(tokens).float(), dim=-1)
+        of_each = features.split([len(each) for each in said])
+        return F.normalize(torch.stack([each.mean(0) for each in of_each]), dim=-1)
+
+    def _said(self, text: str) -> list[str]:
+        """Return the sentences of a text: every template around each of its alternatives."""
+        either = text.split(" | ")
+        return [template.format(one) for one in either for template in self.templates]
 
 
 def load_judge(

@@ -77,7 +77,10 @@ class TrainAsyrp(Directed):
     )
     t_boost: int | None = option(None, "noted in the files; unset, of intervals")
     intervals: Path | None = option(None, "file of eval-intervals")
-    rate: float = option(0.5, "learning rate of plain gradient descent")
+    optimizer: Literal["sgd", "adamw"] = option(
+        "sgd", "plain gradient descent, or AdamW, which moves weak attributes as far as strong ones"
+    )
+    rate: float = option(0.5, "learning rate; of adamw, 1e-3 or so")
     clip: float = option(0.0, "largest gradient norm; 0 does not clip")
 
     def __post_init__(self) -> None:

@@ -44,7 +44,8 @@ def train(settings: TrainAsyrp, judge: asyrp.Judge | None = None) -> None:
         x_T = starts(settings, model, visited)
         shown = x_T[: settings.samples]
         task = AsyrpTask(model, judge, learnings, visited, settings, shown)
-        run_loop(Descent, task, x_T, task.places, settings, device)
+        kind = Descent if settings.optimizer == "sgd" else Loop
+        run_loop(kind, task, x_T, task.places, settings, device)
 
 
 def run_loop(

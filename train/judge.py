@@ -7,7 +7,8 @@ Captions   One of the grammar of models/avatars.py is shortened at random, anew 
 Prompts    An image also has to find the value of each attribute that its caption states among the
            shortest captions, "a sad face" from "a serious face": a batch alone hardly ever asks
            for what is small in an image
-Images     shifted, noised and now and then blurred, as the attribute classifier's are
+Images     shifted, noised and now and then blurred, as the attribute classifier's are; half of them
+           as a diffusion model predicts them from noise, where one is given
 Batch      A text's other images are those of its part: of one rank and one accumulated part
 """
 
@@ -29,6 +30,7 @@ from latentgeo.train.data import open_source
 from latentgeo.train.draws import Draws
 from latentgeo.train.judge_commands import TrainJudge
 from latentgeo.train.loop import Loop
+from latentgeo.train.predictions import Predictions, predictions_of
 from latentgeo.train.session import channels_last, remembered, session, stream
 from latentgeo.train.task import Batch, Stateless, Terms
 
@@ -39,8 +41,10 @@ SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
 class JudgeTask(Stateless):
     """What the loop trains: both encoders and the temperature."""
 
-    def __init__(self, model: SmallClip, device: torch.device) -> None:
-        self.model, self.device = model, device
+    def __init__(
+        self, model: SmallClip, device: torch.device, predictions: Predictions | None = None
+    ) -> None:
+        self.model, self.device, self.predictions = model, device, predictions
         text = model.config.text
         self.tokenizer = Tokenizer(context=text.context, merges=merges(text))
 
@@ -56,6 +60,8 @@ class JudgeTask(Stateless):
         seeds = draws.integers(0, SEEDS).tolist()
         drawn = torch.Generator().manual_seed(seeds[0])
         x = augment(batch[0], drawn).to(self.device)
+        if self.predictions is not None:
+            x = self.predictions(x, draws)
         said = [shortened(text, random.Random(s)) for text, s in zip(batch[1], seeds, strict=True)]
         images = F.normalize(self.model.image_features(x).float(), dim=-1)
         every = self.embedded(said + self.prompts(seeds[0]))
@@ -118,4 +124,5 @@ def train(settings: TrainJudge) -> None:
         if settings.channels_last:
             channels_last(model)
         batches = stream(remembered(opened), settings)
-        Loop(JudgeTask(model, device), batches, settings, device).run()
+        seen = predictions_of(settings.predictions, settings.size, device)
+        Loop(JudgeTask(model, device, seen), batches, settings, device).run()

@@ -17,6 +17,9 @@ class TrainJudge(Training):
 
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int = option(64, "side of the square images in pixels")
+    predictions: str | None = option(
+        None, "model without text, as whose predictions from noise half of the images are seen"
+    )
     on_bad: Literal["skip", "fail"] = option(
         "skip", "a bad image or caption: skip and count, or stop"
     )

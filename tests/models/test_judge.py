@@ -47,6 +47,14 @@ def test_templates_average_unit_vectors(clip):
         torch.testing.assert_close(found[i], mean / mean.norm())
 
 
+def test_a_text_of_alternatives_is_their_mean(clip):
+    """By hand, beside a text that has none."""
+    found = of_clip(clip).texts(["a cap | no cap | red", "red"])
+    rows = of_clip(clip).texts(["a cap", "no cap", "red"])
+    torch.testing.assert_close(found[0], F.normalize(rows.sum(0), dim=0))
+    torch.testing.assert_close(found[1], rows[2])
+
+
 def test_images_are_differentiable(clip):
     """The loss of an edit has a gradient at the edit, that of finite differences."""
     judge = of_clip(clip)

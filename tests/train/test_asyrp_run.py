@@ -84,6 +84,22 @@ def test_a_direction_does_what_its_texts_say(place, judged, tmp_path):
     assert found[0] < found[1] < found[2]
 
 
+def test_adamw_moves_every_weight_alike(place, judged, tmp_path):
+    """A step of it is about the rate, whatever the gradient, which plain descent is the size of."""
+    small = ("--images", 1, "--t-edit", 400, "--seed", 3, "--steps")
+    moved = {}
+    for kind in ("sgd", "adamw"):
+        rows = []
+        for steps in (1, 2):
+            out = tmp_path / f"{kind}{steps}"
+            given = (*small, steps, "--optimizer", kind, "--rate", 1e-3)
+            assert main(words(place, out, *given)) == 0
+            rows.append(read_direction(out / "bright.safetensors").state_dict()["conv2.bias"])
+        moved[kind] = (rows[1] - rows[0]).abs()
+    assert moved["sgd"].max() > 3 * moved["sgd"].min()
+    assert (moved["adamw"] < 2e-3).all() and moved["adamw"].min() > 1e-4
+
+
 def test_the_defaults_are_the_papers(tmp_path):
     """Asyrp Sec. 5: S = 40, one epoch over 1,000; λ_CLIP of most of Table 3, the released rate."""
     found = TrainAsyrp(model="m", out=tmp_path, name="a", source="x", target="y")
