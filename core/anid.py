@@ -25,7 +25,8 @@ def branches(frames: int) -> list[list[Branch]]:
 
     ANID Sec. 4.1   frame N/2 from 0 and N, then N/4 from 0 and N/2, 3N/4 from N/2 and N, and so on
 
-    Where N = frames - 1 is no power of two, halves are rounded down.
+    Where N = frames - 1 is no power of two, halves are rounded down. Raises ValueError for fewer
+    than two frames.
     """
     if frames < 2:
         raise ValueError(f"frames must be at least 2, got {frames}")
@@ -45,12 +46,6 @@ def shares(levels: int, least: float = LEAST, most: float = MOST) -> list[float]
     if levels < 2:
         return [most] * levels
     return [most - (most - least) * k / (levels - 1) for k in range(levels)]
-
-
-def times_from(times: tuple[int, ...], share: float) -> tuple[int, ...]:
-    """Return the last `share` of the times of a whole walk, one step at least."""
-    steps = len(times) - 1
-    return times[-1 - max(1, min(steps, round(share * steps))) :]
 
 
 def halfway(

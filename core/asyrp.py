@@ -20,7 +20,7 @@ from torch import Tensor
 
 from latentgeo.core.ddim import sigma, step_from_x_0
 from latentgeo.core.parameterization import x_0_from_eps
-from latentgeo.core.schedule import Schedule
+from latentgeo.core.schedule import Schedule, column
 
 EDIT_DISTANCE, BOOST_DISTANCE = 0.33, 1.2  # LPIPS at t_edit and at t_boost, Sec. 4.1 and 4.2
 
@@ -93,8 +93,8 @@ def edit_step(
 
     The third line stands where t is below t_boost, whatever t_edit is.
     """
-    boosts = _per_sample(t < t_boost, x_t)
-    edits = _per_sample(t >= t_edit, x_t) & ~boosts
+    boosts = column(t < t_boost, x_t)
+    edits = column(t >= t_edit, x_t) & ~boosts
     used = torch.where(edits, shifted, eps)
     plain = asymmetric_step(schedule, x_t, used, eps, t, t_prev)
     boosted = asymmetric_step(schedule, x_t, eps, eps, t, t_prev, 1.0, noise)
@@ -226,7 +226,13 @@ def t_edit(times: Sequence[int], distance: Sequence[float], threshold: float) ->
     `distance` is LPIPS(x, P_t) at ascending `times`. It need not rise: t_edit is the last time
     below which no distance is over the threshold, the first time of all where the first already is.
     """
-    return _last_before_crossing(times, distance, threshold)
+    _check(times, distance)
+    last = times[0]
+    for t, value in zip(times, distance, strict=True):
+        if value > threshold:
+            break
+        last = t
+    return last
 
 
 def t_boost(
@@ -244,24 +250,9 @@ def t_boost(
     return next(reached, times[-1])
 
 
-def _last_before_crossing(times: Sequence[int], values: Sequence[float], limit: float) -> int:
-    _check(times, values)
-    last = times[0]
-    for t, value in zip(times, values, strict=True):
-        if value > limit:
-            break
-        last = t
-    return last
-
-
 def _check(times: Sequence[int], values: Sequence[float]) -> None:
     rising = all(a < b for a, b in pairwise(times))
     if not times or len(times) != len(values) or not rising:
         raise ValueError(
             f"times: got {len(times)} times for {len(values)} distances, wanted as many, rising"
         )
-
-
-def _per_sample(flags: Tensor, like: Tensor) -> Tensor:
-    """Return flags (B,) as (B, 1, ...)."""
-    return flags.reshape(-1, *[1] * (like.ndim - 1))

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentgeo.core.linearize import Map, check_floating, check_positive, jvp, vjp, wide
+from latentgeo.core.linearize import Map, check_floating, check_positive, jvp, vjp
+from latentgeo.core.precision import wide, widest
 
 Product = Callable[[Tensor], Tensor]  # of a matrix with a vector per sample, (B, d) to (B, d')
 BREAKDOWN = 64  # machine precisions of ‖J‖: a vector shorter than that has no direction
@@ -47,6 +48,7 @@ def spectrum_ends(
 
     All samples start from one random vector. Where a subspace is exhausted (β = 0, as at once for
     an orthogonal J) it goes on from a random one beside it. Memory: `steps` vectors of both sides.
+    Raises ValueError for more steps than J's smaller side has numbers.
     """
     check_floating(x)
     check_positive(steps=steps)
@@ -72,7 +74,7 @@ def spectrum_ends(
 
     alpha, beta = _bidiagonalized(A, A_T, draw, (min(sides), max(sides)), steps)
     B = torch.diag_embed(alpha) + torch.diag_embed(beta[:, :-1], offset=1)
-    X, values, _ = torch.linalg.svd(B.double() if x.device.type != "mps" else B)
+    X, values, _ = torch.linalg.svd(B.to(widest(x.device)))
     residual = beta[:, -1:] * X[:, -1].abs()
     return Spectrum(values.to(alpha.dtype), residual.to(alpha.dtype))
 

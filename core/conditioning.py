@@ -24,6 +24,7 @@ def pooled(h: Tensor, cell: int) -> Tensor:
     """Return h (B, C, H, W) averaged over squares of `cell`, or over all of a smaller map.
 
     The released code's AvgPool2d(k), which makes J small enough to be decomposed; `cell` 1 is h.
+    Raises ValueError for a cell that does not divide both sides.
     """
     size = min(cell, *h.shape[2:])
     if cell < 1 or h.shape[2] % size or h.shape[3] % size:
@@ -58,7 +59,8 @@ def variance_of_values(values: Tensor) -> Tensor:
 
     Iso Eq. 11   VoR = Σ_i Var[σ_i(J(x_t))], without bias
 
-    Of ln σ_i it is the released code's, which does not change with the scale of J.
+    Of ln σ_i it is the released code's, which does not change with the scale of J. Raises
+    ValueError for other shapes.
     """
     if values.ndim != 2 or len(values) < 2:
         raise ValueError(f"values: got {tuple(values.shape)}, wanted (N, k) with N >= 2")

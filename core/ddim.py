@@ -65,7 +65,8 @@ def step_from_x_0(
     DDIM Eq. 12   x_{t-1} = √ᾱ_{t-1} x̂_0 + √(1-ᾱ_{t-1}-σ²) ε + σ z
 
     diffusers' `clip_sample` is this step with x̂_0 clipped and ε as it was; with the ε that belongs
-    to it (`parameterization.clipped`) x_{t-1} keeps the noise level of its time.
+    to it (`parameterization.clipped`) x_{t-1} keeps the noise level of its time. Raises ValueError
+    if η > 0 comes without noise.
     """
     if eta != 0 and noise is None:
         raise ValueError(f"eta = {eta} puts noise back: give noise of shape {tuple(x_0.shape)}")

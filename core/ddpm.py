@@ -100,8 +100,12 @@ def sample(
     `ddim.sample` with eta = 1 is its form.
     """
     check_times(schedule, times)
-    if any(t - t_prev != 1 for t, t_prev in pairwise(times)):
-        raise ValueError("DDPM samples step by step: use consecutive times or ddim.sample, eta=1")
+    for t, t_prev in pairwise(times):
+        if t - t_prev != 1:
+            raise ValueError(
+                f"DDPM samples step by step: got {t} to {t_prev}, wanted consecutive times "
+                "(ddim.sample with eta = 1 takes any)"
+            )
     for t in times[:-1]:
         now = batch_time(t, x_t)
         noise = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype, device=x_t.device)
@@ -118,8 +122,8 @@ def simple_loss(eps: Tensor, predicted: Tensor) -> Tensor:
     Iso Eq. 1      L_dsm = E_t λ(t) E ‖s_θ(x_t, t) - ∇ log p(x_t | x_0)‖², at λ(t) = 1-ᾱ_t and with
                    s_θ = -ε_θ/√(1-ᾱ_t)
 
-    All as implemented by their authors: the mean over elements, not their sum, which changes
-    the loss by the factor 1/n only.
+    All as implemented by their authors: the mean over elements, not their sum, which changes the
+    loss by the factor 1/n only. Raises ValueError where the shapes differ.
     """
     if eps.shape != predicted.shape:
         raise ValueError(

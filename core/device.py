@@ -1,8 +1,8 @@
 """The machine a run is on: device and dtype, seeds, ranks of a distributed run, progress.
 
-This is the one file of `core` that is not mathematics. It imports torch; numpy and tqdm only where
-a function needs them. Every function works in one process without torchrun, and in each process
-of a run that torchrun started (gloo on CPUs, NCCL on GPUs).
+Like `cli.py`, `config.py` and `files.py` this is not mathematics. It imports torch; numpy and tqdm
+only where a function needs them. Every function works in one process without torchrun, and in each
+process of a run that torchrun started (gloo on CPUs, NCCL on GPUs).
 """
 
 import hashlib
@@ -197,7 +197,10 @@ def barrier() -> None:
 
 
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """Return the mean of a floating-point tensor over processes, bit-identical on all of them."""
+    """Return the mean of a floating-point tensor over processes, bit-identical on all of them.
+
+    The shape is that of `value`. Raises ValueError for a tensor of another kind.
+    """
     if not value.is_floating_point():
         raise ValueError(f"all_reduce_mean: got {value.dtype}, wanted a floating-point tensor")
     if not dist.is_initialized():

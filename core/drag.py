@@ -104,5 +104,5 @@ def track(
 
 
 def arrived(handles: Tensor, targets: Tensor, tolerance: float) -> Tensor:
-    """Return which handles (n,) are closer to their targets than the tolerance: those are done."""
+    """Return which handles (n, 2) are nearer to their targets than the tolerance, bool (n,)."""
     return (targets - handles).norm(dim=-1) < tolerance

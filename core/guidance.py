@@ -44,7 +44,10 @@ def guided(predict: PredictWithContext, context: Tensor, null: Tensor, w: float)
 
 
 def per_sample(context: Tensor, x_t: Tensor) -> Tensor:
-    """Return context (B, L, D) or (1, L, D) with one row per sample of x_t (B, ...)."""
+    """Return context (B, L, D) or (1, L, D) with one row per sample of x_t (B, ...).
+
+    Raises ValueError for another number of rows.
+    """
     if len(context) not in (1, len(x_t)):
         raise ValueError(
             f"context has {len(context)} rows for a batch of {len(x_t)}: give 1 or {len(x_t)}"

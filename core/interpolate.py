@@ -15,12 +15,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import widest
+
 Path = Callable[[Tensor, Tensor, float], Tensor]
 PARALLEL = 64  # machine precisions: the sine of the angle below which a and b span no plane
 
 
 def lerp(a: Tensor, b: Tensor, w: float | Tensor) -> Tensor:
-    """Return (1-w) a + w b (B, ...) in a's dtype, computed in float64; w is a number or (B,)."""
+    """Return (1-w) a + w b (B, ...) in a's dtype, computed in float64; w is a number or (B,).
+
+    Raises ValueError where the shapes do not fit.
+    """
     flat_a, flat_b, ratio = _flatten(a, b, w)
     return ((1 - ratio) * flat_a + ratio * flat_b).to(a.dtype).reshape(a.shape)
 
@@ -34,7 +39,7 @@ def slerp(a: Tensor, b: Tensor, w: float | Tensor) -> Tensor:
     Computed in float64, returned in a's dtype. The ends are exact. At θ = π no arc is shortest: n̂
     is then the axis on which â is smallest, made orthogonal to â, so that the norm never collapses
     and the same input gives the same arc. A zero vector has no direction, and its sample is
-    interpolated linearly.
+    interpolated linearly. Raises ValueError where the shapes do not fit, and for single numbers.
     """
     flat_a, flat_b, ratio = _flatten(a, b, w)
     if flat_a.shape[1] < 2:
@@ -60,6 +65,8 @@ def sweep(a: Tensor, b: Tensor, count: int = 11, path: Path = slerp) -> Tensor:
     """Return `count` points (count, B, ...) at uniform ratios 0..1 from a to b (B, ...).
 
     SmoothS Eq. 3   η = 0, 0.1, ..., 1: 11 points, whose 10 steps are equally long if ‖a‖ = ‖b‖
+
+    Raises ValueError for fewer than two points.
     """
     if count < 2:
         raise ValueError(f"a sweep has both ends: count must be at least 2, got {count}")
@@ -71,7 +78,7 @@ def _flatten(a: Tensor, b: Tensor, w: float | Tensor) -> tuple[Tensor, Tensor, T
         raise ValueError(
             f"a and b must have one shape (B, ...), got {tuple(a.shape)} and {tuple(b.shape)}"
         )
-    exact = torch.float32 if a.device.type == "mps" else torch.float64  # Metal has no float64
+    exact = widest(a.device)
     ratio = torch.as_tensor(w, dtype=exact, device=a.device)
     if ratio.ndim > 1 or (ratio.ndim == 1 and len(ratio) != len(a)):
         raise ValueError(f"w must be a number or ({len(a)},), got {tuple(ratio.shape)}")

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from latentgeo.core import dual
 from latentgeo.core.linearize import Map, jacobian
+from latentgeo.core.precision import wide
 from latentgeo.core.sphere import scaled_metric_at, tangent
 
 Geometry = Literal["sphere", "plane"]
@@ -62,7 +63,10 @@ def exact_traces(encode: Map, x: Tensor, geometry: Geometry = "sphere") -> tuple
 
 
 def metric_of(x: Tensor, geometry: Geometry) -> Tensor:
-    """Return the number (B,) that R of this geometry is times R of the sphere."""
+    """Return the number (B,) that R of this geometry is times R of the sphere.
+
+    Raises ValueError for a geometry that there is not.
+    """
     r = x.flatten(1).norm(dim=1)
     if geometry == "sphere":
         return torch.ones_like(r)
@@ -81,7 +85,8 @@ def traces(
                    JVP and one VJP (corrected: printed in expectation, with three JVPs)
     Iso Sec. A.2   x_t and h are held, not J
 
-    With `graph` they are connected to the weights of `encode`, through two JVPs.
+    With `graph` they are connected to the weights of `encode`, through two JVPs. Raises ValueError
+    for probes that do not go with x.
     """
     if probes.shape[1:] != x.shape or not len(probes):
         got = f"{tuple(probes.shape)}"
@@ -168,5 +173,5 @@ def weight(t: Tensor, T: int, p: float, strength: float) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    wide = torch.promote_types(a.dtype, torch.float32)
-    return (a.to(wide) * b.to(wide)).flatten(1).sum(1)
+    exact = wide(a.dtype)
+    return (a.to(exact) * b.to(exact)).flatten(1).sum(1)

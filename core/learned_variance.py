@@ -13,13 +13,14 @@ from torch import Tensor
 
 from latentgeo.core.ddpm import reverse_mean
 from latentgeo.core.parameterization import Predict
-from latentgeo.core.schedule import Schedule
+from latentgeo.core.schedule import Schedule, column
 
 
 def split(output: Tensor) -> tuple[Tensor, Tensor]:
     """Return ε and v (B, C, ...), the halves of a network's output (B, 2 C, ...).
 
-    v = (raw + 1) / 2, as released: the network's own raw is 0 midway. It is not clamped.
+    v = (raw + 1) / 2, as released: the network's own raw is 0 midway. It is not clamped. Raises
+    ValueError for an odd number of channels.
     """
     if output.ndim < 2 or output.shape[1] % 2:
         raise ValueError(f"output is {tuple(output.shape)}, wanted (B, 2 C, ...)")
@@ -53,6 +54,6 @@ def ancestral_step(
     IDDPM Eq. 15   x_{t-1} = μ_θ + √Σ_θ(x_t, t) z, with z = 0 at t = 1 as in DDPM Alg. 2
     """
     sigma = variance(schedule, v, t).sqrt()
-    last = (t == 1).reshape(-1, *[1] * (x_t.ndim - 1))
+    last = column(t == 1, x_t)
     noisy = torch.where(last, torch.zeros_like(sigma), sigma * noise)
     return (reverse_mean(schedule, x_t, eps, t) + noisy).to(x_t.dtype)

@@ -22,6 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import wide
+
 Map = Callable[..., Tensor]  # f(x, *given): (B, ...) and tensors with a row per sample, to (B, ...)
 
 
@@ -168,24 +170,22 @@ def jacobian(
 
 
 def rows_of(f: Map, given: tuple[Tensor, ...], rows: slice | Tensor) -> Map:
-    """Return f of x alone, for these rows of the batch."""
+    """Return f of x (B', ...) alone, for these B' rows of the batch of `given`."""
     chosen = [tensor[rows] for tensor in given]
     return lambda x: f(x, *chosen)
 
 
 def parts(x: Tensor, given: tuple[Tensor, ...], samples: int | None) -> Iterator[slice]:
-    """Yield the parts of the batch that go through f at a time."""
+    """Yield the parts of the batch that go through f at a time.
+
+    Raises ValueError for a tensor of `given` with another number of rows than x (B, ...).
+    """
     for tensor in given:
         if len(tensor) != len(x):
             raise ValueError(f"given: got {len(tensor)} rows, wanted {len(x)}, one per sample of x")
     step = samples or len(x)
     for start in range(0, len(x), step):
         yield slice(start, start + step)
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype to sum and to factorize in: float32, or float64 if it is that."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def _checked(f: Map, x: Tensor) -> Tensor:

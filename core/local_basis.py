@@ -31,7 +31,6 @@ def local_basis(
     k: int,
     *,
     tolerance: float = 1e-2,
-    iterations: int = 100,
     generator: torch.Generator | None = None,
     samples: int | None = None,
 ) -> Singular:
@@ -54,7 +53,6 @@ def local_basis(
         x,
         k,
         tolerance=tolerance,
-        iterations=iterations,
         generator=generator,
         given=(r, t),
         samples=samples,

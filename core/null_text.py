@@ -190,6 +190,8 @@ def sample(
     """Take x (B, C, h, w) at times[0] down to times[-1] with ∅_t = nulls[i], (S, G, L, D).
 
     Smooth Eq. 5   ε(x_t, t, ξ, ∅_t) = w ε(x_t, t, ξ) + (1-w) ε(x_t, t, ∅_t), then Smooth Eq. 3
+
+    Raises ValueError unless there is one ∅_t for every step.
     """
     check_times(schedule, times)
     if len(nulls) != len(times) - 1:

@@ -16,7 +16,7 @@ from torch import Tensor
 from latentgeo.core.schedule import Schedule
 
 Kind = Literal["eps", "x_0", "v"]
-Predict = Callable[[Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, ...), t (B,)) -> ε, x_0 or v (B, ...)
 
 
 def x_0_from_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
@@ -80,9 +80,9 @@ def eps_from(schedule: Schedule, x_t: Tensor, raw: Tensor, t: Tensor, kind: Kind
 def target(schedule: Schedule, x_0: Tensor, eps: Tensor, t: Tensor, kind: Kind) -> Tensor:
     """Return what a network of the given kind is trained to output for (x_0, ε, t): (B, ...)."""
     check_kind(kind)
-    return {"eps": lambda: eps, "x_0": lambda: x_0, "v": lambda: v_from(schedule, x_0, eps, t)}[
-        kind
-    ]()
+    if kind == "v":
+        return v_from(schedule, x_0, eps, t)
+    return eps if kind == "eps" else x_0
 
 
 def to_eps(predict_raw: Predict, schedule: Schedule, kind: Kind) -> Predict:

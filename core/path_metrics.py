@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.interpolate import slerp
+from latentgeo.core.precision import widest
 
 Generate = Callable[[Tensor], Tensor]  # noise (B, ...) to images (B, ...)
 Distance = Callable[[Tensor, Tensor], Tensor]  # two batches (B, ...) to (B,)
@@ -39,13 +40,14 @@ def path_lengths(
     Iso Sec. 4.1   PPL = E[1/ε d(x_w, x_{w+ε})], here 1/ε² (corrected; "linear" is as printed), with
                    x_w = generate(slerp(a, b, w)) and one angle per pair
 
-    The distance is divided by a power of ε, so it has no unit but that of d. Keep w ≤ 1 - ε.
+    The distance is divided by a power of ε, so it has no unit but that of d. Keep w ≤ 1 - ε. Raises
+    ValueError for other w, an ε outside (0, 1] and a scale that there is not.
     """
     check_epsilon(epsilon)
     if scale not in POWERS:
         raise ValueError(f"scale: got {scale!r}, wanted squared or linear")
     if w.shape != a.shape[:1] or bool(((w < 0) | (w > 1 - epsilon)).any()):
-        raise ValueError(f"w: wanted ({len(a)},) in 0..{1 - epsilon:g}, got {tuple(w.shape)}")
+        raise ValueError(f"w: wanted ({len(a)},) in 0..{1 - epsilon:g}, got {w.tolist()}")
     ends = torch.cat([slerp(a, b, w), slerp(a, b, w + epsilon)])
     first, second = generate(ends).chunk(2)
     return distance(first, second) / epsilon ** POWERS[scale]
@@ -58,10 +60,11 @@ def check_epsilon(epsilon: float) -> None:
 
 
 def nudged(x: Tensor, dtype: torch.dtype, generator: torch.Generator | None = None) -> Tensor:
-    """Return x (B, ...) with every element moved by less than half a unit in its last place.
+    """Return x (B, ...), every element times 1 + u/2 · the machine precision, u uniform in [-1, 1).
 
-    The unit is that of `dtype`, in which a network computes. What comes of it differs as rounding
-    makes two runs of one input differ, and no more: a distance of that size is no measurement.
+    The precision is that of `dtype`, in which a network computes: no element moves further than
+    rounding to it may move one. What comes of it differs as rounding makes two runs of one input
+    differ, and no more: a distance of that size is no measurement.
     """
     u = 2 * torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device) - 1
     return x * (1 + u * torch.finfo(dtype).eps / 2)
@@ -76,10 +79,10 @@ def relative_lengths(h: Tensor) -> Tensor:
     one straight line, in order: of a linear map along a straight walk, and of one that flattens
     great circles along a slerp. An orthogonal map along a slerp of angle θ in K = F - 1 steps has
     K sin(θ/2K) / sin(θ/2), 1.11 at θ = π/2. It is ∞ where the ends meet, NaN if nothing moves.
+    Raises ValueError for fewer than two points.
     """
     if h.ndim < 3 or len(h) < 2:
         raise ValueError(f"h: got {tuple(h.shape)}, wanted (F, B, ...) with F >= 2")
-    flat = h.double() if h.device.type != "mps" else h.float()
-    flat = flat.flatten(2)
+    flat = h.to(widest(h.device)).flatten(2)
     steps = flat.diff(dim=0).norm(dim=2).sum(0)
     return steps / (flat[-1] - flat[0]).norm(dim=1)

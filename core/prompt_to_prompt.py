@@ -41,7 +41,7 @@ class Alignment:
     own: Tensor  # (B, L) bool, tokens of the target with none behind them
 
     def to(self, like: Tensor) -> Alignment:
-        """Return it on the device and in the dtype of `like`."""
+        """Return it on the device of `like`, and `matrix` (B, L, L) in its dtype."""
         return Alignment(self.matrix.to(like), self.own.to(like.device))
 
 

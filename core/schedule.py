@@ -20,6 +20,8 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import wide
+
 Spacing = Literal["leading", "trailing", "linspace"]
 Landing = Literal["first", "zero"]
 
@@ -50,7 +52,10 @@ class Schedule:
                 f"beta[0] must be 0 and alpha_bar[0] 1, got {beta[0].item()} and {bar[0].item()}"
             )
         if not bool(((beta[1:] > 0) & (beta[1:] < 1)).all()):
-            raise ValueError("every beta[t], t >= 1, must lie strictly between 0 and 1")
+            low, high = beta[1:].min().item(), beta[1:].max().item()
+            raise ValueError(
+                f"every beta[t], t >= 1, must lie strictly between 0 and 1, got {low:g}..{high:g}"
+            )
         if not torch.allclose(bar, (1 - beta).cumprod(0), rtol=1e-9, atol=0):
             raise ValueError("alpha_bar must be the running product of 1 - beta")
 
@@ -86,9 +91,13 @@ class Schedule:
 
 
 def _rows(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    rows = table.to(dtype).to(like.device)[t.to(like.device)]
-    return rows.reshape(-1, *[1] * (like.ndim - 1))
+    rows = table.to(wide(like.dtype)).to(like.device)[t.to(like.device)]
+    return column(rows, like)
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """Return one value per sample, (B,), as (B, 1, ...), to go with `like` (B, ...)."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def batch_time(t: int, like: Tensor) -> Tensor:
@@ -196,6 +205,16 @@ def _visited(T: int, steps: int, spacing: Spacing, offset: int) -> list[int]:
             )
         return [1 + round(i * ((T - 1) / (steps - 1))) for i in reversed(range(steps))]
     raise ValueError(f"spacing must be 'leading', 'trailing' or 'linspace', got {spacing!r}")
+
+
+def late_times(visited: tuple[int, ...], strength: float) -> tuple[int, ...]:
+    """Return the last round(strength N) + 1 of N + 1 times, two at least; strength 1 is all.
+
+    Raises ValueError unless strength is in (0, 1].
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be in (0, 1], got {strength}")
+    return visited[-1 - max(1, round(strength * (len(visited) - 1))) :]
 
 
 def check_times(schedule: Schedule, visited: tuple[int, ...]) -> None:

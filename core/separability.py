@@ -16,9 +16,12 @@ def conditional_entropy(joint: Tensor) -> Tensor:
     """Return H(Y|X) (...) in nats from counts or probabilities (..., K_Y, K_X) of Y and X together.
 
     Iso Eq. 9   H(Y|X) = -Σ p(x, y) ln (p(x, y) / p(x)), between 0 (X tells Y) and H(Y)
+
+    Raises ValueError for counts that are negative or all 0.
     """
     if joint.ndim < 2 or bool((joint < 0).any()) or not bool((joint.sum((-2, -1)) > 0).all()):
-        raise ValueError(f"joint: wanted counts (..., K_Y, K_X), got {tuple(joint.shape)}")
+        got = f"{tuple(joint.shape)} from {joint.min():g} on" if joint.numel() else "none"
+        raise ValueError(f"joint: wanted counts (..., K_Y, K_X), some above 0, got {got}")
     p = joint.double() / joint.double().sum((-2, -1), keepdim=True)
     return -(torch.xlogy(p, p) - torch.xlogy(p, p.sum(-2, keepdim=True))).sum((-2, -1))
 

@@ -44,7 +44,8 @@ def shoot(find: Find, x: Tensor, start: tuple[Tensor, Tensor], length: float, st
     Iso Sec. 4.3   x ← arc of length ‖Δx‖/steps along v; (u, v) ← `transported` to the basis there
 
     `start` is (u, v), both (B, ...), of x's own basis. All points have x's norm, and are as far
-    apart as those of an arc. A step costs a local basis, `find(x)`; the last one none.
+    apart as those of an arc. A step costs a local basis, `find(x)`; the last one none. Raises
+    ValueError for no step.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")

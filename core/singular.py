@@ -25,8 +25,8 @@ from latentgeo.core.linearize import (
     pull,
     push,
     rows_of,
-    wide,
 )
+from latentgeo.core.precision import wide
 
 
 class Singular(NamedTuple):
@@ -63,6 +63,7 @@ def top_singular(
     0.03 of an f that computes in bfloat16. All samples start from one random subspace, and leave
     the batch as they finish, so that no result depends on the other samples. `given`, `chunk` and
     `samples` are those of `linearize.py`. Warns if a sample is not finished after `iterations`.
+    Raises ValueError for a k above J's smaller side and for numbers out of their range.
     """
     check_floating(x)
     check_positive(k=k, iterations=iterations, chunk=chunk, samples=samples)

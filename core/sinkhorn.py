@@ -46,8 +46,9 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 def default_epsilon(costs: Tensor) -> Tensor:
     """Return the ε (B,) whose plan costs at most 1 % more than the exact one, for C (B, N, M).
 
-    The exact cost is at least the mean over points of the way to the nearest other point, on
-    either side; ε log min(N, M) is 1 % of that.
+    The exact cost is at least the mean over points of the way to the nearest other point, on either
+    side; ε log min(N, M) is 1 % of that, but no less than 1 % of 1e-4 of the mean cost: clouds
+    that nearly are one another's copies may cost more than 1 % more.
     """
     nearest = torch.maximum(
         costs.amin(dim=2).mean(dim=1),
@@ -74,7 +75,7 @@ def sinkhorn(
     what is returned; an error e moves the cost by at most e max C. Raises ValueError on clouds
     that do not fit and values not finite.
     """
-    check(x, y)
+    check_pair(x, y)
     costs = squared_distances(x, y)
     wanted = default_epsilon(costs) if epsilon is None else epsilon.double()
     if wanted.shape != costs.shape[:1] or not (wanted > 0).all():
@@ -127,7 +128,7 @@ def cooling(start: Tensor, wanted: Tensor) -> list[Tensor]:
     return [torch.maximum(start * COOLING**i, wanted) for i in range(steps)]
 
 
-def check(x: Tensor, y: Tensor) -> None:
+def check_pair(x: Tensor, y: Tensor) -> None:
     """Raise ValueError unless x (B, N, D) and y (B, M, D) are finite clouds in one space."""
     if x.ndim != 3 or y.ndim != 3 or x.shape[::2] != y.shape[::2] or not x.numel() * y.numel():
         raise ValueError(

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.core.schedule import Schedule
+from latentgeo.core.precision import widest
+from latentgeo.core.schedule import Schedule, column
 
 
 def unit_direction(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -28,7 +29,7 @@ def unit_direction(like: Tensor, generator: torch.Generator | None = None) -> Te
     Smooth Eq. 9   "normally sampled pixel intensities normalized to unit length": ‖Δx̂_0‖ = 1
     """
     direction = _normal(like, generator)
-    return direction / direction.flatten(1).norm(dim=1).reshape(-1, *[1] * (like.ndim - 1))
+    return direction / column(direction.flatten(1).norm(dim=1), like)
 
 
 def official_direction(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -57,7 +58,10 @@ class RunningMean:
 
 
 def running_mean(ranges: int = 1, decay: float = 0.99) -> RunningMean:
-    """Return the state before any update: one a for all t (the paper's) or one per K-th of 1..T."""
+    """Return the state before any update: one a for all t (the paper's) or one per K-th of 1..T.
+
+    Raises ValueError unless ranges ≥ 1 and 0 ≤ decay < 1.
+    """
     if ranges < 1 or not 0 <= decay < 1:
         raise ValueError(f"ranges must be at least 1 and decay in [0, 1), got {ranges} and {decay}")
     return RunningMean(
@@ -76,9 +80,9 @@ def batch_sums(state: RunningMean, schedule: Schedule, v: Tensor, t: Tensor) -> 
     Processes add these up before `update`, so that all of them hold the same a.
     """
     index = range_of(state, schedule, t).to(v.device)
-    wide = torch.float32 if v.device.type == "mps" else torch.float64  # Metal has no float64
-    zeros = torch.zeros(len(state.raw), dtype=wide, device=v.device)
-    values = v.detach().to(wide)
+    exact = widest(v.device)
+    zeros = torch.zeros(len(state.raw), dtype=exact, device=v.device)
+    values = v.detach().to(exact)
     return torch.stack(
         [zeros.index_add(0, index, values), zeros.index_add(0, index, torch.ones_like(values))]
     )

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import wide
 from latentgeo.core.schedule import Schedule
 
 Radius = Literal["norm", "marginal", "sqrt_n"]
@@ -32,14 +33,15 @@ def radius(schedule: Schedule, x_t: Tensor, t: Tensor, policy: Radius = "norm") 
                    norm: r = ‖x_t‖, on which x_t lies as it is (our default)
 
     Under the first two x_t is not on the sphere, and `onto` moves it there: the network then sees
-    an image of another size than its time says, by what x_0 adds to the length.
+    an image of another size than its time says, by what x_0 adds to the length. Raises ValueError
+    for a policy that there is not.
     """
     n = x_t[0].numel()
-    wide = torch.promote_types(x_t.dtype, torch.float32)
+    exact = wide(x_t.dtype)
     if policy == "norm":
-        return x_t.flatten(1).to(wide).norm(dim=1)
+        return x_t.flatten(1).to(exact).norm(dim=1)
     if policy == "sqrt_n":
-        return torch.full((len(x_t),), n**0.5, dtype=wide, device=x_t.device)
+        return torch.full((len(x_t),), n**0.5, dtype=exact, device=x_t.device)
     if policy != "marginal":
         raise ValueError(f"policy: got {policy!r}, wanted norm, marginal or sqrt_n")
     return (n * (1 - schedule.bar(t, x_t.flatten(1)))).sqrt().flatten()

@@ -21,7 +21,7 @@ from latentgeo.core import ddim
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.guidance import PredictWithContext, guide, guided, per_sample
 from latentgeo.core.parameterization import Predict
-from latentgeo.core.schedule import Schedule, batch_time
+from latentgeo.core.schedule import Schedule, batch_time, column, late_times
 
 
 def switched(source: Predict, target: Predict, schedule: Schedule, release: float) -> Predict:
@@ -42,7 +42,7 @@ def switched(source: Predict, target: Predict, schedule: Schedule, release: floa
             return source(x_t, t)
         if not bool(early.any()):
             return target(x_t, t)
-        return torch.where(_like(early, x_t), source(x_t, t), target(x_t, t))
+        return torch.where(column(early, x_t), source(x_t, t), target(x_t, t))
 
     return predict
 
@@ -114,16 +114,6 @@ def guided_pair(
     return both
 
 
-def late_times(times: tuple[int, ...], strength: float) -> tuple[int, ...]:
-    """Return the last round(strength N) + 1 of N + 1 times, two at least; strength 1 is all.
-
-    Raises ValueError unless strength is in (0, 1].
-    """
-    if not 0 < strength <= 1:
-        raise ValueError(f"strength must be in (0, 1], got {strength}")
-    return times[-1 - max(1, round(strength * (len(times) - 1))) :]
-
-
 def sdedit(
     predict: Predict,
     schedule: Schedule,
@@ -148,8 +138,3 @@ def check_share(name: str, value: float) -> None:
     """Raise ValueError unless the value is a share in [0, 1]."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be in [0, 1], got {value}")
-
-
-def _like(rows: Tensor, x: Tensor) -> Tensor:
-    """Return rows (B,) as (B, 1, ...) to go with x (B, ...)."""
-    return rows.reshape(-1, *[1] * (x.ndim - 1))

@@ -67,7 +67,8 @@ def prompt_walk(clouds: Tensor, couplings: Tensor, frames: int) -> Tensor:
     """Return the clouds (F, N, D) of a walk through K clouds (K, N, D), `frames` to a leg.
 
     `couplings` (K - 1, N) pair each cloud with the next. F = (K - 1)(frames - 1) + 1: legs share
-    their ends, and every cloud is visited, up to the order of its points.
+    their ends, and every cloud is visited, up to the order of its points. Raises ValueError for a
+    walk without two clouds, two frames and a coupling per leg.
     """
     if len(clouds) < 2 or frames < 2 or couplings.shape != (len(clouds) - 1, clouds.shape[1]):
         raise ValueError(
@@ -121,7 +122,8 @@ def barycentre(clouds: Tensor, weights: Sequence[float], rounds: int = 100) -> T
 
     Starts at the heaviest cloud and stops when no coupling changes. No round increases the sum; it
     ends at a fixed point, which for K = 2 is the displacement at s = λ_2 and for more a minimum
-    among those reached by couplings. Raises ValueError on weights that are not positive.
+    among those reached by couplings. Raises ValueError on weights that are not positive. Raises
+    RuntimeError if couplings still change after `rounds`.
     """
     share = torch.as_tensor(weights, dtype=torch.float64, device=clouds.device)
     if share.shape != clouds.shape[:1] or not (share > 0).all() or not share.isfinite().all():

@@ -33,7 +33,8 @@ from torch import Tensor
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.dual import jvp
 from latentgeo.core.parameterization import Kind, Predict, x_0_from
-from latentgeo.core.schedule import Schedule
+from latentgeo.core.precision import wide
+from latentgeo.core.schedule import Schedule, column
 
 
 class Variation(NamedTuple):
@@ -139,7 +140,7 @@ def central_difference(
     raw, v, u = _pull(y_of, eps, direction, keep=True)
     fraction = torch.finfo(eps.dtype).eps ** (1 / 3) if h is None else h
     size = fraction * _norm(eps.detach())
-    move = _like(size, eps) * u
+    move = column(size, eps) * u
     ahead, behind = y_of(eps.detach() + move)[0], y_of(eps.detach() - move)[0]
     return Variation(raw, _with_gradient_of(v, _inner(direction, ahead - behind) / (2 * size)))
 
@@ -173,7 +174,7 @@ def _pull(
     y, raw = y_of(leaf)
     (pulled,) = torch.autograd.grad(y, leaf, direction, retain_graph=keep)
     v = _norm(pulled)
-    u = pulled / _like(v.clamp(min=torch.finfo(v.dtype).tiny), eps)
+    u = pulled / column(v.clamp(min=torch.finfo(v.dtype).tiny), eps)
     return Pulled(raw, v, u.to(eps))
 
 
@@ -181,14 +182,9 @@ def _with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     return value + (surrogate - surrogate.detach())
 
 
-def _like(per_sample: Tensor, rows: Tensor) -> Tensor:
-    return per_sample.reshape(-1, *[1] * (rows.ndim - 1))
-
-
 def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1)
 
 
 def _norm(rows: Tensor) -> Tensor:
-    wide = torch.promote_types(rows.dtype, torch.float32)
-    return rows.flatten(1).to(wide).norm(dim=1)
+    return rows.flatten(1).to(wide(rows.dtype)).norm(dim=1)

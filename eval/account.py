@@ -84,7 +84,10 @@ class Account:
 
 
 def math_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Return PyTorch's attention in the one form that it can differentiate twice."""
+    """Return PyTorch's attention (B, H, N, D), in the one form that it can differentiate twice.
+
+    q is (B, H, N, D), k and v are (B, H, M, D).
+    """
     with sdpa_kernel(SDPBackend.MATH):
         return F.scaled_dot_product_attention(q, k, v)
 
@@ -132,7 +135,7 @@ def account(step: Step, variant: Variant) -> Account:
 
 
 def build(step: Step) -> UNet:
-    """Return the UNet with its adapters."""
+    """Return the UNet with its adapters, in bfloat16 on the meta device."""
     with torch.device(DEVICE):
         unet = UNet(UNET_PRESETS[step.preset])
         if step.rank:
@@ -142,7 +145,10 @@ def build(step: Step) -> UNet:
 
 @contextmanager
 def running(variant: Variant, meter: Meter) -> Iterator[None]:
-    """Put the stand-ins in place and have the meter record our kernels, in a `with` block."""
+    """Put the stand-ins in place and have the meter record our kernels, in a `with` block.
+
+    Raises RuntimeError for a variant with kernels where triton is not installed.
+    """
     with ExitStack() as stack:
         for target, stand_in in variant.stand_ins.items():
             stack.enter_context(replaced(target, stand_in))
@@ -155,7 +161,10 @@ def running(variant: Variant, meter: Meter) -> Iterator[None]:
 
 
 def bench_account(step: Step, variants: Sequence[str], top: int = 0) -> str:
-    """Return a table of what the step costs in each of these ways, and what `top` of it is."""
+    """Return a table of what the step costs in each of these ways, and what `top` of it is.
+
+    Raises ValueError for a way that there is not.
+    """
     if unknown := set(variants) - set(VARIANTS):
         raise ValueError(f"variants must be of {', '.join(VARIANTS)}, got {', '.join(unknown)}")
     weights = sum(weight.numel() for weight in build(step).parameters()) * DTYPE.itemsize

@@ -147,7 +147,7 @@ def settings_of(cmd: EvalAsyrp, name: str, subject: Subject, one: Edit) -> dict[
 
 
 def frozen(spec: str, device: torch.device, config: Path | None = None) -> ImageModel:
-    """Return a model without text or classes, in float32."""
+    """Return a model without text or classes, in float32; ValueError for another."""
     parsed = parse_model(spec)
     model = load_image_model(parsed.source, device, config=config)
     if parsed.loras or model.config.classes is not None:
@@ -223,7 +223,10 @@ def readers_of(cmd: EvalAsyrp, judge: Judge, device: torch.device) -> Readers:
 def subject_of(
     cmd: EvalAsyrp, model: ImageModel, readers: Readers, rivals: dict[str, ImageModel]
 ) -> Subject:
-    """Return the held-out images, inverted, and one more that is only a donor."""
+    """Return the held-out images, inverted, and one more that is only a donor.
+
+    Raises ValueError where no step of the inversion lies at or below t_0, which rivals need.
+    """
     held = captioned(cmd.data, "test").chosen(cmd.images + 1, cmd.seed)
     images = held.images(model.config.sampling.size)
     visited, folder = editing_times(model.schedule, cmd.steps), cmd.out / "inversions"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from latentgeo.core.cli import option
 from latentgeo.core.files import atomic_write
+from latentgeo.core.limits import at_least
 from latentgeo.eval.audit_bibtex import bibtex
-from latentgeo.eval.audit_check import Outcome, of_row, run_tests
+from latentgeo.eval.audit_check import Outcome, of_row, run_tests, verdict_line
 from latentgeo.eval.audit_ledger import ROOT, Paper, Row, papers, place_of, problems, rows
 from latentgeo.eval.audit_page import html_page
 
@@ -31,13 +32,6 @@ def text_table(ledger: tuple[Row, ...], outcomes: dict[str, Outcome]) -> str:
             lines.append(f"{'':<16}row   {whole}")
         lines += [f"{'':<16}note  {row.notes}", ""]
     return "\n".join(lines)
-
-
-def verdict_line(ledger: tuple[Row, ...], outcomes: dict[str, Outcome]) -> str:
-    """Return how many rows passed, failed, were skipped or have no code, in one line."""
-    found = [of_row(row, outcomes) for row in ledger]
-    counts = Counter(outcome.status for outcome in found if outcome is not None)
-    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
 def mutate(ledger: tuple[Row, ...], count: int, seed: int) -> None:
@@ -74,8 +68,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         """Refuse fewer mutants than none."""
-        if self.mutate < 0:
-            raise ValueError(f"mutate must be at least 0, got {self.mutate}")
+        at_least(self, 0, "mutate")
 
     def run(self) -> int:
         """Print the table and return 0; RuntimeError if a row is out of step or a test fails."""

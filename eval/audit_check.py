@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +89,10 @@ def of_row(row: Row, outcomes: dict[str, Outcome]) -> Outcome | None:
     """Return the outcome of a row's tests together, or None if they were not run."""
     found = [outcomes[test] for test in row.tests if test in outcomes]
     return worst(found) if found else None
+
+
+def verdict_line(ledger: Iterable[Row], outcomes: dict[str, Outcome]) -> str:
+    """Return how many rows passed, failed or were skipped, in one line; '' if no test was run."""
+    found = [of_row(row, outcomes) for row in ledger]
+    counts = Counter(outcome.status for outcome in found if outcome is not None)
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))

@@ -114,6 +114,6 @@ def numbers(value: object) -> torch.Tensor | None:
 
 
 def greatest(values: torch.Tensor) -> float:
-    """Return the largest magnitude among the finite ones, 0 if there are none."""
+    """Return the largest magnitude among finite values of any shape, 0 if there are none."""
     finite = values.abs()[values.isfinite()]
     return float(finite.max()) if finite.numel() else 0.0

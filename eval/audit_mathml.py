@@ -81,7 +81,7 @@ class Parser:
         return self.found[self.place] if self.place < len(self.found) else None
 
     def take(self) -> Token:
-        """Return the token at hand and go on."""
+        """Return the token at hand and go on; raise `Unparsed` at the end."""
         token = self.token
         if token is None:
             raise Unparsed("it ends within a formula")
@@ -94,7 +94,7 @@ class Parser:
         return token is not None and not token.spaced and token.text in texts
 
     def sequence(self, stop: set[str]) -> list[Piece]:
-        """Return pieces up to a closing mark."""
+        """Return pieces up to a closing mark; raise `Unparsed` for one that closes nothing."""
         pieces: list[Piece] = []
         while (token := self.token) is not None and token.text not in stop:
             if token.text in CLOSING:

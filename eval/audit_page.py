@@ -13,7 +13,7 @@ import tokenize
 from collections import Counter
 from html import escape
 
-from latentgeo.eval.audit_check import Outcome, of_row
+from latentgeo.eval.audit_check import Outcome, of_row, verdict_line
 from latentgeo.eval.audit_ledger import Paper, Row, place_of, source_of
 from latentgeo.eval.audit_mathml import typeset
 
@@ -71,9 +71,7 @@ def html_page(papers: tuple[Paper, ...], outcomes: dict[str, Outcome]) -> str:
 
 
 def _head(every: list[Row], outcomes: dict[str, Outcome]) -> str:
-    found = [of_row(row, outcomes) for row in every]
-    counts = Counter(outcome.status for outcome in found if outcome is not None)
-    ran = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    ran = verdict_line(every, outcomes)
     absent = sum(not row.implemented for row in every)
     return (
         "<h1>The equations of latentgeo</h1>"

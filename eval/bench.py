@@ -101,7 +101,7 @@ def preset_config(preset: str) -> BundleConfig:
 
 
 def build(preset: str) -> UNet:
-    """Return the UNet of a preset, its weights random."""
+    """Return the UNet of a preset, its weights random; ValueError for another name."""
     if preset not in UNET_PRESETS:
         raise ValueError(f"preset must be one of {', '.join(UNET_PRESETS)}, got {preset!r}")
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option
+from latentgeo.core.limits import at_least
 from latentgeo.eval.commands import Dtype, Preset
 
 
@@ -19,7 +20,7 @@ class BenchLoad:
 
     def __post_init__(self) -> None:
         """Refuse what has no interval."""
-        _at_least("rounds", self.rounds, 6)
+        at_least(self, 6, "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -41,9 +42,8 @@ class BenchSample:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, and what has no interval."""
-        _at_least("size", self.size, 1)
-        _at_least("steps", self.steps, 1)
-        _at_least("rounds", self.rounds, 2)
+        at_least(self, 1, "size", "steps")
+        at_least(self, 2, "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -65,16 +65,10 @@ class BenchIsometric:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least("batch", self.batch, 1)
-        _at_least("rounds", self.rounds, 1)
+        at_least(self, 1, "batch", "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
         from latentgeo.eval.bench_isometric import bench_isometric
 
         print(bench_isometric(self.preset, self.batch, self.rounds, self.device))
-
-
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -45,7 +45,10 @@ class Inputs:
 
 
 def bench_isometric(preset: str, batch: int, rounds: int, device: str = "auto") -> str:
-    """Return a table of training steps, in float32: seconds, memory and launches of each."""
+    """Return a table of training steps, in float32: seconds, memory and launches of each.
+
+    Raises ValueError for a preset that there is not.
+    """
     if preset not in TRAINED_PRESETS:
         known = ", ".join(TRAINED_PRESETS)
         raise ValueError(f"preset must be one of {known}, got {preset!r}")
@@ -100,7 +103,7 @@ def inputs(model: ImageModel, batch: int) -> Inputs:
 
 
 def denoising(model: ImageModel, given: Inputs) -> Tensor:
-    """Return the base loss ()."""
+    """Return the base loss (), of x_t (B, C, H, W) and its ε."""
     return (model.raw()(given.x, given.t) - given.eps).square().mean()
 
 
@@ -159,7 +162,7 @@ class OfDiffusers:
         return self.h
 
     def denoising(self) -> Tensor:
-        """Return the base loss ()."""
+        """Return the base loss (), as `denoising` of ours."""
         wanted = F.pixel_unshuffle(self.given.eps, self.patch)
         return (self._run(self.given.x) - wanted).square().mean()
 

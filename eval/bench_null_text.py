@@ -23,9 +23,10 @@ from latentgeo.core.guidance import PredictWithContext, guide
 from latentgeo.core.schedule import Schedule, batch_time, scaled_linear, times
 from latentgeo.eval.account import DEVICE, DTYPE, TOKENS, VARIANTS, row, running
 from latentgeo.eval.account import Account as Costs
-from latentgeo.eval.bench import build, diffusers_unet, in_turn
+from latentgeo.eval.bench import build, in_turn
 from latentgeo.eval.bench_step import count
 from latentgeo.eval.meter import Meter
+from latentgeo.eval.peers import diffusers_unet
 from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet
 

@@ -117,13 +117,16 @@ def _step_of(unet: nn.Module, given: Inputs, route: str) -> Callable[[], Tensor]
 
 
 def plain_step(unet: nn.Module, given: Inputs) -> Tensor:
-    """One step of training the adapters on the base loss alone."""
+    """Take one step of training the adapters on the base loss alone, and return it ()."""
     raw = unet(_noised(given, given.eps), given.t - 1, given.context)
     return _backward(_base(raw, given), unet)
 
 
 def published_step(peer: Any, given: Inputs) -> Tensor:
-    """One step as published: the inner gradient with create_graph, then backward through it."""
+    """Take one step as published, and return its loss ().
+
+    The inner gradient is taken with create_graph, and backward goes through it.
+    """
     bar, leaf = given.schedule.bar(given.t, given.x_0), given.eps.clone().requires_grad_()
     x_t = _noised(given, leaf)
     predicted = peer(x_t, given.t - 1, given.context).sample

@@ -24,6 +24,8 @@ def clip_score(images: Tensor, texts: Tensor) -> Tensor:
     """Return the score (N,) in [0, 100] of features of images (N, C) with their texts' (N, C).
 
     CLIPScore Sec. 3   CLIP-S(c, v) = w max(cos(c, v), 0); here w is 100
+
+    Raises ValueError unless both have one shape.
     """
     if images.shape != texts.shape:
         got = f"{tuple(images.shape)} and {tuple(texts.shape)}"
@@ -45,7 +47,10 @@ class ClipJudge:
 
     @torch.no_grad()
     def scores(self, images: Tensor, prompts: Sequence[str], batch: int = 64) -> Tensor:
-        """Return the score (N,) of images (N, 3, H, W) in [-1, 1], each with its prompt."""
+        """Return the score (N,) of images (N, 3, H, W) in [-1, 1], each with its prompt.
+
+        Raises ValueError unless there is a prompt for each.
+        """
         if len(images) != len(prompts):
             raise ValueError(f"prompts: got {len(prompts)} for {len(images)} images")
         weight = self.model.visual_projection.weight

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least, each_once
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Preset = Literal["sd15", "avatars", "tiny"]
@@ -32,12 +33,8 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if not self.models or len(set(self.models)) != len(self.models):
-            raise ValueError(f"models: got {list(self.models)}, wanted at least one, each once")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, got {self.batch}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        each_once(self, "models")
+        at_least(self, 1, "batch", "steps")
         if self.guidance is not None and not 0 <= self.guidance < math.inf:
             raise ValueError(f"guidance must be finite and not negative, got {self.guidance}")
 
@@ -55,10 +52,8 @@ class EvalIstd(Evaluation):
     def __post_init__(self) -> None:
         """Refuse walks without a standard deviation."""
         super().__post_init__()
-        if self.prompts < 1:
-            raise ValueError(f"prompts must be at least 1, got {self.prompts}")
-        if self.frames < 3:
-            raise ValueError(f"frames must be at least 3, got {self.frames}")
+        at_least(self, 1, "prompts")
+        at_least(self, 3, "frames")
 
     def run(self) -> None:
         """Measure, write results.json, print the table."""
@@ -79,8 +74,7 @@ class EvalQuality(Evaluation):
     def __post_init__(self) -> None:
         """Refuse sets too small for an interval."""
         super().__post_init__()
-        if self.images < 10:
-            raise ValueError(f"images must be at least 10, got {self.images}")
+        at_least(self, 10, "images")
 
     def run(self) -> None:
         """Measure, write results.json, print the table."""
@@ -115,7 +109,7 @@ class BenchUNet:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least_one(self, "size", "batch", "rounds")
+        at_least(self, 1, "size", "batch", "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -137,7 +131,7 @@ class BenchStep:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        _at_least_one(self, "size", "batch", "rounds", "rank")
+        at_least(self, 1, "size", "batch", "rounds", "rank")
 
     def run(self) -> None:
         """Measure and print the table."""
@@ -163,7 +157,7 @@ class BenchAccount:
 
     def __post_init__(self) -> None:
         """Refuse what no step could be."""
-        _at_least_one(self, "size", "batch")
+        at_least(self, 1, "size", "batch")
         for name in ("rank", "top"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -233,7 +227,7 @@ class BenchAot:
 
     def __post_init__(self) -> None:
         """Refuse what no report could be of."""
-        _at_least_one(self, "jobs")
+        at_least(self, 1, "jobs")
 
     def run(self) -> None:
         """Compile, print the table, write the report, compare."""
@@ -248,9 +242,3 @@ class BenchAot:
             jobs=self.jobs,
         )
         bench_aot(request, self.out, self.write_golden)
-
-
-def _at_least_one(bench: BenchUNet | BenchStep | BenchAccount | BenchAot, *names: str) -> None:
-    for name in names:
-        if getattr(bench, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(bench, name)}")

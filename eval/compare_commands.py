@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from latentgeo.core.cli import option
+from latentgeo.core.limits import at_least, each_once
 from latentgeo.eval.commands import Evaluation
 
 Metric = Literal[
@@ -17,9 +18,7 @@ Metric = Literal[
     "transport",
     "edit",
 ]
-METRICS: tuple[Metric, ...] = (
-    *("istd", "ppl", "mrtl", "jacobian", "reconstruction", "quality", "transport", "edit"),
-)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 LEAST = {"prompts": 2, "noises": 2, "arcs": 2, "jacobians": 3, "inverted": 2, "images": 10}
 LEAST |= {"pairs": 5, "edits": 2, "frames": 3, "shown": 1, "steps": 1}
 SEPARABLE = 1000  # images that linear separability takes at least
@@ -64,17 +63,17 @@ class Compare(Evaluation):
         """Refuse what no comparison could be of."""
         super().__post_init__()
         self.named()
-        if not self.metrics or len(set(self.metrics)) != len(self.metrics):
-            raise ValueError(f"metrics: got {list(self.metrics)}, wanted at least one, each once")
+        each_once(self, "metrics")
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+            at_least(self, least, name)
         if self.samples and self.samples < SEPARABLE:
             raise ValueError(f"samples must be 0 or at least {SEPARABLE}, got {self.samples}")
 
     def named(self) -> dict[str, str]:
-        """Return the models as `load_model` reads them, by the names that they have here."""
+        """Return the models as `load_model` reads them, by the names that they have here.
+
+        Raises ValueError unless there are two or more, each with a name of its own.
+        """
         split = [one.partition("=") for one in self.models]
         found = {name.strip(): spec.strip() for name, _, spec in split if name.strip() and spec}
         if len(found) != len(self.models) or len(found) < 2:

@@ -12,7 +12,7 @@ from latentgeo.core.cli import environment
 from latentgeo.eval import report as html
 from latentgeo.eval.plots import intervals_plot, trade_off_plot
 from latentgeo.eval.quality import ADHERENCE, FD, REAL, THROUGH_VAE
-from latentgeo.eval.results import Result, table
+from latentgeo.eval.results import RATIO, Result, table
 from latentgeo.eval.sweep import CURVE
 from latentgeo.infer.pipeline import Sampling
 from latentgeo.infer.plots import distances_plot
@@ -128,8 +128,9 @@ def _walks(content: Content) -> str:
 
 
 def _smoothness(content: Content) -> str:
-    own = [one for one in content.results if one.paper == "Smooth" and "ratio to" not in one.metric]
-    ratios = [one for one in content.results if one.paper == "Smooth" and "ratio to" in one.metric]
+    smooth = [one for one in content.results if one.paper == "Smooth"]
+    own = [one for one in smooth if RATIO not in one.metric]
+    ratios = [one for one in smooth if RATIO in one.metric]
     prompts = own[0].n if own else 0
     parts = [
         html.paragraph(
@@ -154,8 +155,8 @@ def _smoothness(content: Content) -> str:
 
 def smoothness_sentence(results: Sequence[Result], model: str) -> str:
     """Return what the ratios to the base model say about this model."""
-    plain = _starting(results, f"{ISTD.split(',')[0]}, ratio to", model)
-    relative = _starting(results, f"{RELATIVE}, ratio to", model)
+    plain = _starting(results, f"ISTD{RATIO}", model)
+    relative = _starting(results, f"{RELATIVE}{RATIO}", model)
     if plain is None or relative is None:
         return ""
     first = change(
@@ -266,7 +267,7 @@ def _conditions(content: Content) -> str:
 
 
 def _short(metric: str) -> str:
-    return metric.split(", ratio to")[0]
+    return metric.split(RATIO)[0]
 
 
 def _starting(results: Sequence[Result], metric: str, model: str) -> Result | None:

@@ -18,7 +18,8 @@ from latentgeo.eval.contenders import Contender
 from latentgeo.eval.drag import MD, measure
 from latentgeo.eval.editing import propose
 from latentgeo.eval.heldout import Captioned
-from latentgeo.eval.inverted import TO_IMAGE, VAE, Way, reconstruct, way
+from latentgeo.eval.inversion_commands import Way
+from latentgeo.eval.inverted import TO_IMAGE, reconstruct, way
 from latentgeo.eval.quality import Judges
 from latentgeo.eval.reconstruction import compare
 from latentgeo.eval.results import Result, result
@@ -113,7 +114,7 @@ def numbers_table(numbers: Sequence[Result]) -> str:
 def reconstructions(
     contenders: Sequence[Contender], held: Captioned, images: Tensor, lpips: Lpips, seed: int
 ) -> Exhibit:
-    """Return the images, what the autoencoder gives back, and every model by both methods."""
+    """Return the images (N, 3, H, W), the autoencoder's, and every model's by both methods."""
     rows, labels, numbers = [images], ["image"], []
     for name, title in METHODS.items():
         for one in contenders:
@@ -123,10 +124,10 @@ def reconstructions(
             if len(rows) == 1:
                 rows.append(own.cpu())
                 labels.append("autoencoder")
-                numbers += measured(own, x, lpips, "autoencoder alone", VAE, seed, one)
+                numbers += measured(own, x, lpips, "autoencoder alone", seed, one)
             rows.append(made.cpu())
             labels.append(f"{one.name}, {title}")
-            numbers += measured(made, x, lpips, labels[-1], TO_IMAGE, seed, one)
+            numbers += measured(made, x, lpips, labels[-1], seed, one)
     pictures = [[to_picture(image.clamp(-1, 1)) for image in row] for row in rows]
     return Exhibit(
         name="reconstruction",
@@ -140,21 +141,22 @@ def reconstructions(
 
 
 def measured(
-    made: Tensor, x: Tensor, lpips: Lpips, label: str, what: str, seed: int, one: Contender
+    made: Tensor, x: Tensor, lpips: Lpips, label: str, seed: int, one: Contender
 ) -> list[Result]:
     """Return MSE, LPIPS, SSIM and PSNR of images to those they should be, (B, 3, H, W) each."""
-    columns = compare(made, x, lpips)
+    means = {
+        f"{name}, {TO_IMAGE}": mean_interval(values.double().cpu().numpy())
+        for name, values in compare(made, x, lpips).items()
+    }
     return [
-        result("Smooth", f"{name}, {what}" if what != VAE else f"{name}, {TO_IMAGE}", label,
-               mean_interval(values.double().cpu().numpy()), seed, one.settings)
-        for name, values in columns.items()
-    ]  # fmt: skip
+        result("Smooth", metric, label, mean, seed, one.settings) for metric, mean in means.items()
+    ]
 
 
 def between_two(
     contenders: Sequence[Contender], held: Captioned, images: Tensor, frames: int
 ) -> Exhibit:
-    """Return the walk of every model between the first two images, by null texts for both.
+    """Return every model's walk between the first two images (N, 3, H, W), by shared null texts.
 
     SmoothS Eq. 5, SmoothS Eq. 3
     """

@@ -81,7 +81,7 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class Drags:
     """What one model made of the cases."""
 
     settings: Mapping[str, object]
@@ -97,7 +97,7 @@ def evaluate_drag(cmd: EvalDrag) -> list[Result]:
     data = only(captioned(cmd.data), [case.image for case in cases])
     write_run(cmd, cmd.out)
     judge = load_lpips()
-    found = {spec: contender(cmd, spec, cases, data, judge) for spec in cmd.models}
+    found = {spec: dragged(cmd, spec, cases, data, judge) for spec in cmd.models}
     results = drag_results(found, cmd.seed)
     write_results(cmd.out / "results.json", results)
     rows = {
@@ -110,9 +110,9 @@ def evaluate_drag(cmd: EvalDrag) -> list[Result]:
     return results
 
 
-def contender(
+def dragged(
     cmd: EvalDrag, spec: str, cases: Sequence[Case], data: Captioned, judge: Lpips
-) -> Contender:
+) -> Drags:
     """Load one model, drag every case with it, and measure."""
     bundle = load_model(spec, cmd.device, cmd.dtype)
     how, images = dragging_of(bundle), data.images(bundle.config.sampling.size)
@@ -122,7 +122,7 @@ def contender(
         done.append(edit(bundle, images[i : i + 1], data.captions[i], request, how, cmd.seed))
         measured.append(measure(done[-1], request, judge))
     weights = {"model": spec, "weights": loaded_hash(bundle), "version": version("latentgeo")}
-    return Contender(settings={**weights, **asdict(how)}, done=done, measured=measured)
+    return Drags(settings={**weights, **asdict(how)}, done=done, measured=measured)
 
 
 @torch.no_grad()
@@ -150,7 +150,7 @@ def _mean_distance(points: Tensor, targets: Tensor) -> float:
     return float((points.double() - targets.double()).norm(dim=1).mean())
 
 
-def drag_results(found: Mapping[str, Contender], seed: int) -> list[Result]:
+def drag_results(found: Mapping[str, Drags], seed: int) -> list[Result]:
     """Return every measure of every model, and the paired differences to the first one."""
     columns = {"distance": MD, "tracked": TRACKED, "fidelity": IF, "kept": KEPT, "decoded": DECODED}
     reference = next(iter(found))
@@ -173,7 +173,7 @@ def drag_results(found: Mapping[str, Contender], seed: int) -> list[Result]:
     return results
 
 
-def sheet(cases: Sequence[Case], found: Mapping[str, Contender]) -> Image.Image:
+def sheet(cases: Sequence[Case], found: Mapping[str, Drags]) -> Image.Image:
     """Return a picture: a row per case with the image through the first model and every edit."""
     rows, heads = [], ["through the model", *short_names([*found])]
     for i, case in enumerate(cases):
@@ -181,15 +181,17 @@ def sheet(cases: Sequence[Case], found: Mapping[str, Contender]) -> Image.Image:
         request = case.request(edits[0].original.shape[1], edits[0].original.shape[2])
         row = [with_points(edits[0].original, request.handles, request.targets)]
         for done in edits:
-            row += [
-                with_points(done.edited, request.handles, request.targets, done.moved.tracks[-1])
-            ]
+            now = done.moved.tracks[-1]
+            row.append(with_points(done.edited, request.handles, request.targets, now))
         rows.append(row)
     return grid(rows, row_labels=[case.what for case in cases], column_labels=heads)
 
 
 def read_cases(path: Path) -> list[Case]:
-    """Return the cases of a JSON file `{"cases": [{"image", "what", "points", "editable"}]}`."""
+    """Return the cases of a JSON file `{"cases": [{"image", "what", "points", "editable"}]}`.
+
+    Raises FileNotFoundError, or ValueError for a file of another form or without a case.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of cases")
     try:

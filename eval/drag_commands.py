@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least, each_once
 from latentgeo.eval.commands import Dtype
 
 
@@ -27,10 +28,8 @@ class EvalDrag:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if not self.models or len(set(self.models)) != len(self.models):
-            raise ValueError(f"models: got {list(self.models)}, wanted at least one, each once")
-        if self.count is not None and self.count < 1:
-            raise ValueError(f"count must be at least 1, got {self.count}")
+        each_once(self, "models")
+        at_least(self, 1, "count")
 
     def run(self) -> None:
         """Drag, write results.json and the pictures, print the table."""

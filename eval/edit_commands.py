@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option
+from latentgeo.core.limits import at_least, each_once
 from latentgeo.eval.commands import Evaluation
 from latentgeo.infer.edit_commands import EditOptions, Method
 
@@ -23,10 +24,8 @@ class EvalEdit(EditOptions, Evaluation):
         """Refuse sets too small for an interval."""
         Evaluation.__post_init__(self)
         EditOptions.__post_init__(self)
-        if self.images < 2:
-            raise ValueError(f"images must be at least 2, got {self.images}")
-        if not self.methods or len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"methods: got {list(self.methods)}, wanted at least one, each once")
+        at_least(self, 2, "images")
+        each_once(self, "methods")
 
     def run(self) -> None:
         """Measure, write results.json and strips, print the table."""

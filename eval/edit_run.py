@@ -52,11 +52,10 @@ def evaluate_edits(cmd: EvalEdit) -> list[Result]:
     seen: dict[tuple[str, str], Seen] = {}
     for one, name in zip(contenders, short_names(cmd.models), strict=True):
         columns = edits_of(cmd, one, images, changes)
-        source = columns[SOURCE]
-        for method in columns:
+        for method, made in columns.items():
             if method != SOURCE:
-                made = columns[method]
-                seen[one.name, method] = look(changes, source, made, read, distance, elsewhere)
+                about = changes, columns[SOURCE], made
+                seen[one.name, method] = look(*about, read, distance, elsewhere)
         save_png(cmd.out / f"{name}.png", sheet(columns, changes), one.settings)
     results = all_results(cmd, contenders, seen)
     write_results(cmd.out / "results.json", results)
@@ -112,7 +111,7 @@ def all_results(
 
 
 def sheet(columns: dict[str, Tensor], changes: list[Change]) -> Image.Image:
-    """Return a row per edit, labelled with what was wanted, and a column per method."""
+    """Return a picture of images (N, 3, H, W) by column: a row per edit, with what was wanted."""
     shown = range(min(SHOWN, len(changes)))
     return grid(
         [[to_picture(images[i]) for images in columns.values()] for i in shown],

@@ -25,6 +25,8 @@ def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tenso
     Rearranged: C_1 C_2 is similar to the symmetric C_1^{1/2} C_2 C_1^{1/2}, so that the trace of
     its root is the sum of the roots of real eigenvalues >= 0. A general matrix root of C_1 C_2, the
     usual code, returns large imaginary parts when a covariance is singular (always, for n <= D).
+
+    Raises ValueError for shapes that do not fit together.
     """
     _check_gaussian(mean_1, cov_1, "first")
     _check_gaussian(mean_2, cov_2, "second")
@@ -56,6 +58,8 @@ def feature_distance(features_1: Tensor, features_2: Tensor) -> float:
 
     FID Eq. 6   for n, m < D without a D × D matrix: with C = AᵀA, A the centred features over
                 √(n - 1), the trace of (C_1 C_2)^{1/2} is the sum of the singular values of A_1 A_2ᵀ
+
+    Raises ValueError for features of different widths, of one image, or not finite.
     """
     if max(len(features_1), len(features_2)) >= features_1.shape[-1]:
         return frechet_distance(*gaussian_of(features_1), *gaussian_of(features_2))
@@ -81,7 +85,8 @@ def deep_features(
     """Return (n, width) on the CPU: the last columns of features(batch) (B, D), for all batches.
 
     `Lpips.features` lists five layers, shallowest first; the last 256 columns are its deepest. All
-    1,152 would need that many images before their covariance has full rank.
+    1,152 would need that many images before their covariance has full rank. Raises ValueError where
+    there are no images.
     """
     found = [features(batch)[:, -width:].cpu() for batch in images]
     if not found:

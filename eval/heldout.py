@@ -64,7 +64,10 @@ class Captioned:
 
 
 def captioned(path: Path | None = None, split: str = "test") -> Captioned:
-    """Return one split of the embedded avatars, or of another zip file of that layout."""
+    """Return one split of the embedded avatars, or of another zip file of that layout.
+
+    Raises FileNotFoundError, or ValueError for another file and a split without images.
+    """
     source = AVATARS if path is None else path
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such file; a zip of images and metadata.jsonl")

@@ -35,5 +35,5 @@ def inception_features(model: Inception, images: Tensor, batch: int = 64) -> Ten
 
 
 def eight_bits(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] rounded to the 256 values that a file of 8 bits holds."""
+    """Return images (B, 3, H, W) in [-1, 1], rounded to the 256 values that 8 bits hold."""
     return ((images + 1) * 127.5).round() / 127.5 - 1

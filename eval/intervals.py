@@ -45,7 +45,10 @@ CURVES = {"strength": "LPIPS(x, P_t)", "deficiency": "LPIPS(x, x_t)"}
 
 
 def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
-    """Measure, write intervals.json, intervals.svg and results.json, and print the times."""
+    """Measure, write intervals.json, intervals.svg and results.json, and print the times.
+
+    Raises ValueError for a model with an adapter or classes.
+    """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     spec = parse_model(cmd.model)
     model = load_image_model(spec.source, device, dtype, cmd.model_config)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least, positive
 from latentgeo.infer.commands import MODEL_CONFIG, Dtype
 
 
@@ -34,11 +35,9 @@ class EvalIntervals:
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        for name, low in {"images": 1, "steps": 2, "batch": 1}.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        if not self.boost > 0:
-            raise ValueError(f"boost must be positive, got {self.boost}")
+        at_least(self, 1, "images", "batch")
+        at_least(self, 2, "steps")
+        positive(self, "boost")
         if not all(-1 <= cos <= 1 for cos in self.similarity):
             raise ValueError(f"similarity: got {list(self.similarity)}, wanted cosines in [-1, 1]")
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from latentgeo.core.cli import option
+from latentgeo.core.limits import at_least, each_once
 from latentgeo.eval.commands import Evaluation, Preset
+from latentgeo.infer.inversion_commands import Times
 
 Way = Literal["ddim", "ddim-guided", "null-text"]
-Times = Literal["released", "printed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,9 @@ class EvalReconstruction(Evaluation):
     def __post_init__(self) -> None:
         """Refuse what has no interval, and what could not be compared."""
         super().__post_init__()
-        if self.images < 2:
-            raise ValueError(f"images must be at least 2, got {self.images}")
-        if not self.methods or len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"methods: got {list(self.methods)}, wanted at least one, each once")
-        if self.inner < 1:
-            raise ValueError(f"inner must be at least 1, got {self.inner}")
+        at_least(self, 2, "images")
+        at_least(self, 1, "inner")
+        each_once(self, "methods")
 
     def run(self) -> None:
         """Measure, write results.json, print the table."""
@@ -62,9 +60,7 @@ class BenchNullText:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        for name in ("size", "images", "steps", "inner", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "size", "images", "steps", "inner", "rounds")
         if self.steps > 100:
             raise ValueError(f"steps: the published rate ends at 100, got {self.steps}")
 

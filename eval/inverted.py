@@ -8,23 +8,24 @@ compared with the image, and with what the autoencoder alone makes of it: the be
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import barrier, progress, ranks
 from latentgeo.eval.heldout import Captioned
+from latentgeo.eval.inversion_commands import Way
+from latentgeo.eval.jobs import measured_rows
 from latentgeo.eval.reconstruction import compare
-from latentgeo.eval.rows import Row, append_rows, by_prompt, open_rows, read_rows
-from latentgeo.infer.inversion import Inverting, Times, ascend, back, encode, null_texts
+from latentgeo.eval.rows import Row, by_prompt
+from latentgeo.infer.inversion import Inverting, ascend, back, encode, null_texts
+from latentgeo.infer.inversion_commands import Times
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.perceptual import Lpips
 
-Way = Literal["ddim", "ddim-guided", "null-text"]
 TO_IMAGE, TO_VAE, VAE = "reconstruction to image", "reconstruction to VAE's", "VAE's to image"
 
 
@@ -58,26 +59,25 @@ def measure(
 ) -> Measured:
     """Reconstruct and measure every held-out image, continuing from the rows in `folder`.
 
-    Under torchrun, rank r of W takes every W-th remaining image; every rank returns all rows.
-    `identity` names the model and its weights in the settings that rows are kept under.
+    Ranks share the images out (`measured_rows`). `identity` names the model and its weights in the
+    settings that rows are kept under.
     """
     settings = {**identity, **how.plain(), "images": len(held), "set": held.digest()}
-    finished = open_rows(folder, settings, by_prompt)
-    here = ranks()
-    mine = [i for i in range(len(held)) if i not in finished][here.rank :: here.world]
-    done = len(held) - len(mine)
-    with progress(total=len(held), initial=done, label=folder.name, unit="image") as bar:
-        for start in range(0, len(mine), batch):
-            part = mine[start : start + batch]
-            append_rows(folder, _rows(bundle, held, part, how, lpips))
-            bar.update(len(part))
-    barrier()
-    finished = read_rows(folder, by_prompt)
-    return Measured(columns=_columns([finished[i] for i in range(len(held))]), settings=settings)
+    rows = measured_rows(
+        folder,
+        settings,
+        range(len(held)),
+        by_prompt,
+        batch,
+        partial(_rows, bundle, held, how, lpips),
+        folder.name,
+        "image",
+    )
+    return Measured(columns=_columns(rows), settings=settings)
 
 
 def _rows(
-    bundle: TextToImage, held: Captioned, part: Sequence[int], how: Inverting, lpips: Lpips
+    bundle: TextToImage, held: Captioned, how: Inverting, lpips: Lpips, part: Sequence[int]
 ) -> list[Row]:
     some = held.at(part)
     x = some.images(bundle.config.sampling.size).to(bundle.device)
@@ -100,7 +100,10 @@ def _rows(
 def reconstruct(
     bundle: TextToImage, x: Tensor, captions: Sequence[str], how: Inverting
 ) -> tuple[Tensor, Tensor]:
-    """Return x (B, 3, H, W) inverted and made again, and through the autoencoder alone."""
+    """Return x (B, 3, H, W) in [-1, 1] inverted and made again, and through the autoencoder alone.
+
+    Raises RuntimeError where a reconstruction is not finite.
+    """
     texts = encode(bundle, captions)
     with torch.no_grad():
         z = bundle.encode(x).float()

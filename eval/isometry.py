@@ -69,7 +69,10 @@ def measured_models(cmd: EvalIsometry, read: Read | None = None) -> list[Result]
 
 
 def check(cmd: EvalIsometry) -> None:
-    """Raise, before long work, where a model or scikit-learn is not there."""
+    """Raise, before long work, where a model or scikit-learn is not there.
+
+    FileNotFoundError for a model; ValueError for one with text, and for scikit-learn.
+    """
     for spec in cmd.models:
         parsed = parse_model(spec)
         parsed.check()

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least, each_once
 
 Metric = Literal["ppl", "mrtl", "mcn", "vor", "ls", "fd"]
-METRICS: tuple[Metric, ...] = ("ppl", "mrtl", "mcn", "vor", "ls", "fd")
+METRICS: tuple[Metric, ...] = get_args(Metric)
 LEAST = {"samples": 10, "pairs": 2, "walks": 2, "images": 3, "frames": 3, "times": 1, "cells": 1}
+LEAST |= {"steps": 1, "batch": 1, "lanczos": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +54,9 @@ class EvalIsometry:
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        for name in ("models", "metrics", "times", "cells"):
-            found = getattr(self, name)
-            if not found or len(set(found)) != len(found):
-                raise ValueError(f"{name}: got {list(found)}, wanted at least one, each once")
-        for name, least in {**LEAST, "steps": 1, "batch": 1, "lanczos": 2}.items():
-            values = getattr(self, name)
-            for value in values if isinstance(values, tuple) else (values,):
-                if value < least:
-                    raise ValueError(f"{name} must be at least {least}, got {value}")
+        each_once(self, "models", "metrics", "times", "cells")
+        for name, least in LEAST.items():
+            at_least(self, least, name)
         if not 0 < self.epsilon <= 1:
             raise ValueError(f"epsilon must lie in (0, 1], got {self.epsilon}")
         if not self.exact >= 0:

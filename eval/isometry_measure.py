@@ -31,12 +31,15 @@ from latentgeo.infer.pipeline import load_image, loaded_hash
 from latentgeo.infer.unprompted import ImageSampling
 from latentgeo.models.perceptual import load_lpips
 
-ELSEWHERE = {"models", "out", "batch", "device", "dtype", "metrics"}  # in the identity, or no
-# matter for a number
+# in the identity of a model, or without effect on a number
+ELSEWHERE = {"models", "out", "batch", "device", "dtype", "metrics"}
 
 
 def loaded(cmd: EvalIsometry, spec: str) -> tuple[Subject, dict[str, object]]:
-    """Return a model with how it is sampled, and what says which model it is."""
+    """Return a model with how it is sampled, and what says which model it is.
+
+    Raises ValueError for a model of classes, and for a time beyond its T.
+    """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     model = load_image(spec, cmd.device, cmd.dtype)
     if model.config.classes is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentgeo.eval.isometry_commands import EvalIsometry
-from latentgeo.eval.results import Result, result
+from latentgeo.eval.results import RATIO, Result, result
 from latentgeo.eval.rows import Row
 from latentgeo.eval.separability import Tables
 from latentgeo.eval.spectra import Found, spectra_of
@@ -46,7 +46,7 @@ def isometry_results(
         for metric, (own, ratio) in estimates(rows, other, cmd).items():
             results.append(result("Iso", metric, model, own, cmd.seed, settings[model]))
             if ratio is not None:
-                name = f"{metric}, ratio to {first_name}"
+                name = f"{metric}{RATIO}{first_name}"
                 results.append(result("Iso", name, model, ratio, cmd.seed, settings[model]))
     return results
 

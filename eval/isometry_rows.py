@@ -1,6 +1,6 @@
 """What is measured of one image model for Isometric Diffusion, as rows that can be resumed.
 
-Four kinds of jobs: `sample_row` draws images (Fréchet distance, separability), `pair_rows` takes
+Four kinds of jobs: `sample_rows` draws images (Fréchet distance, separability), `pair_rows` takes
 two places of an arc (PPL), `walk_rows` a whole arc (mRTL, LPIPS between frames), `spectrum_rows`
 the encoder's Jacobian at noisy held-out images (MCN, VoR). Job i has the same noise in any model.
 """
@@ -21,14 +21,19 @@ from latentgeo.core.device import generator, mix
 from latentgeo.core.interpolate import sweep
 from latentgeo.core.linearize import Map
 from latentgeo.core.path_metrics import nudged, path_lengths, relative_lengths
-from latentgeo.core.schedule import batch_time, times
+from latentgeo.core.schedule import batch_time
 from latentgeo.eval.isometry_commands import EvalIsometry
 from latentgeo.eval.quality import Judges
 from latentgeo.eval.rows import Row
 from latentgeo.eval.separability import Read
 from latentgeo.eval.transport_walks import image_steps
 from latentgeo.infer.pipeline import seed_noises
-from latentgeo.infer.unprompted import ImageSampling, denoise_images, denoiser_of
+from latentgeo.infer.unprompted import (
+    ImageSampling,
+    denoise_images,
+    denoiser_of,
+    visited_times,
+)
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.perceptual import Lpips
 
@@ -53,7 +58,10 @@ class Subject:
 
     @torch.no_grad()
     def images(self, x_T: Tensor) -> Tensor:
-        """Return the images (N, 3, H, W) in [-1, 1] of x_T (N, C, h, w), in the model's dtype."""
+        """Return the images (N, 3, H, W) in [-1, 1] of x_T (N, C, h, w), in the model's dtype.
+
+        Raises RuntimeError where one is not finite.
+        """
         parts = x_T.split(self.sampling.batch)
         drawn = [denoise_images(self.model, part, self.sampling, ()) for part in parts]
         images = torch.cat([self.model.decode(x_0) for x_0 in drawn])
@@ -119,7 +127,7 @@ def walk_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[
     """
     lengths, images = _walked(subject, arcs(subject, cmd, jobs))
     steps = [image_steps(walk, subject.lpips) for walk in images.unbind(1)]
-    visited = visited_times(subject.model, subject.sampling.steps)[:-1]
+    visited = visited_times(subject.model, subject.sampling)[:-1]
     return [
         {"times": visited, "rtl": rtl.tolist(), **step}
         for rtl, step in zip(lengths.mT, steps, strict=True)
@@ -142,16 +150,10 @@ def _walked(subject: Subject, noise: Tensor) -> tuple[Tensor, Tensor]:
         lengths.append(relative_lengths(h.unflatten(0, noise.shape[:2])))
         return denoiser(x_t, t)[0]
 
-    visited = visited_times(model, subject.sampling.steps)
+    visited = visited_times(model, subject.sampling)
     x_0 = ddim.sample(predict, model.schedule, noise.flatten(0, 1), visited)
     images = model.decode(x_0).unflatten(0, noise.shape[:2])
     return torch.stack(lengths), images
-
-
-def visited_times(model: ImageModel, steps: int) -> tuple[int, ...]:
-    """Return the times at which a model is sampled, and where it lands."""
-    how = model.config.sampling
-    return times(model.schedule, steps, how.spacing, how.offset, how.final)
 
 
 def spectrum_rows(
@@ -179,7 +181,7 @@ def encoder(model: ImageModel, t: int, cell: int) -> Map:
 
 @torch.no_grad()
 def spectrum(f: Map, x: Tensor, cmd: EvalIsometry) -> list[Row]:
-    """Return every singular value of a small Jacobian, or the Ritz values of a large one."""
+    """Return each sample's singular values of f at x (B, C, h, w), or Ritz values of a large J."""
     sides = x[0].numel(), f(x[:1])[0].numel()
     if sides[0] * sides[1] <= cmd.exact * 1e6:
         return [{"values": one.tolist()} for one in all_values(f, x, CHUNK)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +23,7 @@ class EvalJudge:
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        for name in ("images", "captions"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
+        at_least(self, 2, "images", "captions")
         if self.captions > self.images:
             raise ValueError(f"captions: got {self.captions} of {self.images} images")
 

@@ -85,7 +85,10 @@ def measured(job: Job) -> Load:
 
 
 def memory(kind: str) -> int:
-    """Return what the process holds (VmRSS) or has held at most (VmHWM), in bytes."""
+    """Return what the process holds (VmRSS) or has held at most (VmHWM), in bytes.
+
+    Raises RuntimeError where the system has no /proc.
+    """
     path = Path("/proc/self/status")
     if not path.is_file():
         raise RuntimeError("memory is read from /proc/self/status, which this system does not have")

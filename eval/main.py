@@ -9,7 +9,10 @@ from latentgeo.core.config import nearest
 
 COMMANDS = {  # name -> (where its class is, one line of help)
     "demo": ("latentgeo.eval.commands:Demo", "run the embedded models and write a report"),
-    "sample": ("latentgeo.infer.commands:Sample", "draw images from prompts"),
+    "sample": (
+        "latentgeo.infer.commands:Sample",
+        "draw images from prompts, or of a model without text",
+    ),
     "interpolate": (
         "latentgeo.infer.commands:Interpolate",
         "walk between seeds, prompts or images",
@@ -169,7 +172,10 @@ COMMANDS = {  # name -> (where its class is, one line of help)
         "time one isometric training step beside the published one",
     ),
     "bench-step": ("latentgeo.eval.commands:BenchStep", "time one training step"),
-    "bench-unet": ("latentgeo.eval.commands:BenchUNet", "time the UNet forwards and backwards"),
+    "bench-unet": (
+        "latentgeo.eval.commands:BenchUNet",
+        "time the UNet's forward pass beside diffusers'",
+    ),
     "render-avatars": (
         "latentgeo.train.commands:RenderAvatars",
         "draw a captioned avatar data set (needs the 'data' extra)",

@@ -8,20 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latentgeo.core.cli import write_run
 from latentgeo.core.device import is_main, pick_device, process_group
 from latentgeo.eval.contenders import Contender, check_models, contender, kept_rows
 from latentgeo.eval.heldout import Captioned, captioned
-from latentgeo.eval.inversion_commands import EvalReconstruction
-from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, Measured, Way, measure, way
+from latentgeo.eval.inversion_commands import EvalReconstruction, Way
+from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, Measured, measure, way
 from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
 from latentgeo.infer.inversion import Inverting
 from latentgeo.models.perceptual import Lpips, load_lpips
-
-Column = NDArray[np.float64]
 
 
 def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:

@@ -60,9 +60,13 @@ def plot(svg: str, alt: str, caption: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain text; it scrolls sideways where the page is narrow."""
+    """Return a table of plain text; it scrolls sideways where the page is narrow.
+
+    Raises ValueError for a row with more or fewer cells than the head.
+    """
     if any(len(row) != len(head) for row in rows):
-        raise ValueError(f"rows: wanted {len(head)} cells in each")
+        got = sorted({len(row) for row in rows})
+        raise ValueError(f"rows: got {got} cells, wanted {len(head)} in each")
     top = "".join(f'<th scope="col">{text(cell)}</th>' for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows

@@ -7,15 +7,13 @@ reported: a large background makes the first high, a small part that goes makes 
 Notation   a, b part numbers (N, H, W), int64, of originals and their edits
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from latentgeo.eval.statistics import Estimate, mean_interval
-
-Segment = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [-1, 1] -> part numbers (N, H, W)
 
 
 def pixel_agreement(a: Tensor, b: Tensor) -> Tensor:
@@ -62,14 +60,6 @@ class Consistency:
     agreement: Estimate
     iou: Estimate
     by_part: Mapping[str, Estimate]  # intersection over union where either picture has the part
-
-
-@torch.no_grad()
-def consistency(
-    segment: Segment, parts: tuple[str, ...], originals: Tensor, edits: Tensor
-) -> Consistency:
-    """Return how far edits (N, 3, H, W) keep the parts of their originals (N, 3, H, W)."""
-    return compared(parts, segment(originals), segment(edits))
 
 
 def compared(parts: tuple[str, ...], a: Tensor, b: Tensor) -> Consistency:

@@ -24,7 +24,7 @@ BATCH = 64
 
 
 def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
-    """Measure, write results.json, print the table."""
+    """Measure, write results.json, print the table; FileNotFoundError where no mask is there."""
     held, device = captioned(cmd.data, "test"), pick_device(cmd.device)
     there = [i for i, name in enumerate(held.names) if _mask(cmd.masks, name).is_file()]
     if not there:

@@ -99,7 +99,8 @@ def tables(
 ) -> Tables:
     """Return what a machine of this kernel makes of latents (N, ...), against probabilities (N, K).
 
-    Exact labels are probabilities of 0 and 1; which half is kept is then drawn by the seed.
+    Exact labels are probabilities of 0 and 1; which half is kept is then drawn by the seed. Raises
+    ValueError unless there is a row for each latent, and for a kernel that there is not.
     """
     gram = gram_matrix(latents, kernel)
     found = {}
@@ -116,7 +117,7 @@ def tables(
 
 
 def surest(shares: Tensor, draw: torch.Generator) -> NDArray[np.int64]:
-    """Return the images (about half of N), in random order, whose best class is surest."""
+    """Return the half of N images whose best class is surest, by shares (N, K), in random order."""
     order = torch.randperm(len(shares), generator=draw)
     best = shares.amax(1)[order].argsort(descending=True, stable=True)
     kept = order[best[: max(2, round(KEPT * len(shares)))]]
@@ -124,7 +125,10 @@ def surest(shares: Tensor, draw: torch.Generator) -> NDArray[np.int64]:
 
 
 def gram_matrix(latents: Tensor, kernel: Kernel) -> NDArray[np.float64]:
-    """Return the kernel (N, N) of latents (N, ...), which are divided by √n first."""
+    """Return the kernel (N, N) of latents (N, ...), which are divided by √n first.
+
+    Raises ValueError for a kernel that there is not.
+    """
     x = latents.flatten(1).double().cpu()
     products = x @ x.mT / x.shape[1]
     if kernel == "linear":

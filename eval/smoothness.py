@@ -13,8 +13,9 @@ with the distance between the two ends. Prompts and noises are the same for ever
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import barrier, generator, progress, ranks
+from latentgeo.core.device import generator
 from latentgeo.core.interpolate import sweep
-from latentgeo.eval.results import Result, result
-from latentgeo.eval.rows import Row, append_rows, by_prompt, open_rows, read_rows
+from latentgeo.eval.jobs import measured_rows
+from latentgeo.eval.results import RATIO, Result, result
+from latentgeo.eval.rows import Row, by_prompt
 from latentgeo.eval.statistics import Estimate, function_of_means, mean_interval, ratio_interval
 from latentgeo.infer.interpolate import adjacent_distances
 from latentgeo.infer.pipeline import Sampling, generate
@@ -54,7 +56,10 @@ def istd(distances: Tensor) -> Tensor:
 
 
 def deviations(distances: Tensor) -> Tensor:
-    """Return the standard deviation (N,) of each walk's distances (N, F - 1)."""
+    """Return the standard deviation (N,) of each walk's distances (N, F - 1).
+
+    Raises ValueError for another shape, and for F < 3.
+    """
     if distances.ndim != 2 or distances.shape[1] < 2:
         raise ValueError(f"distances: got {tuple(distances.shape)}, wanted (N, F - 1), F >= 3")
     return distances.double().std(dim=1, correction=DDOF)
@@ -85,21 +90,21 @@ def measure(
 ) -> Walks:
     """Measure the walks of all captions, continuing from the rows already in `folder`.
 
-    Under torchrun, rank r of W takes every W-th remaining prompt; every rank returns all rows.
+    As many prompts at a time as fill a batch of images; ranks share them out (`measured_rows`).
     `identity` names the model and its weights in the settings that rows are kept under.
     """
     settings = walk_settings(captions, sampling, identity, seed, frames)
-    finished = open_rows(folder, settings, by_prompt)
-    here = ranks()
-    mine = [i for i in range(len(captions)) if i not in finished][here.rank :: here.world]
-    done, label = len(captions) - len(mine), f"ISTD {identity.get('model', '')}"
-    with progress(total=len(captions), initial=done, label=label, unit="prompt") as bar:
-        for rows in _measured(bundle, captions, mine, sampling, seed, frames):
-            append_rows(folder, rows)
-            bar.update(len(rows))
-    barrier()
-    finished = read_rows(folder, by_prompt)
-    return walks_of([finished[i] for i in range(len(captions))], seed, settings)
+    rows = measured_rows(
+        folder,
+        settings,
+        range(len(captions)),
+        by_prompt,
+        max(1, sampling.batch // frames),
+        partial(_rows, bundle, captions, sampling, seed, frames),
+        f"ISTD {identity.get('model', '')}",
+        "prompt",
+    )
+    return walks_of(rows, seed, settings)
 
 
 def walk_settings(
@@ -133,28 +138,25 @@ def walks_of(rows: Sequence[Row], seed: int, settings: Mapping[str, object]) -> 
     )
 
 
-def _measured(
+def _rows(
     bundle: TextToImage,
     captions: Sequence[str],
-    prompts: Sequence[int],
     sampling: Sampling,
     seed: int,
     frames: int,
-) -> Iterator[list[Row]]:
-    """Yield rows, as many prompts at a time as fill a batch of images."""
-    group = max(1, sampling.batch // frames)
-    for start in range(0, len(prompts), group):
-        part = prompts[start : start + group]
-        noise = prompt_walks(part, bundle.latent_shape, seed, frames)
-        texts = [captions[i] for i in part for _ in range(frames)]
-        images = torch.cat(list(generate(bundle, noise.flatten(0, 1), texts, sampling)))
-        walks = images.unflatten(0, (len(part), frames))  # (N, F, 3, H, W)
-        distances = adjacent_distances(walks)
-        spans = adjacent_distances(walks[:, [0, -1]])[:, 0]
-        yield [
-            {"prompt": i, "caption": captions[i], "distances": d, "span": s}
-            for i, d, s in zip(part, distances.tolist(), spans.tolist(), strict=True)
-        ]
+    prompts: Sequence[int],
+) -> list[Row]:
+    """Return a row for each of these prompts."""
+    noise = prompt_walks(prompts, bundle.latent_shape, seed, frames)
+    texts = [captions[i] for i in prompts for _ in range(frames)]
+    images = torch.cat(list(generate(bundle, noise.flatten(0, 1), texts, sampling)))
+    walks = images.unflatten(0, (len(prompts), frames))  # (N, F, 3, H, W)
+    distances = adjacent_distances(walks)
+    spans = adjacent_distances(walks[:, [0, -1]])[:, 0]
+    return [
+        {"prompt": i, "caption": captions[i], "distances": d, "span": s}
+        for i, d, s in zip(prompts, distances.tolist(), spans.tolist(), strict=True)
+    ]
 
 
 def smoothness_results(walks: Mapping[str, Walks]) -> list[Result]:
@@ -184,12 +186,12 @@ def _own_results(model: str, walks: Walks) -> list[Result]:
 def _ratio_results(model: str, walks: Walks, reference: Walks) -> list[Result]:
     """How this model's numbers relate to the reference's on the same prompts and noises."""
     (std, mean), (std_ref, mean_ref) = _columns(walks), _columns(reference)
-    first = str(reference.settings.get("model", "the first model"))
+    versus = f"{RATIO}{reference.settings.get('model', 'the first model')}"
     relative = function_of_means(lambda a, b, c, d: (a / b) / (c / d), std, mean, std_ref, mean_ref)
     estimates = {
-        f"ISTD, ratio to {first}": ratio_interval(std, std_ref),
-        f"mean adjacent distance, ratio to {first}": ratio_interval(mean, mean_ref),
-        f"ISTD / mean adjacent distance, ratio to {first}": relative,
+        f"ISTD{versus}": ratio_interval(std, std_ref),
+        f"mean adjacent distance{versus}": ratio_interval(mean, mean_ref),
+        f"ISTD / mean adjacent distance{versus}": relative,
     }
     return [_result(metric, model, walks, value) for metric, value in estimates.items()]
 

@@ -5,6 +5,8 @@ And two statements about ranks: Wilcoxon's test of pairs, Spearman's correlation
 Every interval is two-sided. Nothing here touches the global random state: what resamples takes a
 seed.
 
+Columns (n,) that are empty, not finite or of another shape are a ValueError that names them.
+
 Notation: n observations x_i, mean x̄, standard deviation s with n - 1 in its denominator.
 """
 
@@ -70,6 +72,8 @@ def proportion_interval(hits: int, n: int, level: float = LEVEL) -> Estimate:
     """Return hits / n with Wilson's interval, which stays inside [0, 1] and is right at 0 and 1.
 
     Wilson (1927)   (p̂ + z²/2n ± z √(p̂(1 - p̂)/n + z²/4n²)) / (1 + z²/n)
+
+    Raises ValueError unless 0 ≤ hits ≤ n and n ≥ 1.
     """
     from scipy.stats import norm
 
@@ -108,7 +112,10 @@ def function_of_means(
 def ratio_interval(
     numerator: ArrayLike, denominator: ArrayLike, seed: int = 0, level: float = LEVEL
 ) -> Estimate:
-    """Return mean(numerator) / mean(denominator), both (n,) and paired, with its interval."""
+    """Return mean(numerator) / mean(denominator), both (n,) and paired, with its interval.
+
+    Raises ValueError for columns of different lengths, and for a denominator that is not positive.
+    """
     a, b = _vector("numerator", numerator), _vector("denominator", denominator)
     if len(a) != len(b):
         raise ValueError(f"numerator and denominator: got {len(a)} and {len(b)}, wanted pairs")
@@ -128,6 +135,7 @@ def jackknife(
 
     For statistics of a whole set, such as a Fréchet distance, that a bootstrap's repeated entries
     would bias. Standard error √((g-1)/g Σ (θ_(j) - θ̄)²), Student's t with g - 1 degrees of freedom.
+    Raises ValueError unless 2 ≤ groups ≤ n.
     """
     from scipy.stats import t as student
 

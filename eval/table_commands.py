@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, word
+from latentgeo.core.limits import at_least
 from latentgeo.eval.commands import Evaluation
 
 
@@ -39,15 +40,9 @@ class EvalTables(Evaluation):
             raise ValueError(f"models: got {list(self.models)}, wanted a base and its smooth twin")
         if not self.tables or len(set(self.tables)) != len(self.tables):
             raise ValueError(f"tables: got {list(self.tables)}, wanted some of 1 2 3 4, each once")
-        for name, least in (
-            ("prompts", 2),
-            ("images", 10),
-            ("inverted", 2),
-            ("fitted", 2),
-            ("inner", 1),
-        ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        at_least(self, 2, "prompts", "inverted", "fitted")
+        at_least(self, 10, "images")
+        at_least(self, 1, "inner")
         for name in ("ratios", "ranks"):
             for given in getattr(self, name):
                 if not all(given.partition("=")[::2]):

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from latentgeo.core.device import pick_device
 from latentgeo.eval.contenders import contender
 from latentgeo.eval.heldout import captioned
-from latentgeo.eval.inverted import TO_IMAGE, VAE, Measured, Way, way
+from latentgeo.eval.inversion_commands import Way
+from latentgeo.eval.inverted import TO_IMAGE, VAE, Measured, way
 from latentgeo.eval.reconstruction_run import measured
 from latentgeo.eval.results import Result, result
 from latentgeo.eval.statistics import mean_interval

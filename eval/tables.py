@@ -23,7 +23,7 @@ from latentgeo.eval.contenders import contender, judged, measured
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import Judged, load_judges, quality_results
 from latentgeo.eval.quality_run import judge_hashes
-from latentgeo.eval.results import Result, write_results
+from latentgeo.eval.results import RATIO, Result, write_results
 from latentgeo.eval.smoothness import Walks, smoothness_results
 from latentgeo.eval.table_commands import EvalTables
 from latentgeo.eval.table_reconstruction import reconstruction_table
@@ -132,7 +132,7 @@ def columns(results: Sequence[Result]) -> list[str]:
 
 
 def _derived(name: str) -> bool:
-    return any(mark in name for mark in (", minus ", ", ratio to ", ": "))
+    return any(mark in name for mark in (", minus ", RATIO, ": "))
 
 
 def _sizes(results: Sequence[Result], metric: str) -> str:

@@ -101,7 +101,7 @@ def held_out_points(cmd: ToyIsometry, count: int) -> Tensor:
 
 
 def exact_loss(encode: Callable[[Tensor], Tensor], x: Tensor) -> float:
-    """Return L_iso of the points with exact traces and the sphere's G.
+    """Return L_iso of the points x (B, 3) with exact traces and the sphere's G.
 
     Iso Eq. 6   its least value on the sphere of three dimensions is 1/2
     """

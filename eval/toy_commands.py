@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +23,7 @@ class ToyIsometry:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        for name in ("steps", "points", "width", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "steps", "points", "width", "repeats")
         if not 0 <= self.gap < 180:
             raise ValueError(f"gap must be in [0, 180), got {self.gap}")
         if not self.rate > 0 or not self.weight >= 0:

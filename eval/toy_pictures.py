@@ -68,7 +68,7 @@ def draw_map(canvas: Canvas, encode: Encode | None, gap: float, centre: Point) -
 def draw_sphere(
     canvas: Canvas, parts: Sequence[tuple[float | None, Tensor]], centre: Point
 ) -> None:
-    """Draw lines of the sphere, those of its far side pale and first."""
+    """Draw lines of the sphere, points (N, 3) each, those of its far side pale and first."""
     for near in (False, True):
         for theta, points in parts:
             places, shown = placed(on_screen(points), centre, 1), seen(points) > 0

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option
+from latentgeo.core.limits import at_least
 from latentgeo.eval.commands import Evaluation
 from latentgeo.infer.commands import Coupling
 
@@ -34,9 +35,9 @@ class EvalTransport(Evaluation):
     def __post_init__(self) -> None:
         """Refuse what no comparison could be of."""
         super().__post_init__()
-        for name, least in (("pairs", 5), ("noises", 1), ("frames", 3)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        at_least(self, 5, "pairs")
+        at_least(self, 1, "noises")
+        at_least(self, 3, "frames")
         if self.first is not None and not 1 <= self.first <= self.pairs:
             raise ValueError(f"first must lie in 1..{self.pairs}, got {self.first}")
         if self.prompts is not None and self.prompts < 2 * self.pairs:
@@ -65,9 +66,7 @@ class BenchTransport:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        for name in ("pairs", "tokens", "width", "rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "pairs", "tokens", "width", "rounds")
 
     def run(self) -> None:
         """Measure and print the table."""

@@ -13,16 +13,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from latentgeo.core.couplings import index, optimal
-from latentgeo.core.device import barrier, generator, mix, progress, ranks
+from latentgeo.core.device import generator, mix
 from latentgeo.core.transport import gaussian_squared_w2, matched, path_length, w2
+from latentgeo.eval.jobs import measured_rows
 from latentgeo.eval.prompt_pairs import Pair
-from latentgeo.eval.rows import Row, append_rows, open_rows, read_rows
+from latentgeo.eval.rows import Row
 from latentgeo.infer.interpolate import adjacent_distances
 from latentgeo.infer.pipeline import Sampling
 from latentgeo.infer.prompt_walk import Clouds, clouds_of, context_walk, images_of
@@ -59,7 +61,7 @@ class Protocol:
         }
 
 
-def by_job(row: Mapping[str, object]) -> tuple[int, int]:
+def by_pair(row: Mapping[str, object]) -> tuple[int, int]:
     """Return the numbers of a row's pair and noise."""
     return int(str(row["pair"])), int(str(row["noise"]))
 
@@ -74,20 +76,19 @@ def measure(
 ) -> list[Row]:
     """Measure all walks, continuing from the rows already in `folder`, and return every row.
 
-    Under torchrun, rank r of W takes every W-th remaining row; every rank returns all of them.
+    Ranks share the walks out (`measured_rows`).
     """
-    settings = {**identity, **sampling.plain(), **protocol.plain()}
-    finished = open_rows(folder, settings, by_job)
-    here, jobs = ranks(), protocol.jobs()
-    mine = [job for job in jobs if job not in finished][here.rank :: here.world]
-    done, label = len(jobs) - len(mine), f"walks {identity.get('model', '')}"
-    with progress(total=len(jobs), initial=done, label=label, unit="walk") as bar:
-        for job in mine:
-            append_rows(folder, [measured_row(bundle, protocol, sampling, lpips, job)])
-            bar.update(1)
-    barrier()
-    finished = read_rows(folder, by_job)
-    return [finished[job] for job in jobs]
+    walk = partial(measured_row, bundle, protocol, sampling, lpips)
+    return measured_rows(
+        folder,
+        {**identity, **sampling.plain(), **protocol.plain()},
+        protocol.jobs(),
+        by_pair,
+        1,
+        lambda jobs: map(walk, jobs),
+        f"walks {identity.get('model', '')}",
+        "walk",
+    )
 
 
 def measured_row(

@@ -18,7 +18,7 @@ from latentgeo.core import anid, ddim
 from latentgeo.core.device import generator, progress
 from latentgeo.core.guidance import guided
 from latentgeo.core.interpolate import lerp, sweep
-from latentgeo.core.schedule import batch_time
+from latentgeo.core.schedule import batch_time, late_times
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import Walk, noise_walk, write_walks
 from latentgeo.infer.inversion import Inverting, Texts, back, encode
@@ -136,7 +136,7 @@ def _level(
     sampling: Sampling,
 ) -> dict[int, Tensor]:
     """Return the clean latents of one level's frames, `sampling.batch` at a time."""
-    visited = anid.times_from(sampling_times(bundle, sampling.steps), share)
+    visited = late_times(sampling_times(bundle, sampling.steps), share)
     t = batch_time(visited[0], eps)
     found: dict[int, Tensor] = {}
     for start in range(0, len(level), sampling.batch):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required, word
+from latentgeo.core.limits import at_least
 
 Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 Coupling = Literal["index", "optimal", "partial", "random", "worst"]  # of core/couplings.py
@@ -59,8 +60,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if self.count < 1:
-            raise ValueError(f"count must be at least 1, got {self.count}")
+        at_least(self, 1, "count")
 
     def run(self) -> None:
         """Draw, and print the folder's grid."""
@@ -108,18 +108,19 @@ class Interpolate:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if self.frames < 2:
-            raise ValueError(f"frames must be at least 2, got {self.frames}")
+        at_least(self, 2, "frames")
         if self.images:
             self._check_images()
             return
         if self.baseline:
-            raise ValueError("baseline: is for a walk between two --images")
+            got = f"{' '.join(self.baseline)} for a walk between seeds or prompts"
+            raise ValueError(f"baseline: got {got}, wanted two --images")
         if self.seed == self.seed_b:
             raise ValueError(f"seed_b must differ from seed, got {self.seed_b} for both")
         if (self.prompt is None) == (not self.prompts):
+            got = f"{self.prompt!r} and {list(self.prompts)}"
             raise ValueError(
-                "prompt or prompts: wanted the one of a walk between seeds, or several"
+                f"prompt or prompts: got {got}, wanted the one of a walk between seeds, or several"
             )
         if len(self.prompts) == 1:
             raise ValueError(f"prompts: got {self.prompts[0]!r} alone, wanted two or more")
@@ -131,9 +132,11 @@ class Interpolate:
         if len(self.images) != 2:
             raise ValueError(f"images: got {len(self.images)}, wanted the two ends of the walk")
         if len(self.prompts) not in (0, 2) or (self.prompt is None) == (not self.prompts):
-            raise ValueError("between images the walk has one --prompt, or two --prompts")
-        if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, got {self.batch}")
+            got = f"{self.prompt!r} and {list(self.prompts)}"
+            raise ValueError(
+                f"prompts: got {got} between images, wanted one --prompt, or two --prompts"
+            )
+        at_least(self, 1, "batch")
 
     def run(self) -> None:
         """Walk, and print the files written."""

@@ -77,8 +77,11 @@ class InjectContent(Unprompted):
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if not self.seeds or not self.sources or not math.isfinite(self.weight):
-            raise ValueError("seeds, sources and weight: wanted one of each or more, and a number")
+        if not self.seeds or not self.sources:
+            got = f"{len(self.seeds)} and {len(self.sources)}"
+            raise ValueError(f"seeds and sources: got {got}, wanted one of each at least")
+        if not math.isfinite(self.weight):
+            raise ValueError(f"weight must be finite, got {self.weight}")
 
     def run(self) -> None:
         """Draw, and print the picture's file."""

@@ -171,8 +171,9 @@ def shot(model: ImageModel, cmd: Directions, start: Start, basis: Singular) -> T
 def reach(
     model: ImageModel, label: int | None, start: Start, basis: Singular, points: Tensor
 ) -> dict[str, list[list[float | None]]]:
-    """Return how far each point's h is from x's, and the cosine of that with u_i, by direction.
+    """Return how far h of points (k, G, C, h, w) is from x's, and the cosine of that with u_i.
 
+    Both are k lists, one per direction, of G numbers: `moved` in the units of h, `cosine` in -1..1.
     A cosine of ±1 is a straight way in h-space along u_i; where nothing has moved there is none.
     """
     encode, t = encoder(model, label), start.visited[0]

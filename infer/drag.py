@@ -126,6 +126,9 @@ def edit(
     """Return what a drag makes of an image (1, 3, H, W) in [-1, 1], and the way there.
 
     Drag Sec. 3.2   identity LoRA, inversion, optimisation of the latent, denoising with K and V
+
+    `on_update` hears of every state of the latent. Raises RuntimeError where the edited image is
+    not finite.
     """
     image = image.to(bundle.device, bundle.dtype)
     with torch.no_grad():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least
 from latentgeo.infer.commands import Dtype
 
 
@@ -59,8 +60,7 @@ class Drag:
         """Refuse what no drag could be, before torch is imported."""
         if not self.point and self.points is None:
             raise ValueError("point: got none, wanted --point or --points with at least one")
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size must be at least 1, got {self.size}")
+        at_least(self, 1, "size")
 
     def run(self) -> None:
         """Drag, and print the files written."""

@@ -67,7 +67,10 @@ class Picture:
 
 
 def read_picture(path: Path, bundle: TextToImage, size: int | None) -> Picture:
-    """Return an image file in the form a model takes, its longer side `size` pixels if given."""
+    """Return an image file in the form a model takes, its longer side `size` pixels if given.
+
+    Raises as `open_photo` does.
+    """
     rgb = open_photo(path)
     given = (rgb.height, rgb.width)
     if size is not None:
@@ -89,13 +92,19 @@ def continued(image: Tensor, multiple: int) -> Tensor:
 
 
 def parse_points(words: tuple[str, ...]) -> tuple[list[Point], list[Point]]:
-    """Return the handles and the targets of words `x0,y0:x1,y1`, in pixels."""
+    """Return the handles and the targets of words `x0,y0:x1,y1`, in pixels.
+
+    Raises ValueError that names a word of another form.
+    """
     pairs = [_pair(word) for word in words]
     return [handle for handle, _ in pairs], [target for _, target in pairs]
 
 
 def read_points(path: Path) -> tuple[list[Point], list[Point]]:
-    """Return the handles and targets of a JSON file `{"points": [[[x0, y0], [x1, y1]], ...]}`."""
+    """Return the handles and targets of a JSON file `{"points": [[[x0, y0], [x1, y1]], ...]}`.
+
+    Raises FileNotFoundError, or ValueError for a file of another form; both name it.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of points")
     try:

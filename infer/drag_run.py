@@ -86,7 +86,11 @@ def settings_of(cmd: Drag, bundle: TextToImage) -> Dragging:
 
 
 def requested(picture: Picture, handles: Tensor, targets: Tensor, mask: Path | None) -> Request:
-    """Return the request in the pixels of the image that is edited."""
+    """Return the request in the pixels of the image that is edited.
+
+    Handles and targets (n, 2) are in pixels of the file. Raises ValueError as `Request` does, of
+    points as they were given.
+    """
     height, width = picture.given
     whole = Request(handles=handles, targets=targets, mask=torch.ones(height, width))
     return Request(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import each_once
 from latentgeo.infer.commands import Dtype
 
 Method = Literal["smooth", "sdedit", "prompt-to-prompt", "plug-and-play"]
@@ -76,9 +77,9 @@ class EditText(EditOptions):
         """Refuse edits into nothing, and options that the method does not have."""
         super().__post_init__()
         if not self.target or not self.source:
-            raise ValueError("source and target: wanted a prompt for each")
-        if not self.models or len(set(self.models)) != len(self.models):
-            raise ValueError(f"models: got {list(self.models)}, wanted at least one, each once")
+            got = f"{self.source!r} and {list(self.target)}"
+            raise ValueError(f"source and target: got {got}, wanted a prompt for each")
+        each_once(self, "models")
         drawn = self.image is None
         if self.inversion == "null-text" and (drawn or self.source_guidance is not None):
             raise ValueError("inversion: null-text is of an --image, at the target's guidance")

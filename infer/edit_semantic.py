@@ -92,7 +92,10 @@ def edited(
     visited: tuple[int, ...],
     cmd: EditSemantic,
 ) -> Tensor:
-    """Return the strips (N, len(strip), 3, H, W), on the CPU, of all images by some attributes."""
+    """Return the strips (N, len(strip), 3, H, W), on the CPU, of all images by some attributes.
+
+    Raises RuntimeError where one is not finite.
+    """
     count, width = len(start.names), len(cmd.strip)
     x_T = start.noises.repeat_interleave(width, 0)
     seeds = [seed for seed in start.seeds for _ in range(width)]

@@ -83,7 +83,10 @@ def write(
 
 @torch.no_grad()
 def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) -> Tensor:
-    """Return images (2 + targets, 3, H, W): the source, its reconstruction, an edit per target."""
+    """Return images (2 + targets, 3, H, W): the source, its reconstruction, an edit per target.
+
+    In [-1, 1], on the CPU. Raises RuntimeError where one is not finite.
+    """
     shape = latent_shape(bundle, cmd.size)
     if cmd.image is None:
         z_0, x_T, null = None, image_noise(cmd.seed, shape).to(bundle.device), None

@@ -29,7 +29,10 @@ Metadata = Mapping[str, object]
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Return an RGB picture of one image (3, H, W) in [-1, 1]; values outside are clipped."""
+    """Return an RGB picture of one image (3, H, W) in [-1, 1]; values outside are clipped.
+
+    Raises ValueError for another shape.
+    """
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image: got shape {tuple(image.shape)}, wanted (3, H, W)")
     levels = ((image.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
@@ -55,7 +58,7 @@ def save_png(path: Path, picture: Image.Image, metadata: Metadata | None = None)
 
 
 def read_metadata(path: Path) -> dict[str, object]:
-    """Return the settings that `save_png` stored, or raise if the file holds none."""
+    """Return the settings that `save_png` stored; ValueError if the file holds none."""
     with Image.open(path) as picture:
         text = getattr(picture, "text", {}).get(KEY)
     if text is None:
@@ -65,7 +68,10 @@ def read_metadata(path: Path) -> dict[str, object]:
 
 
 def save_gif(path: Path, pictures: Sequence[Image.Image], seconds: float = 2.0) -> Path:
-    """Write an endless animation that runs there in `seconds` and back again."""
+    """Write an endless animation that runs there in `seconds` and back again.
+
+    Raises ValueError for fewer than two pictures.
+    """
     if len(pictures) < 2:
         raise ValueError(f"pictures: got {len(pictures)}, wanted at least 2 frames")
     frames = [enlarge(picture) for picture in [*pictures, *pictures[-2:0:-1]]]
@@ -94,7 +100,8 @@ def grid(
 ) -> Image.Image:
     """Return rows of tiles as one picture, labelled left and above, captioned below each.
 
-    `gap` is between the columns; rows are always apart.
+    `gap` is between the columns, 0 as the papers print a walk; rows are always apart. Raises
+    ValueError unless there are tiles, all of one size, and the labels fit them.
     """
     _check_grid(rows, row_labels, column_labels, captions)
     tiles = [[enlarge(tile) for tile in row] for row in rows]
@@ -127,18 +134,13 @@ def grid(
     return sheet
 
 
-def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return the pictures side by side without gaps, as the papers print an interpolation."""
-    return grid([pictures], gap=0)
-
-
 def _check_grid(
     rows: Sequence[Sequence[Image.Image]],
     row_labels: Sequence[str],
     column_labels: Sequence[str],
     captions: Sequence[Sequence[str]],
 ) -> None:
-    """Raise unless there are tiles, all of one size, and the labels fit them."""
+    """Raise ValueError unless there are tiles, all of one size, and the labels fit them."""
     sizes = {tile.size for row in rows for tile in row}
     if not rows or not all(rows) or len(sizes) != 1:
         raise ValueError(f"rows: got tile sizes {sorted(sizes)}, wanted non-empty rows of one size")

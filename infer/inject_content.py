@@ -53,6 +53,9 @@ def injection(
     """Return x_0 (N + M + N M, C, h, w) of images, sources and edits, as `side_by_side` has them.
 
     Iso Sec. G   h_t + 1.5 h'_t at every step of DDIM, from x_T
+
+    They come from the noises x_T (N, C, h, w) of the images and `others` (M, C, h, w) of the
+    sources.
     """
     x = side_by_side(x_T, others).to(model.device)
     given, visited = labels_of(label, x), visited_times(model, sampling)

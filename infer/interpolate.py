@@ -19,6 +19,7 @@ from latentgeo.core.cli import write_run
 from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
 from latentgeo.core.interpolate import sweep
+from latentgeo.core.limits import each_once
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.images import grid, save_gif, save_png, to_picture
 from latentgeo.infer.pipeline import (
@@ -47,23 +48,25 @@ class Walk:
 
 def interpolate_images(cmd: Interpolate) -> list[Path]:
     """Walk between the two seeds with every model and return the files written."""
-    assert cmd.prompt is not None  # the command has checked it
+    assert cmd.prompt is not None  # the command has seen to it
     walks = []
     for spec in cmd.models:
         bundle = load_model(spec, cmd.device, cmd.dtype)
         sampling = sampling_of(bundle, cmd.steps, cmd.guidance, batch=cmd.batch)
         shape = latent_shape(bundle, cmd.size)
         noise = noise_walk(image_noise(cmd.seed, shape), image_noise(cmd.seed_b, shape), cmd.frames)
-        images = walk(bundle, noise, cmd.prompt or "", sampling, f"interpolating {spec}")
+        images = walk(bundle, noise, cmd.prompt, sampling, f"interpolating {spec}")
         walks.append(Walk(spec, images, record(bundle, spec, sampling, cmd.size)))
     about = {"prompt": cmd.prompt, "seed_a": cmd.seed, "seed_b": cmd.seed_b}
     return write_walks(cmd, walks, about)
 
 
 def check_walk(cmd: Interpolate) -> None:
-    """Raise, before long work, where a model is not there or ffmpeg is wanted and is not."""
-    if len(set(cmd.models)) != len(cmd.models) or not cmd.models:
-        raise ValueError(f"models: got {list(cmd.models)}, wanted at least one, each once")
+    """Raise, before long work, where a model is not there or ffmpeg is wanted and is not.
+
+    FileNotFoundError for these, ValueError for no models or one named twice.
+    """
+    each_once(cmd, "models")
     for spec in cmd.models:
         parse_model(spec).check()
     if cmd.mp4:
@@ -113,7 +116,8 @@ def adjacent_distances(images: Tensor) -> Tensor:
 
     SmoothS Sec. A.3   d_i = ‖x^{i+1} - x^i‖_2 over pixels and channels, here in [0, 1]
 
-    Multiply by 255 for the scale of 8-bit pixels; the paper does not say which it used.
+    Multiply by 255 for the scale of 8-bit pixels; the paper does not say which it used. Raises
+    ValueError for images of another shape, or walks of one image.
     """
     if images.ndim != 5 or images.shape[1] < 2:
         raise ValueError(f"images: got {tuple(images.shape)}, wanted (N, F, C, H, W) with F >= 2")
@@ -123,5 +127,12 @@ def adjacent_distances(images: Tensor) -> Tensor:
 
 def short_names(specs: Sequence[str]) -> list[str]:
     """Return a short name per model that can label a row and be part of a file name."""
-    names = [Path(spec.replace(".safetensors", "")).name.replace("+", "-") for spec in specs]
-    return names if len(set(names)) == len(names) else [f"{i}-{n}" for i, n in enumerate(names)]
+    return distinct(
+        [Path(spec.replace(".safetensors", "")).name.replace("+", "-") for spec in specs]
+    )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names, with their numbers before them where two are equal."""
+    alike = len(set(names)) < len(names)
+    return [f"{i}-{name}" if alike else name for i, name in enumerate(names)]

@@ -11,18 +11,17 @@ Precision latents, embeddings and ∅_t are float32 whatever the networks comput
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from latentgeo.core import ddim, null_text
 from latentgeo.core.guidance import guided
+from latentgeo.core.limits import at_least
+from latentgeo.infer.inversion_commands import Method, Times
 from latentgeo.infer.pipeline import network, sampling_times
 from latentgeo.models.bundle import TextToImage
 
-Method = Literal["ddim", "null-text"]
-Times = Literal["released", "printed"]
 INVERT: dict[Times, null_text.Invert] = {"released": ddim.invert_official, "printed": ddim.invert}
 
 
@@ -39,9 +38,7 @@ class Inverting:
 
     def __post_init__(self) -> None:
         """Refuse values that no inversion could use, each by its name."""
-        for name in ("steps", "inner"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        at_least(self, 1, "steps", "inner")
         for name in ("guidance", "guidance_up"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite, not negative, got {getattr(self, name)}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from latentgeo.core.cli import version, write_run
 from latentgeo.core.device import progress
 from latentgeo.infer.images import save_png, to_picture
+from latentgeo.infer.interpolate import distinct
 from latentgeo.infer.inversion import Inverting, ascend, back, encode, null_texts
 from latentgeo.infer.inversion_commands import Invert, Reconstruct
 from latentgeo.infer.photos import photo_hash, read_photos
@@ -142,7 +143,10 @@ def write_inversion(path: Path, found: Inversion) -> Path:
 
 
 def read_inversion(path: Path, device: torch.device | str = "cpu") -> Inversion:
-    """Return what `write_inversion` wrote, or raise with the name of the file."""
+    """Return what `write_inversion` wrote, its tensors on a device.
+
+    Raises FileNotFoundError or ValueError that name the file.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such inversion")
     file = SafeFile(path)
@@ -158,7 +162,10 @@ def read_inversion(path: Path, device: torch.device | str = "cpu") -> Inversion:
 
 
 def reconstruct_images(cmd: Reconstruct) -> list[Path]:
-    """Make the images of an inversion again and return the files."""
+    """Make the images of an inversion again and return the files.
+
+    Raises ValueError for an inversion that is not finished, and for other weights than it was of.
+    """
     found = read_inversion(cmd.inversion)
     if found.nulls is not None and not found.finished:
         raise ValueError(
@@ -199,8 +206,7 @@ def _check_weights(bundle: TextToImage, found: Inversion, spec: str, path: Path)
 
 
 def _names(found: Inversion) -> list[str]:
-    names = [str(name) for name in found.settings["names"]]  # type: ignore[attr-defined]
-    return names if len(set(names)) == len(names) else [f"{i}-{n}" for i, n in enumerate(names)]
+    return distinct([str(name) for name in found.settings["names"]])  # type: ignore[attr-defined]
 
 
 def _digest(settings: Mapping[str, object]) -> str:

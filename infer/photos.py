@@ -39,7 +39,7 @@ def read_photos(paths: list[Path], cell: int, size: int | None = None) -> Tensor
 
 
 def photo_hash(photo: Tensor) -> str:
-    """Return the SHA-256 of an image's shape and 8-bit pixels, in hexadecimal."""
+    """Return the SHA-256 (hex) of an image (1, 3, H, W) in [-1, 1]: its shape and 8-bit pixels."""
     levels = ((photo + 1) * 127.5).round().to(torch.uint8).contiguous()
     return hashlib.sha256(f"{tuple(photo.shape)}".encode() + levels.numpy().tobytes()).hexdigest()
 

@@ -81,7 +81,10 @@ class Model:
 
 
 def parse_model(spec: str) -> Model:
-    """Take apart the name of a model; `avatars-smooth` is short for `avatars+smooth_lora`."""
+    """Take apart the name of a model; `avatars-smooth` is short for `avatars+smooth_lora`.
+
+    Raises ValueError for an empty part, or a scale that is no finite number.
+    """
     first, *more = spec.split("+")
     source, *own = ALIASES.get(first, first).split("+")
     names = [*own, *more]
@@ -156,7 +159,10 @@ def sampling_times(bundle: TextToImage, steps: int) -> tuple[int, ...]:
 
 
 def latent_shape(bundle: TextToImage, size: int | None = None) -> tuple[int, int, int]:
-    """Return (C, h, w) for images of `size` pixels a side, the model's own size if None."""
+    """Return (C, h, w) for images of `size` pixels a side, the model's own size if None.
+
+    Raises ValueError for a size that is no multiple of `cell`.
+    """
     if size is None:
         return bundle.latent_shape
     factor, smallest = bundle.config.vae.factor, cell(bundle)
@@ -191,7 +197,8 @@ def generate(
     """Yield images (≤ batch, 3, H, W) in [-1, 1], float32 on the CPU, of x_T (N, C, h, w).
 
     `seeds` (N,) is needed where η > 0: each image draws the noise of its steps from its own seed.
-    Raises `RuntimeError` where an image is not finite.
+    Raises `RuntimeError` where an image is not finite, `ValueError` unless there is one prompt and,
+    where needed, one seed for each.
     """
     _check(x_T, prompts, sampling, seeds)
     for start in range(0, len(prompts), sampling.batch):
@@ -233,7 +240,7 @@ def denoise(
 
 
 def guided_predict(bundle: TextToImage, prompts: Sequence[str], sampling: Sampling) -> Predict:
-    """Return the guided predict(x_t, t) -> ε for one batch of prompts; equal ones are encoded once.
+    """Return predict(x_t, t) -> ε (B, C, h, w), guided, of B prompts; equal ones are encoded once.
 
     Smooth Eq. 5, with the negative prompt as ∅
     """
@@ -284,12 +291,9 @@ def seeded_noise(seeds: Sequence[int]) -> Callable[[Tensor], Tensor]:
 
 
 def _check(
-    x_T: Tensor,
-    prompts: Sequence[str],
-    sampling: Sampling,
-    seeds: Sequence[int] | None,
+    x_T: Tensor, prompts: Sequence[str], sampling: Sampling, seeds: Sequence[int] | None
 ) -> None:
-    """Raise unless there is one latent, one prompt and, where needed, one seed per image."""
+    """Raise ValueError unless each image has a latent, a prompt and, where needed, a seed."""
     if not len(prompts) or len(x_T) != len(prompts):
         raise ValueError(f"prompts: got {len(prompts)} for {len(x_T)} latents, wanted one each")
     if sampling.eta > 0 and (seeds is None or len(seeds) != len(prompts)):

@@ -65,6 +65,8 @@ def context_walk(clouds: Clouds, name: str, frames: int, seed: int) -> Tensor:
     """Return the contexts (F, L, D) of a walk through all prompts, F = (K - 1)(frames - 1) + 1.
 
     OT Sec. 2.2   tokens are paired off, then interpolated linearly
+
+    Raises ValueError for a coupling that there is not.
     """
     if name not in COUPLINGS:
         raise ValueError(f"coupling: got {name!r}, wanted one of {', '.join(COUPLINGS)}")

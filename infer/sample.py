@@ -27,7 +27,10 @@ MAX_COLUMNS = 8  # of the grid of one prompt's seeds
 
 
 def sample_images(cmd: Sample) -> list[Path]:
-    """Draw every prompt with every seed and return the files written, the grid last."""
+    """Draw every prompt with every seed and return the files written, the grid last.
+
+    Raises ValueError for options that only models without text have, and for no prompt at all.
+    """
     if cmd.classes or cmd.model_config is not None or cmd.sampler != "ddim":
         raise ValueError(f"classes, model_config and sampler are not for {cmd.model}, of prompts")
     prompts = read_prompts(cmd.prompts, cmd.prompt_file)
@@ -67,7 +70,10 @@ def pictures_of(
 
 
 def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
-    """Return the prompts given and those of a UTF-8 file, one to a line; blank lines pass."""
+    """Return the prompts given and those of a UTF-8 file, one to a line; blank lines pass.
+
+    Raises ValueError for a file that is not UTF-8, and where there is no prompt.
+    """
     found = list(prompts)
     if file is not None:
         try:
@@ -87,7 +93,7 @@ def model_spec(model: str, lora: Path | None, scale: float) -> str:
 def record(
     bundle: TextToImage, spec: str, sampling: Sampling, size: int | None = None
 ) -> dict[str, object]:
-    """Return the settings that, with prompt and seed, make an image again."""
+    """Return the settings that, with prompt and seed, make an image again; `size` in pixels."""
     return {
         "model": spec,
         "weights": loaded_hash(bundle),

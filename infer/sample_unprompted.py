@@ -25,7 +25,10 @@ def is_unprompted(spec: str) -> bool:
 
 
 def sample_unprompted(cmd: Sample) -> list[Path]:
-    """Draw every class, if there are classes, with every seed; return the files, the grid last."""
+    """Draw every class, if there are classes, with every seed; return the files, the grid last.
+
+    Raises ValueError for options that only models of prompts have, and for wrong classes.
+    """
     model = _load(cmd)
     labels = check_classes(model, cmd.classes)
     seeds = [cmd.seed + i for i in range(cmd.count)]

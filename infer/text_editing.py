@@ -19,7 +19,7 @@ from latentgeo.core.guidance import PredictWithContext
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import batch_time
 from latentgeo.core.text_editing import Prompted, guided_by_time, guided_pair
-from latentgeo.infer.pipeline import sampling_times
+from latentgeo.infer.pipeline import network, sampling_times
 from latentgeo.models.bundle import TextToImage
 
 Intervene = Callable[[int], AbstractContextManager[object]]  # around the network, at step i
@@ -45,18 +45,17 @@ class Editing:
 
     @property
     def predict(self) -> PredictWithContext:
-        """The network as (x_t, t, context) -> ε, in x_t's dtype."""
-        bundle = self.bundle
-        return lambda x_t, t, context: bundle.predict(context)(x_t.to(bundle.dtype), t).to(x_t)
+        """The network as (x_t, t, context) -> ε (B, C, h, w), in x_t's dtype."""
+        return network(self.bundle)
 
     @property
     def predict_source(self) -> Predict:
-        """ε of the sources, guided as they are."""
+        """ε of the sources, (x_t (B, C, h, w), t (B,)) -> (B, C, h, w), guided as they are."""
         return self._guided(self.source)
 
     @property
     def predict_target(self) -> Predict:
-        """ε of the targets, guided as they are."""
+        """ε of the targets, (x_t (B, C, h, w), t (B,)) -> (B, C, h, w), guided as they are."""
         return self._guided(self.target)
 
     def _guided(self, side: Prompted) -> Predict:
@@ -73,7 +72,11 @@ def editing(
     source_guidance: float,
     null: Tensor | None = None,
 ) -> Editing:
-    """Return the edits of B prompts into B others; `null` is the empty prompt if not given."""
+    """Return the edits of B prompts into B others; `null` is the empty prompt if not given.
+
+    `null` is ∅_t (N, L, D), one for each of N = `steps`, or (1, L, D) for all. Raises ValueError
+    unless there are as many targets as sources, and some.
+    """
     if len(sources) != len(targets) or not sources:
         raise ValueError(f"targets: got {len(targets)} for {len(sources)} sources, wanted as many")
     return Editing(
@@ -95,11 +98,8 @@ def invert(
 
     Smooth Eq. 4
     """
-    context = bundle.encode_text(prompts)
-    predict = bundle.predict(context)
-    return ddim.invert(
-        lambda x, t: predict(x.to(bundle.dtype), t).to(x), bundle.schedule, z_0, times, refine
-    )
+    context, eps = bundle.encode_text(prompts), network(bundle)
+    return ddim.invert(lambda x_t, t: eps(x_t, t, context), bundle.schedule, z_0, times, refine)
 
 
 @torch.no_grad()

@@ -50,7 +50,10 @@ class ImageSampling:
 
 
 def image_shape(model: ImageModel, size: int | None = None) -> tuple[int, int, int]:
-    """Return (C, h, w) of x_T for images of `size` pixels a side, the model's own size if None."""
+    """Return (C, h, w) of x_T for images of `size` pixels a side, the model's own size if None.
+
+    Raises ValueError for a size that the model's networks cannot halve as often as they do.
+    """
     if size is None:
         return model.shape
     unet, autoencoder = model.config.unet, model.config.autoencoder
@@ -131,7 +134,8 @@ def denoise_images(
 def denoiser_of(model: ImageModel, labels: Tensor | None = None) -> Denoiser:
     """Return (ε, v) as a function of (x_t, paper time t), in x_t's dtype; v is 0 if not learned.
 
-    ε is such that x̂_0 lies in [-1, 1] if the model is sampled so.
+    x_t, ε and v are (B, C, h, w), t and `labels` (B,). ε is such that x̂_0 lies in [-1, 1] if the
+    model is sampled so.
     """
     raw = model.raw(labels)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latentgeo.kernels.attention_autograd import attend
 from latentgeo.kernels.attention_reference import composed
-from latentgeo.kernels.dispatch import autocasting
+from latentgeo.kernels.dispatch import cast
 
 
 def attention(
@@ -35,19 +35,13 @@ def attention(
     Raises `ValueError` for shapes and dtypes that do not fit and for a mask that requires a
     gradient, and `RuntimeError` for a third derivative and for forward over forward.
     """
-    q, k, v = _autocast(q), _autocast(k), _autocast(v)
+    q, k, v = cast(q), cast(k), cast(v)
     _check(q, k, v)
     mask = None if mask is None else _four_dimensional(mask, (*q.shape[:3], k.shape[2]))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if torch.compiler.is_compiling():
         return composed(q, k, v, mask, causal, scale)
     return attend(q, k, v, mask, causal, scale)
-
-
-def _autocast(x: Tensor) -> Tensor:
-    if not autocasting(x.device) or x.dtype == torch.float64:
-        return x
-    return x.to(torch.get_autocast_dtype(x.device.type))
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor) -> None:

@@ -33,6 +33,7 @@ from latentgeo.kernels.attention_reference import Primal, Wanted
 from latentgeo.kernels.attention_tiles import widest
 from latentgeo.kernels.attention_vmap import apply_folded
 from latentgeo.kernels.dispatch import interpreting, use_triton, without_autocast
+from latentgeo.kernels.op import total
 from latentgeo.kernels.wanted import needed, note_tensors
 
 FIELDS = len(Primal._fields)
@@ -168,7 +169,7 @@ class _Vjp(Function):
         t = [_like_probes(x, u) for x in dots[:3]]
         o_dot, mu = _jvp(primal, t)
         curved = _hvp(primal, u, t, o_dot, mu, ctx.wanted)
-        return tuple(map(_sum, curved, _vjp(primal, dots[FIELDS], ctx.wanted)))
+        return tuple(map(total, curved, _vjp(primal, dots[FIELDS], ctx.wanted)))
 
     @staticmethod
     def vmap(info, in_dims: tuple, *args) -> tuple[Results, tuple]:
@@ -258,12 +259,6 @@ def _hvp(
     if u is None or o_dot is None or not any(wanted):
         return None, None, None
     return _Hvp.apply(*primal, u, *t, o_dot, mu, tuple(wanted))
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
 
 
 def _like_probes(x: Tensor | None, u: Tensor) -> Tensor | None:

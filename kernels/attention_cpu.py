@@ -36,7 +36,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tens
 def vjp(
     q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, u: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the cotangents of q, k and v."""
+    """Return the cotangents of q (B, H, N, d), k and v (B, H, M, d), for u like o (B, H, N, d)."""
     u, q, k, v, o = map(_with_rows, (u, q, k, v, o))
     back = aten._scaled_dot_product_flash_attention_for_cpu_backward
     dq, dk, dv = back(u, q, k, v, o, lse, 0.0, False, scale=scale)
@@ -58,7 +58,10 @@ def second(
     tangent: tuple[Tensor | None, Tensor | None, Tensor | None],
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return o_dot and the gradients gq, gk and gv of ⟨u, o_dot⟩, for a tangent of q, k or v."""
+    """Return o_dot and the gradients gq, gk and gv of ⟨u, o_dot⟩, for a tangent of q, k or v.
+
+    Shapes are those of q (B, H, N, d), k and v (B, H, M, d); o and u are like q, L is (B, H, N).
+    """
     heads, block = q.shape[0] * q.shape[1], max(BLOCK // (q.shape[2] * k.shape[2]), 1)
     point = [x.flatten(0, 1) for x in (q, k, v, o, lse, u)]
     t = [None if x is None else x.flatten(0, 1) for x in tangent]

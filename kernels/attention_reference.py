@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.kernels import attention_cpu
+from latentgeo.kernels.op import wide
 
 Tangent = tuple[Tensor | None, Tensor | None, Tensor | None]  # of q, k and v; None is zero
 Wanted = tuple[bool, bool, bool]  # whether the results for q, k and v are asked for
@@ -52,10 +53,10 @@ def forward(
     """
     if attention_cpu.fits(q, mask, causal, k):
         return attention_cpu.forward(q, k, v, scale)
-    s = _scores(_wide(q), _wide(k), mask, causal, scale)
+    s = _scores(wide(q), wide(k), mask, causal, scale)
     lse = s.logsumexp(-1)
     lse = lse.masked_fill(lse == -torch.inf, torch.inf)
-    return ((s - lse.unsqueeze(-1)).exp() @ _wide(v)).to(q.dtype), lse
+    return ((s - lse.unsqueeze(-1)).exp() @ wide(v)).to(q.dtype), lse
 
 
 def jvp(primal: Primal, tangent: Tangent) -> tuple[Tensor, Tensor]:
@@ -97,11 +98,11 @@ def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
         dq, dk, dv = (x if want else None for x, want in zip(results, wanted, strict=True))
         return dq, dk, dv
     at = _At(primal)
-    wide = at.probes(u)
-    d_s = at.scores_cotangent(wide)
+    cotangent = at.probes(u)
+    d_s = at.scores_cotangent(cotangent)
     dq = primal.scale * (d_s @ at.k) if wanted[0] else None
     dk = primal.scale * (d_s.mT @ at.q) if wanted[1] else None
-    dv = at.p.mT @ wide if wanted[2] else None
+    dv = at.p.mT @ cotangent if wanted[2] else None
     return _narrow(dq, dk, dv, u.dtype)
 
 
@@ -116,26 +117,26 @@ def hvp(
     o_dot and μ are what `jvp` returns for the same tangent; u, o_dot (R·B, H, N, d).
     """
     at = _At(primal)
-    wide, o_dot, mu = at.probes(u), at.probes(o_dot), at.probes(mu)
+    cotangent, o_dot, mu = at.probes(u), at.probes(o_dot), at.probes(mu)
     q_dot, k_dot, v_dot = at.tangent(tangent)
-    d_s = at.scores_cotangent(wide)
+    d_s = at.scores_cotangent(cotangent)
     centred = at.scores_dot(q_dot, k_dot, v_dot) - mu.unsqueeze(-1)
-    e = 0 if v_dot is None else wide @ v_dot.mT
-    g_s = centred * d_s + at.p * (e - (wide * o_dot).sum(-1, keepdim=True))
+    e = 0 if v_dot is None else cotangent @ v_dot.mT
+    g_s = centred * d_s + at.p * (e - (cotangent * o_dot).sum(-1, keepdim=True))
     gq = gk = gv = None
     if wanted[0]:
         gq = primal.scale * (g_s @ at.k + (0 if k_dot is None else d_s @ k_dot))
     if wanted[1]:
         gk = primal.scale * (g_s.mT @ at.q + (0 if q_dot is None else d_s.mT @ q_dot))
     if wanted[2]:
-        gv = (at.p * centred).mT @ wide
+        gv = (at.p * centred).mT @ cotangent
     return _narrow(gq, gk, gv, u.dtype)
 
 
 def second(
     primal: Primal, u: Tensor, tangent: Tangent, wanted: Wanted
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Return o_dot, as `jvp`, and what `hvp` returns for it, sharing what they share."""
+    """Return o_dot (R·B, H, N, d), as `jvp`, and what `hvp` returns for it, computed together."""
     q, k, v, mask, causal, scale, o, lse = primal
     if attention_cpu.fits(q, mask, causal, k, u, *tangent):
         o_dot, *curved = attention_cpu.second(q, k, v, o, lse, u, tangent, scale)
@@ -153,24 +154,24 @@ def composed(
     For where custom functions cannot be traced; not for raw `forward_ad` followed by reverse mode,
     which PyTorch's softmax does not allow.
     """
-    s = _scores(_wide(q), _wide(k), mask, causal, scale)
+    s = _scores(wide(q), wide(k), mask, causal, scale)
     alive = (s > -torch.inf).any(-1, keepdim=True)
     p = s.masked_fill(~alive, 0).softmax(-1) * alive
-    return (p @ _wide(v)).to(q.dtype)
+    return (p @ wide(v)).to(q.dtype)
 
 
 class _At:
     """The primal in float32 or wider, P (B, H, N, M), and what both derivatives are made of."""
 
     def __init__(self, primal: Primal) -> None:
-        self.q, self.k, self.v, self.o = map(_wide, (primal.q, primal.k, primal.v, primal.o))
+        self.q, self.k, self.v, self.o = map(wide, (primal.q, primal.k, primal.v, primal.o))
         self.scale = primal.scale
         s = _scores(self.q, self.k, primal.mask, primal.causal, primal.scale)
         self.p = (s - primal.lse.unsqueeze(-1)).exp()
 
     def probes(self, x: Tensor) -> Tensor:
         """Turn (R·B, …) into (R, B, …)."""
-        return _wide(x).reshape(-1, len(self.q), *x.shape[1:])
+        return wide(x).reshape(-1, len(self.q), *x.shape[1:])
 
     def tangent(self, t: Tangent) -> Tangent:
         """Turn each (R·B, …) of a tangent into (R, B, …)."""
@@ -204,10 +205,6 @@ def _scores(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: floa
         later = torch.ones(s.shape[-2:], dtype=torch.bool, device=s.device).triu(1)
         s = s.masked_fill(later, -torch.inf)
     return s
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _narrow(dq: Tensor | None, dk: Tensor | None, dv: Tensor | None, dtype: torch.dtype) -> Tangent:

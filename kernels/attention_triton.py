@@ -51,7 +51,7 @@ def pair(
     causal: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return o and o_dot stacked, L and μ, as `attention_reference.pair`."""
+    """Return o and o_dot (2B, H, N, d), L and μ (B, H, N), as `attention_reference.pair`."""
     at, batch = _Arguments(*qkv, mask, causal, scale), len(qkv[0])
     both, lse, mu = at.like_q(2 * batch), at.row_numbers(batch), at.row_numbers(batch)
     o, o_dot = both.chunk(2)
@@ -61,7 +61,7 @@ def pair(
 
 
 def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
-    """Return the cotangents of q, k and v, or None, as `attention_reference.vjp`."""
+    """Return the cotangents of q, k, v (R·B, …), or None, as `attention_reference.vjp`."""
     at = _Arguments(*primal[:6])
     u, o, lse, batch = at.as_q(u), at.as_q(primal.o), primal.lse.contiguous(), len(u)
     delta = at.row_numbers(batch)
@@ -74,7 +74,7 @@ def vjp(primal: Primal, u: Tensor, wanted: Wanted) -> Tangent:
 def hvp(
     primal: Primal, u: Tensor, tangent: Tangent, o_dot: Tensor, mu: Tensor, wanted: Wanted
 ) -> Tangent:
-    """Return the gradients of ⟨u, J t⟩ in q, k and v, or None, as `attention_reference.hvp`."""
+    """Return the gradients of ⟨u, J t⟩ in q, k, v (R·B, …), or None, as the reference's `hvp`."""
     at = _Arguments(*primal[:6])
     u, o, lse, batch = at.as_q(u), at.as_q(primal.o), primal.lse.contiguous(), len(u)
     t, o_dot, mu = at.tangent(tangent), at.as_q(o_dot), mu.contiguous()
@@ -88,7 +88,7 @@ def hvp(
 def second(
     primal: Primal, u: Tensor, tangent: Tangent, wanted: Wanted
 ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-    """Return o_dot and what `hvp` returns for it, as `attention_reference.second`."""
+    """Return o_dot (R·B, H, N, d) and what `hvp` returns for it, as the reference's `second`."""
     o_dot, mu = jvp(primal, tangent)
     return o_dot, *hvp(primal, u, tangent, o_dot, mu, wanted)
 
@@ -219,7 +219,7 @@ class _Arguments:
 
 
 def compute_capability(x: Tensor) -> tuple[int, int] | None:
-    """Return that of the GPU which x is on, or None."""
+    """Return that of the GPU which a tensor (...) is on, or None."""
     if not x.is_cuda or torch.version.hip is not None:
         return None
     return torch.cuda.get_device_capability(x.device)

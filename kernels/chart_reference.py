@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.op import Op, Tensors, Wanted, only
+from latentgeo.kernels.op import Op, Tensors, Wanted, only, wide
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,23 @@ class Scale(Op):
     arity = 2
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y = f v."""
+        """Return y = f v (P, B, n-1)."""
         z, v, r = operands
         *_, k = _point((z, r))
-        return ((k**self.exponent * _wide(v)).to(v.dtype),)
+        return ((k**self.exponent * wide(v)).to(v.dtype),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
         """Return f (v_dot - 2 E p / ρ v)."""
         _, v, r = point
         z, _, rho, k = _point((point[0], r))
         z_dot, v_dot = t
-        result = torch.zeros_like(k * _wide(v)) if v_dot is None else _wide(v_dot)
+        result = torch.zeros_like(k * wide(v)) if v_dot is None else wide(v_dot)
         if z_dot is not None:
             result = result - 2 * self.exponent * _dot(z, z_dot) / rho * v
         return (k**self.exponent * result).to(v.dtype)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return -2 E f / ρ ⟨v, u⟩ z and f u."""
+        """Return -2 E f / ρ ⟨v, u⟩ z and f u, both (P, B, n-1)."""
         _, v, r = point
         z, _, rho, k = _point((point[0], r))
         f = k**self.exponent
@@ -123,20 +123,16 @@ class Scale(Op):
 
 def _point(operands: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return z (P, B, n-1), and r, ρ and k (P, B, 1)."""
-    z, r = _wide(operands[0]), _wide(operands[1]).unsqueeze(-1)
+    z, r = wide(operands[0]), wide(operands[1]).unsqueeze(-1)
     rho = _dot(z, z) + r * r
     return z, r, rho, 2 * r * r / rho
 
 
 def _cotangent(u: Tensor, z: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
     """Return U and e = r u_n - ⟨z, U⟩."""
-    u = _wide(u)
+    u = wide(u)
     return u[..., :-1], r * u[..., -1:] - _dot(z, u[..., :-1])
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (_wide(a) * _wide(b)).sum(-1, keepdim=True)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return (wide(a) * wide(b)).sum(-1, keepdim=True)

@@ -169,19 +169,19 @@ class TritonToSphere(ToSphere):
     """The same closed forms on Triton kernels."""
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return x."""
+        """Return x (P, B, n)."""
         return (self._ahead(operands, (None,)),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return x_dot."""
+        """Return x_dot (P, B, n)."""
         return self._ahead(point, t)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return z̄."""
+        """Return z̄ (P, B, n-1)."""
         return self.hvp(point, u, (None,), wanted)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return the gradient of ⟨u, x_dot⟩ in z."""
+        """Return the gradient of ⟨u, x_dot⟩ in z (P, B, n-1)."""
         operands = (*point, u, *t)
         z_bar = point[0].new_empty(_probes(operands), *point[0].shape[1:])
         _launch(sphere_back_kernel, operands, (z_bar,), 4)
@@ -199,22 +199,22 @@ class TritonScale(Scale):
     """The same closed forms on Triton kernels."""
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y."""
+        """Return y (P, B, n-1)."""
         return (self.jvp(operands, (None, None)),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return y_dot."""
+        """Return y_dot (P, B, n-1)."""
         operands = (*point, *t)
         y = point[1].new_empty(_probes(operands), *point[1].shape[1:])
         _launch(scale_kernel, operands, (y,), 2, E=self.exponent)
         return y
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return z̄ and v̄."""
+        """Return z̄ and v̄ (P, B, n-1)."""
         return self.hvp(point, u, (None, None), wanted)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return the gradients of ⟨u, y_dot⟩ in z and v."""
+        """Return the gradients of ⟨u, y_dot⟩ in z and v, both (P, B, n-1)."""
         operands = (*point, u, *t)
         shape = _probes(operands), *point[0].shape[1:]
         bars = [point[0].new_empty(shape) if ask else None for ask in wanted]

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.overrides import has_torch_function_unary
 
-from latentgeo.kernels.dispatch import autocasting
+from latentgeo.kernels.dispatch import cast
 from latentgeo.kernels.duals import transforming
 from latentgeo.kernels.wanted import needed, note_tensors
 
@@ -43,7 +43,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -
     """Return y (B, C', H', W'), as `torch.nn.functional.conv2d`, under autocast too."""
     if not torch.is_grad_enabled() or not x.requires_grad or _elsewhere(x, weight):
         return F.conv2d(x, weight, bias, *geometry)
-    operands = [None if t is None else _autocast(t) for t in (x, weight, bias)]
+    operands = [None if t is None else cast(t) for t in (x, weight, bias)]
     y: Tensor = _Convolution.apply(*operands, geometry)
     return y
 
@@ -56,12 +56,6 @@ def _elsewhere(x: Tensor, weight: Tensor) -> bool:
         or transforming()
         or any(forward_ad.unpack_dual(t).tangent is not None for t in (x, weight))
     )
-
-
-def _autocast(x: Tensor) -> Tensor:
-    if not autocasting(x.device) or x.dtype == torch.float64:
-        return x
-    return x.to(torch.get_autocast_dtype(x.device.type))
 
 
 class _Convolution(Function):

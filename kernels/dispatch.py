@@ -25,7 +25,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)  # of the kernels; in th
 
 
 def use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
-    """Whether the Triton kernel is to run on these tensors.
+    """Whether the Triton kernel is to run on these tensors (...), of any shapes.
 
     `obstacle` is what an operator knows to keep its kernel from them, in words. Raises `ValueError`
     for a LATENTGEO_KERNELS that is none of `CHOICES`, and `RuntimeError` if it is "triton" and the
@@ -48,6 +48,13 @@ def autocasting(device: torch.device) -> bool:
     """Whether autocast is on for a device; False for one that has none, such as meta."""
     kind = device.type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def cast(x: Tensor) -> Tensor:
+    """Return x (...) in autocast's dtype where autocast is on, but float64 as it is."""
+    if not autocasting(x.device) or x.dtype == torch.float64:
+        return x
+    return x.to(torch.get_autocast_dtype(x.device.type))
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

@@ -40,12 +40,12 @@ def by_hand(
 
 
 def stacked(x: Tensor) -> Tensor:
-    """Return (x, ẋ) of a dual number, and a plain tensor as it is."""
+    """Return (x, ẋ) (2B, ...) of a dual number, and a plain tensor as it is."""
     return getattr(x, "stacked", x)
 
 
 def parts(operands: Iterable[Tensor]) -> tuple[list[Tensor], list[Tensor | None]]:
-    """Return the primals and the tangents of operands; a plain tensor's tangent is None."""
+    """Return primals and tangents (B, ...) of operands; a plain tensor's tangent is None."""
     primals: list[Tensor] = []
     tangents: list[Tensor | None] = []
     for x in operands:

@@ -18,31 +18,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from latentgeo.kernels.op import Op, Tensors, Wanted, only
+from latentgeo.kernels.op import Op, Tensors, Wanted, only, wide
 
 aten = torch.ops.aten
 
 
 def silu_slope_times(z: Tensor, x: Tensor) -> Tensor:
-    """Return SiLU'(x) z, SiLU' = σ (1 + x (1 - σ)): what PyTorch calls SiLU's backward."""
+    """Return SiLU'(x) z (...), SiLU' = σ (1 + x (1 - σ)): what PyTorch calls SiLU's backward."""
     slope: Tensor = aten.silu_backward(z, x)
     return slope
 
 
 def silu_curvature(x: Tensor) -> Tensor:
-    """Return SiLU'' = σ (1 - σ) (2 + x (1 - 2σ)) at x."""
+    """Return SiLU'' = σ (1 - σ) (2 + x (1 - 2σ)) at x (...)."""
     s = x.sigmoid()
     return s * (1 - s) * (2 + x * (1 - 2 * s))
 
 
 def gelu_slope_times(z: Tensor, b: Tensor) -> Tensor:
-    """Return g'(b) z, g' = Φ + b φ: what PyTorch calls GELU's backward."""
+    """Return g'(b) z (...), g' = Φ + b φ: what PyTorch calls GELU's backward."""
     slope: Tensor = aten.gelu_backward(z, b)
     return slope
 
 
 def gelu_curvature(b: Tensor) -> Tensor:
-    """Return g'' = φ (2 - b²) at b."""
+    """Return g'' = φ (2 - b²) at b (...)."""
     return torch.exp(-0.5 * b * b) / math.sqrt(2 * math.pi) * (2 - b * b)
 
 
@@ -53,23 +53,23 @@ class Silu(Op):
     arity = 1
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y = x σ(x)."""
+        """Return y = x σ(x), (P, …)."""
         (x,) = operands
-        return (F.silu(_wide(x)).to(x.dtype),)
+        return (F.silu(wide(x)).to(x.dtype),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return SiLU'(x) x_dot."""
+        """Return SiLU'(x) x_dot, (P, …)."""
         (x,) = point
-        return silu_slope_times(_wide(only(t)), _wide(x)).to(x.dtype)
+        return silu_slope_times(wide(only(t)), wide(x)).to(x.dtype)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return SiLU'(x) u."""
+        """Return SiLU'(x) u, (P, …)."""
         return (self.jvp(point, (u,)),)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return SiLU''(x) u x_dot."""
+        """Return SiLU''(x) u x_dot, (P, …)."""
         (x,) = point
-        return ((silu_curvature(_wide(x)) * u * only(t)).to(x.dtype),)
+        return ((silu_curvature(wide(x)) * u * only(t)).to(x.dtype),)
 
     def triton(self) -> Op:
         """Return the same operator on Triton kernels."""
@@ -85,27 +85,27 @@ class Geglu(Op):
     arity = 1
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y = a g(b)."""
+        """Return y = a g(b), (P, …, C)."""
         (x,) = operands
-        a, b = _wide(x).chunk(2, -1)
+        a, b = wide(x).chunk(2, -1)
         return ((a * F.gelu(b)).to(x.dtype),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return a_dot g + a g' b_dot."""
+        """Return a_dot g + a g' b_dot, (P, …, C)."""
         (x,) = point
-        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), _wide(only(t)).chunk(2, -1)
+        (a, b), (a_dot, b_dot) = wide(x).chunk(2, -1), wide(only(t)).chunk(2, -1)
         return (a_dot * F.gelu(b) + gelu_slope_times(a * b_dot, b)).to(x.dtype)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return (u g, u a g')."""
+        """Return (u g, u a g'), (P, …, 2C)."""
         (x,) = point
-        a, b = _wide(x).chunk(2, -1)
+        a, b = wide(x).chunk(2, -1)
         return (torch.cat([u * F.gelu(b), gelu_slope_times(u * a, b)], -1).to(x.dtype),)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return (u g' b_dot, u (g' a_dot + a g'' b_dot))."""
+        """Return (u g' b_dot, u (g' a_dot + a g'' b_dot)), (P, …, 2C)."""
         (x,) = point
-        (a, b), (a_dot, b_dot) = _wide(x).chunk(2, -1), _wide(only(t)).chunk(2, -1)
+        (a, b), (a_dot, b_dot) = wide(x).chunk(2, -1), wide(only(t)).chunk(2, -1)
         in_b = gelu_slope_times(u * a_dot, b) + u * a * gelu_curvature(b) * b_dot
         return (torch.cat([gelu_slope_times(u * b_dot, b), in_b], -1).to(x.dtype),)
 
@@ -114,7 +114,3 @@ class Geglu(Op):
         from latentgeo.kernels.gates_triton import TritonGeglu
 
         return TritonGeglu()
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -97,15 +97,15 @@ class TritonSilu(Silu):
     """The same closed forms on a Triton kernel, in the memory format of x."""
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y = SiLU(x)."""
+        """Return y = SiLU(x), (P, …)."""
         return (_silu(*operands),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return SiLU'(x) x_dot."""
+        """Return SiLU'(x) x_dot, (P, …)."""
         return _silu(*point, only(t))
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return SiLU''(x) u x_dot."""
+        """Return SiLU''(x) u x_dot, (P, …)."""
         return (_silu(*point, u, only(t)),)
 
 
@@ -127,22 +127,22 @@ class TritonGeglu(Geglu):
     """The same closed forms on Triton kernels."""
 
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y = a g(b)."""
+        """Return y = a g(b), (P, …, C)."""
         (x,) = operands
         return (_geglu(geglu_kernel, (x, None), x.shape[-1] // 2),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return a_dot g + a g' b_dot."""
+        """Return a_dot g + a g' b_dot, (P, …, C)."""
         (x,) = point
         return _geglu(geglu_kernel, (x, *t), x.shape[-1] // 2)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return (u g, u a g')."""
+        """Return (u g, u a g'), (P, …, 2C)."""
         (x,) = point
         return (_geglu(geglu_back_kernel, (x, u, None), x.shape[-1]),)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return (u g' b_dot, u (g' a_dot + a g'' b_dot))."""
+        """Return (u g' b_dot, u (g' a_dot + a g'' b_dot)), (P, …, 2C)."""
         (x,) = point
         return (_geglu(geglu_back_kernel, (x, u, *t), x.shape[-1]),)
 

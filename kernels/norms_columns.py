@@ -6,6 +6,7 @@ k = b S + s being one position of one sample, and files the two sums. `added_ker
 filed, in one order, and rounds it to the weights' types.
 
 Traffic    x and u once, and x_dot for second derivatives
+Length     both orders are one kernel, as what they load and recompute is the same
 """
 
 from __future__ import annotations

@@ -46,14 +46,14 @@ class TritonNorm(Norm):
         return run.logical(y), self._forward(run, operands, y)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return y_dot."""
+        """Return y_dot (P, B, C, S)."""
         run = _Launch(self, (*point, *t))
         y_dot = run.result()
         self._jvp(run, (*point, *t), y_dot)
         return run.logical(y_dot)
 
     def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        """Return (y, y_dot) and (m, r)."""
+        """Return (y, y_dot) (2P, B, C, S) and (m, r) (P, B, G, 2)."""
         x, x_dot = stacked.chunk(2)
         run, results = _Launch(self, (x, *others)), _Launch(self, (stacked,)).result()
         y, y_dot = results.chunk(2)
@@ -62,7 +62,7 @@ class TritonNorm(Norm):
         return run.logical(results), stats
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return x̄, γ̄ and β̄."""
+        """Return x̄ (P, B, C, S), γ̄ and β̄ (P, C)."""
         run = _Launch(self, (*point, u))
         x_bar, operands = run.result(), run.dense((*point, u))
         if wanted[0]:
@@ -71,7 +71,7 @@ class TritonNorm(Norm):
         return run.logical(x_bar) if wanted[0] else None, *in_weights
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return the gradients of ⟨u, y_dot⟩ in x, γ and β."""
+        """Return the gradients of ⟨u, y_dot⟩ in x (P, B, C, S), γ and β (P, C)."""
         run = _Launch(self, (*point, u, *t))
         x_bar, operands = run.result(), run.dense((*point, u, *t))
         t_means = self._hvp(run, operands, x_bar, wanted[0], add=False)
@@ -81,7 +81,7 @@ class TritonNorm(Norm):
     def pair_vjp(
         self, point: Sequence[Tensor], x_dot: Tensor, both: Tensor, wanted: Wanted
     ) -> Tensors:
-        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot), γ and β."""
+        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot) (2P, B, C, S), γ, β (P, C)."""
         run = _Launch(self, (*point, x_dot))
         twice = _Launch(self, (*point, both))
         x_bar, (both_dense,) = twice.result(), run.dense((both,))

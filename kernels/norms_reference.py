@@ -25,7 +25,7 @@ from torch import Tensor
 
 from latentgeo.kernels.gates_reference import silu_curvature, silu_slope_times
 from latentgeo.kernels.norms_aten import normalized, transposed
-from latentgeo.kernels.op import Op, Tensors, Wanted
+from latentgeo.kernels.op import Op, Tensors, Wanted, wide
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Norm(Op):
         return _ungrouped(F.silu(a) if self.silu else a, x), stats
 
     def composed(self, *operands: Tensor) -> Tensor:
-        """Return y, made of operators that differentiate themselves, and rightly."""
+        """Return y (P, B, C, S), made of operators that differentiate themselves, and rightly."""
         x, weight, bias = operands
         rows = _grouped(x, self.groups)
         centred = rows - _mean(rows)
@@ -56,13 +56,13 @@ class Norm(Op):
         return _ungrouped(a * a.sigmoid() if self.silu else a, x)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return y_dot = s1 (γ A x_dot + γ_dot x̂ + β_dot)."""
+        """Return y_dot = s1 (γ A x_dot + γ_dot x̂ + β_dot), (P, B, C, S)."""
         at = _Point(self, point)
         y_dot = at.slope(at.a_dot(t).expand(-1, *at.rows.shape[1:]))
         return _ungrouped(y_dot, point[0])
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return x̄ = A(γ w), γ̄ = Σ w x̂ and β̄ = Σ w, sums over all but the channels."""
+        """Return x̄ = A(γ w) (P, B, C, S), and γ̄ = Σ w x̂ and β̄ = Σ w (P, C)."""
         at = _Point(self, point)
         w = at.slope(_grouped(u, self.groups))
         return (
@@ -153,13 +153,9 @@ class _Point:
         return sum(terms[1:], start=terms[0])
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def _grouped(x: Tensor, groups: int) -> Tensor:
     shape = (*x.shape[:2], groups, x.shape[2] // groups, x.shape[3])
-    return _wide(x).reshape(shape)  # (P, B, G, C / G, S)
+    return wide(x).reshape(shape)  # (P, B, G, C / G, S)
 
 
 def _ungrouped(rows: Tensor, like: Tensor) -> Tensor:
@@ -167,7 +163,7 @@ def _ungrouped(rows: Tensor, like: Tensor) -> Tensor:
 
 
 def _per_channel(weight: Tensor, rows: Tensor) -> Tensor:
-    return _wide(weight).reshape(len(weight), 1, *rows.shape[2:4], 1)
+    return wide(weight).reshape(len(weight), 1, *rows.shape[2:4], 1)
 
 
 def _channel_sum(rows: Tensor, like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ lies in memory: channel by channel, or with LAST position by position (channels-
 
 Traffic    a row in one tile: every operand once; in several tiles: twice, `hvp` with SiLU or a
            tangent of γ three times, the later ones from the cache while it lasts
+Length     `hvp_kernel` is one, as its terms share what they load; cut in two it would read x twice
 """
 
 from __future__ import annotations

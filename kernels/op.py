@@ -26,30 +26,30 @@ class Op(ABC):
 
     @abstractmethod
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
-        """Return y, and behind it whatever the derivatives need to know again."""
+        """Return y (P, …), and behind it whatever the derivatives need to know again."""
 
     def composed(self, *operands: Tensor) -> Tensor:
-        """Return y, made of operators whose own derivatives are right, of every order."""
+        """Return y (P, …), made of operators whose own derivatives are right, of every order."""
         return self.forward(*operands)[0]
 
     @abstractmethod
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return J t."""
+        """Return J t (P, …), like y."""
 
     @abstractmethod
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return Jᵀu, None where not wanted."""
+        """Return Jᵀu (P, …), like each primal, None where not wanted."""
 
     @abstractmethod
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return ∇_p ⟨u, J t⟩, None where not wanted."""
+        """Return ∇_p ⟨u, J t⟩ (P, …), like each primal, None where not wanted."""
 
     @abstractmethod
     def triton(self) -> Op:
         """Return the same operator on Triton kernels."""
 
     def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        """Return (y, y_dot) stacked, from (x, x_dot) stacked, and what `forward` has beside y."""
+        """Return (y, y_dot) (2P, …) from (x, x_dot) (2P, …), and what `forward` has beside y."""
         x, x_dot = stacked.chunk(2)
         y, *reused = self.forward(x, *others)
         y_dot = self.jvp((x, *others, *reused), (x_dot, *[None] * (self.arity - 1)))
@@ -74,12 +74,17 @@ class Op(ABC):
         return stacked, *map(total, rest[1:], curved[1:])
 
 
+def wide(x: Tensor) -> Tensor:
+    """Return x (...) in float32, or as it is if that is wider: in which all is computed."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def only(t: Tensors) -> Tensor:
-    """Return the one tangent there is."""
+    """Return the one tangent (...) there is."""
     (tangent,) = (x for x in t if x is not None)
     return tangent
 
 
 def total(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """Return a + b, of which None is zero."""
+    """Return a + b (...), of which None is zero."""
     return b if a is None else a if b is None else a + b

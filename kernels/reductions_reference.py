@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.op import Op, Tensors, Wanted, only
+from latentgeo.kernels.op import Op, Tensors, Wanted, only, wide
 
 
 class Rows(Op):
@@ -25,16 +25,16 @@ class Rows(Op):
 
     def dot(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ⟨x, y⟩ (P, B) in float32 or wider."""
-        product = _wide(x) * _wide(y)
+        product = wide(x) * wide(y)
         return product.sum(tuple(range(2, product.ndim))) if product.ndim > 2 else product
 
     def combine(
         self, c: Tensor, x: Tensor, d: Tensor | None = None, y: Tensor | None = None
     ) -> Tensor:
         """Return c x + d y (P, B, …) in x's dtype, with c and d (P, B)."""
-        result = _like(c, x) * _wide(x)
+        result = _like(c, x) * wide(x)
         if d is not None and y is not None:
-            result = result + _like(d, y) * _wide(y)
+            result = result + _like(d, y) * wide(y)
         return result.to(x.dtype)
 
 
@@ -49,7 +49,7 @@ class Dot(Rows):
         return (self.dot(*operands),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return ⟨x_dot, y⟩ + ⟨x, y_dot⟩."""
+        """Return ⟨x_dot, y⟩ + ⟨x, y_dot⟩, (P, B)."""
         (x, y), (x_dot, y_dot) = point, t
         if x_dot is None:
             return self.dot(x, only(t))
@@ -57,12 +57,12 @@ class Dot(Rows):
         return along_x if y_dot is None else along_x + self.dot(x, y_dot)
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return u y and u x."""
+        """Return u y and u x, (P, B, …)."""
         x, y = point
         return self.combine(u, y) if wanted[0] else None, self.combine(u, x) if wanted[1] else None
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return u y_dot and u x_dot."""
+        """Return u y_dot and u x_dot, (P, B, …)."""
         x_dot, y_dot = t
         return (
             self.combine(u, y_dot) if wanted[0] and y_dot is not None else None,
@@ -88,16 +88,16 @@ class SquareNorm(Rows):
         return (self.dot(x, x),)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return 2 ⟨x, x_dot⟩."""
+        """Return 2 ⟨x, x_dot⟩, (P, B)."""
         (x,) = point
         return 2 * self.dot(x, only(t))
 
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
-        """Return 2 u x."""
+        """Return 2 u x, (P, B, …)."""
         return (self.combine(2 * u, *point),)
 
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
-        """Return 2 u x_dot."""
+        """Return 2 u x_dot, (P, B, …)."""
         return (self.combine(2 * u, only(t)),)
 
     def triton(self) -> Op:
@@ -124,7 +124,7 @@ class TraceRatio(Rows):
         return a / b**2, torch.stack([a, b], -1)
 
     def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
-        """Return α / b² - 2 a β / b³."""
+        """Return α / b² - 2 a β / b³, (P,)."""
         a, b = point[2].unbind(-1)
         a_dot, b_dot = self._tangents(point, t)
         return a_dot / b**2 - 2 * a * b_dot / b**3
@@ -178,7 +178,3 @@ def _each(c: Tensor, x: Tensor) -> Tensor:
 
 def _like(c: Tensor, x: Tensor) -> Tensor:
     return c.reshape(*c.shape, *[1] * (x.ndim - 2))
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -79,18 +79,18 @@ def accumulator(dtype: torch.dtype) -> Any:
 
 
 def accumulated(x: Tensor, *shape: int) -> Tensor:
-    """Return an uninitialized tensor in the accumulator's type, on x's device."""
+    """Return an uninitialized tensor (*shape) in the accumulator's type, on x's device."""
     wide = torch.promote_types(x.dtype, torch.float32)
     return torch.empty(shape, dtype=wide, device=x.device)
 
 
 def memory_order(x: Tensor) -> list[int]:
-    """Return the dimensions in the order in which x lies in memory, the probes first."""
+    """Return the dimensions of x (P, ...) in the order in which it lies in memory, P first."""
     return [0, *sorted(range(1, x.ndim), key=x.stride, reverse=True)]
 
 
 def stride(x: Tensor | None) -> int:
-    """Return how far the probes of a contiguous operand are apart: 0 if they share one."""
+    """Return how far the probes of a contiguous x (P, ...) are apart: 0 if they share one."""
     return 0 if x is None or len(x) == 1 else x[0].numel()
 
 

@@ -45,7 +45,7 @@ def _on_duals(op: Op, *operands: Tensor) -> Tensor:
 
 @duals.by_hand(_on_duals)
 def differentiable(op: Op, *operands: Tensor) -> Tensor:
-    """Return y with its derivatives of both orders.
+    """Return y (P, …), with its derivatives of both orders, of operands (P, …).
 
     Inside torch.compile, which drops the derivatives of custom functions in silence, y is that of
     the plain operations of the reference, with PyTorch's derivatives of them.

@@ -16,7 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentgeo.kernels.attention import attention
-from latentgeo.models.layers import Conv2d, GroupNorm, GroupNormSiLU, Upsample
+from latentgeo.models.layers import (
+    Conv2d,
+    GroupNorm,
+    GroupNormSiLU,
+    Upsample,
+    check_attention,
+)
 
 Order = Literal["legacy", "new"]
 Resampling = Literal["up", "down"]
@@ -35,9 +41,7 @@ class ADMConfig:
     head_width: int | None = 64  # channels of an attention head, which decides their number
     order: Order = "legacy"  # of q, k and v: within each head, or ("new") each for all heads
     scale_shift: bool = True  # temb scales and shifts the norm; False adds it to the features
-    residual_resampling: bool = (
-        True  # residual blocks go up and down; False has a convolution do it
-    )
+    residual_resampling: bool = True  # it is in residual blocks; False: convolutions
     learned_variance: bool = True  # the output has twice in_channels: ε, then v of the variance
     classes: int | None = None  # of a class-conditional model
     time_scale: float = 1.0  # of τ before it is embedded: 1000 / T where a model was trained so
@@ -46,11 +50,7 @@ class ADMConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no layer could have."""
-        if len(self.channels) != len(self.attention):
-            raise ValueError(
-                f"attention needs one entry per resolution, got {len(self.attention)} "
-                f"for {len(self.channels)} channels"
-            )
+        check_attention(self.channels, self.attention)
         if self.order not in get_args(Order):
             raise ValueError(f"order must be 'legacy' or 'new', got {self.order!r}")
         if self.classes is not None and self.classes < 1:
@@ -61,6 +61,10 @@ class ADMConfig:
                     f"channels must be multiples of groups ({self.groups}) and of the heads or "
                     f"their width ({self.head_width or self.heads}), got {width}"
                 )
+
+    def heads_of(self, channels: int) -> int:
+        """Return the number of heads of an attention of so many channels."""
+        return channels // self.head_width if self.head_width else self.heads
 
     @property
     def temb(self) -> int:
@@ -141,7 +145,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, config: ADMConfig) -> None:
         super().__init__()
-        self.heads = channels // config.head_width if config.head_width else config.heads
+        self.heads = config.heads_of(channels)
         self.order = config.order
         self.norm = GroupNorm(config.groups, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)

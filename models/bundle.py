@@ -3,14 +3,14 @@
 A bundle on disk is a folder of `config.json` and `unet.safetensors`, `vae.safetensors`,
 `text.safetensors`. "avatars" names the embedded one.
 
-Time       `predict` is called with the paper's t = 1 … T and calls the UNet at τ = t - 1: this is
-           the one place where the two meet.
+Time       `raw` and `predict` are called with the paper's t = 1 … T and call the UNet at τ = t - 1:
+           here, and in `image_model.py` and `delta_h.py` for models without text, the two meet
 Notation   z (B, 4, h, w) scaled latents; x (B, 3, H, W) images in [-1, 1]; ε predicted noise.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from latentgeo.core import schedule as schedules
-from latentgeo.core.files import atomic_write, sha256
-from latentgeo.core.parameterization import Kind, check_kind, to_eps
+from latentgeo.core.files import atomic_write
+from latentgeo.core.parameterization import Kind, Predict, check_kind, to_eps
 from latentgeo.models import lora as loras
 from latentgeo.models.clip import TextConfig, TextEncoder
 from latentgeo.models.formats.files import open_source
@@ -36,7 +36,6 @@ from latentgeo.models.vae import VAE, VAEConfig
 ZOO = Path(__file__).parent / "zoo"
 PARTS = ("unet", "vae", "text")
 TOKENS = "embeddings.token_embedding.weight"  # of the text encoder
-Predict = Callable[[Tensor, Tensor], Tensor]  # (x_t (B, ...), paper time t (B,)) -> eps (B, ...)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +121,17 @@ class TextToImage(Networks):
         return self.vae.decode(z.to(self.device, self.dtype)).clamp(-1, 1)
 
     def raw(self, context: Tensor) -> Predict:
-        """Return the UNet as a function of (x_t, paper time t); it returns `config.prediction`."""
+        """Return the UNet under a context (B, L, K): of x_t (B, C, h, w) and the paper's t (B,).
+
+        It returns `config.prediction` (B, C, h, w).
+        """
         return lambda x_t, t: self.unet(x_t, t - 1, context)
 
     def predict(self, context: Tensor) -> Predict:
-        """Return ε_θ as a function of (x_t, paper time t), whatever the UNet itself returns."""
+        """Return ε_θ under a context (B, L, K): of x_t (B, C, h, w) and the paper's t (B,).
+
+        It returns ε (B, C, h, w), whatever the UNet itself does.
+        """
         return to_eps(self.raw(context), self.schedule, self.config.prediction)
 
 
@@ -206,19 +211,6 @@ def find(source: str | Path) -> Path:
     return folder
 
 
-def weights_hash(bundle_folder: Path) -> str:
-    """Return one digest of the bundle's weights and configuration."""
-    digests = [sha256(_existing(bundle_folder / f"{name}.safetensors")) for name in PARTS]
-    return sha256_text("".join([*digests, sha256(bundle_folder / "config.json")]))
-
-
-def sha256_text(text: str) -> str:
-    """Return the SHA-256 of a text, in hexadecimal."""
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def load_weights(
     module: nn.Module,
     path: Path,
@@ -266,11 +258,6 @@ def from_plain(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
     if unknown := sorted(set(data) - known):
         raise ValueError(f"{where} has unknown key {unknown[0]!r}, wanted some of {sorted(known)}")
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-
-
-def with_vae_scale(config: BundleConfig, scale: float) -> BundleConfig:
-    """Return the configuration with another latent scale factor."""
-    return replace(config, vae=replace(config.vae, scale=scale))
 
 
 def _existing(path: Path) -> Path:

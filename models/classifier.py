@@ -4,9 +4,8 @@ It judges whether samples show what their caption says, where no CLIP weights ar
 mistakes bound that measure, so its accuracy on real images is always reported beside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.avatars import ATTRIBUTES
-from latentgeo.models.bundle import ZOO
-from latentgeo.models.headed import read_headed, refuse_unknown, write_headed
+from latentgeo.models.bundle import ZOO, from_plain
+from latentgeo.models.headed import load_headed, write_headed
+from latentgeo.models.trunk import TrunkConfig, trunk
 
 EMBEDDED = ZOO / "avatars" / "classifier.safetensors"
-FINE = 16  # channels at full resolution, where an eye is a few pixels
 DROPOUT = 0.2  # share of the last features that a training step leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig:
+class ClassifierConfig(TrunkConfig):
     """Shape of the classifier. The defaults are the embedded one's."""
 
-    size: int = 64  # side of the images it sees, in pixels
-    channels: tuple[int, ...] = (32, 48, 64, 64)  # per resolution, finest first; each halves
-    groups: int = 8  # of every GroupNorm
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(ATTRIBUTES))
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that no layer could have."""
-        if self.size % 2 ** len(self.channels):
-            raise ValueError(
-                f"size must be a multiple of {2 ** len(self.channels)}, got {self.size}"
-            )
-        if any(width % self.groups for width in self.channels):
-            raise ValueError(f"channels must be multiples of groups ({self.groups})")
 
 
 class AttributeClassifier(nn.Module):
@@ -47,18 +34,20 @@ class AttributeClassifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        self.stem = trunk(config.channels, config.groups)
-        cells = (config.size // 2 ** len(config.channels)) ** 2  # kept apart: faces are laid out
+        self.stem = trunk(config)
         self.body = nn.Sequential(nn.Flatten(), nn.Dropout(DROPOUT))
         self.heads = nn.ModuleDict(
             {
-                name: nn.Linear(cells * config.channels[-1], len(values))
+                name: nn.Linear(config.features, len(values))
                 for name, values in config.attributes.items()
             }
         )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return logits (B, values) by attribute of images x (B, 3, size, size) in [-1, 1]."""
+        """Return logits (B, values) by attribute of images x (B, 3, size, size) in [-1, 1].
+
+        Raises ValueError for images of another shape.
+        """
         size = self.config.size
         if x.ndim != 4 or x.shape[1:] != (3, size, size):
             raise ValueError(f"x: got {tuple(x.shape)}, wanted (B, 3, {size}, {size})")
@@ -86,50 +75,15 @@ def save_classifier(model: AttributeClassifier, path: Path, dtype: torch.dtype) 
 
 
 def load_classifier(path: Path | None = None) -> AttributeClassifier:
-    """Return a saved classifier, by default the embedded one, frozen, float32 on the CPU."""
-    source = EMBEDDED if path is None else path
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file, wanted an attribute classifier's weights")
-    try:
-        data, state = read_headed(source)
-        model = AttributeClassifier(_config(data))
-        model.load_state_dict(state)
-    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
-        raise ValueError(f"{source}: not an attribute classifier: {error}") from None
-    return model.eval().requires_grad_(False)
+    """Return a saved classifier, by default the embedded one, frozen, float32 on the CPU.
+
+    Raises FileNotFoundError, or ValueError where the file holds something else.
+    """
+    return load_headed(path or EMBEDDED, "an attribute classifier", _built)
 
 
-def _config(data: dict[str, Any]) -> ClassifierConfig:
-    """Return the configuration in a file's header; an unknown key is a ValueError."""
-    refuse_unknown(data, ClassifierConfig)
-    attributes = {name: tuple(values) for name, values in data.pop("attributes").items()}
-    return ClassifierConfig(
-        size=data["size"],
-        channels=tuple(data["channels"]),
-        groups=data["groups"],
-        attributes=attributes,
-    )
-
-
-def trunk(channels: Sequence[int], groups: int) -> nn.Sequential:
-    """Return the convolutions of an encoder of faces: one at full resolution, then halvings."""
-    return nn.Sequential(
-        nn.Conv2d(3, FINE, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(FINE, FINE, 3, padding=1),
-        nn.GroupNorm(groups, FINE),
-        nn.ReLU(),
-        *(halving(inp, out, groups) for inp, out in pairwise((FINE, *channels))),
-    )
-
-
-def halving(inp: int, out: int, groups: int) -> nn.Sequential:
-    """A strided and a plain 3×3 convolution, each normalised and rectified."""
-    return nn.Sequential(
-        nn.Conv2d(inp, out, 3, stride=2, padding=1),
-        nn.GroupNorm(groups, out),
-        nn.ReLU(),
-        nn.Conv2d(out, out, 3, padding=1),
-        nn.GroupNorm(groups, out),
-        nn.ReLU(),
-    )
+def _built(data: dict[str, Any]) -> AttributeClassifier:
+    """Return the network of a plain configuration, with fresh weights."""
+    attributes = {name: tuple(values) for name, values in data["attributes"].items()}
+    plain = {**data, "attributes": attributes}
+    return AttributeClassifier(from_plain(ClassifierConfig, plain, "the configuration"))

@@ -2,12 +2,12 @@
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (CLIP), arXiv
 2103.00020, Sec. 2.4. State-dict names are those of transformers' CLIPTextModel, version 5; before
-it each began with `text_model.`, see `current_names`.
+it each began with `text_model.`, which `formats` reads and writes.
 Orders: the text encoder's attention is PyTorch's fused kernel, differentiable once, which is
 faster; the image encoder (`clip_vision.py`) gives the layers the operators that have two orders.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -23,9 +23,7 @@ class TowerConfig:
     layers: int = 12
     heads: int = 12
     mlp: int = 4  # hidden width of the MLP, in units of width
-    activation: str = (
-        "quick_gelu"  # or "gelu", as OpenCLIP's text encoder of Stable Diffusion 2 has
-    )
+    activation: str = "quick_gelu"  # or "gelu", as OpenCLIP's encoders have
     eps: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
@@ -155,7 +153,7 @@ class TextEncoder(nn.Module):
         self.reset_parameters()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the last hidden states after the final layer norm.
+        """Return the last hidden states (B, L, width), after the final norm, of tokens (B, L).
 
         Raises ValueError on tokens of a wrong shape, type or range.
         """
@@ -200,10 +198,3 @@ class TextEncoder(nn.Module):
                 nn.init.normal_(module.weight, std=std[name.rpartition(".")[2]])
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
-
-
-def current_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a published state under our names: no leading `text_model.`, no position ids."""
-    renamed = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
-    renamed.pop("embeddings.position_ids", None)
-    return renamed

@@ -89,11 +89,9 @@ class VisionEncoder(nn.Module):
 
         Raises ValueError for images of another size.
         """
-        wanted = (3, self.config.size, self.config.size)
-        if x.shape[1:] != wanted:
-            raise ValueError(
-                f"images are {tuple(x.shape)}, wanted (B, {wanted[0]}, {wanted[1]}, …)"
-            )
+        size = self.config.size
+        if x.shape[1:] != (3, size, size):
+            raise ValueError(f"images are {tuple(x.shape)}, wanted (B, 3, {size}, {size})")
         return self.encoder(self.pre_layrnorm(self.embeddings(x)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ from latentgeo.models.layers import (
     GroupNorm,
     GroupNormSiLU,
     Upsample,
+    check_attention,
+    check_groups,
     check_sides,
 )
 from latentgeo.models.unet import Skips, up_widths
@@ -53,16 +55,8 @@ class DDPMConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no layer could have."""
-        if len(self.channels) != len(self.attention):
-            raise ValueError(
-                f"attention needs one entry per resolution, got {len(self.attention)} "
-                f"for {len(self.channels)} channels"
-            )
-        for width in self.channels:
-            if width % self.groups:
-                raise ValueError(
-                    f"channels must be multiples of groups ({self.groups}), got {width}"
-                )
+        check_attention(self.channels, self.attention)
+        check_groups(self.channels, self.groups)
 
     @property
     def factor(self) -> int:
@@ -143,7 +137,9 @@ class AttentionBlock(nn.Module):
 class Level(nn.Module):
     """One resolution: residual blocks, each followed by attention if the resolution has it."""
 
-    def __init__(self, widths: list[tuple[int, int]], attend: bool, temb: int, config: DDPMConfig):
+    def __init__(
+        self, widths: list[tuple[int, int]], attend: bool, temb: int, config: DDPMConfig
+    ) -> None:
         super().__init__()
         self.block = nn.ModuleList(ResidualBlock(inp, out, temb, config) for inp, out in widths)
         self.attn = nn.ModuleList(
@@ -168,7 +164,7 @@ class DownLevel(Level):
             self.downsample = Downsample(out, padding=0)
 
     def forward(self, x: Tensor, temb: Tensor) -> Skips:
-        """Return the outputs of the blocks and of the downsampling."""
+        """Return the outputs (B, C, H, W) of the blocks, and that of the downsampling if any."""
         outputs = []
         for i in range(len(self.block)):
             x = self.step(i, x, temb)

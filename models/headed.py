@@ -1,19 +1,20 @@
 """A network of this project in one file: safetensors, with its configuration in the header."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from latentgeo.core.files import atomic_write
 
 CONFIG = "config"  # key of the configuration in the header
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def write_headed(model: nn.Module, config: Any, path: Path, dtype: torch.dtype) -> Path:
@@ -22,14 +23,29 @@ def write_headed(model: nn.Module, config: Any, path: Path, dtype: torch.dtype) 
     return atomic_write(path, save(state, {CONFIG: json.dumps(asdict(config))}))
 
 
-def read_headed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the plain configuration in a file's header, and its weights in float32 on the CPU."""
-    with safe_open(path, "pt") as file:
-        data = json.loads((file.metadata() or {})[CONFIG])
-        return data, {name: file.get_tensor(name).float() for name in file.keys()}
+def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """Return the network in a file, frozen, in float32 on the CPU.
+
+    `build` makes it of the plain configuration in the header, `kind` is what errors call it, with
+    its article. Raises FileNotFoundError, or ValueError where the file holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, wanted the weights of {kind}")
+    try:
+        with safe_open(path, "pt") as file:
+            model = build(json.loads((file.metadata() or {})[CONFIG]))
+            model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
+    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
+        raise ValueError(f"{path}: not {kind}: {error}") from None
+    return model.eval().requires_grad_(False)
 
 
-def refuse_unknown(data: Mapping[str, Any], cls: type[Any]) -> None:
-    """Raise ValueError that names a key which is no field of a dataclass."""
-    if unknown := set(data) - {known.name for known in fields(cls)}:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+def is_headed(path: Path) -> bool:
+    """Whether a path is a file with such a header."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return CONFIG in (file.metadata() or {})
+    except SafetensorError:
+        return False

@@ -85,7 +85,10 @@ class ImageModel(Networks):
         return lambda x_t, t: self.unet(x_t, t - 1, *self._given(labels, len(x_t)))
 
     def predict(self, labels: Tensor | None = None) -> Predict:
-        """Return ε_θ as a function of (x_t, paper time t), whatever the UNet itself returns."""
+        """Return ε_θ as a function of x_t (B, C, h, w) and the paper's t (B,); labels as for `raw`.
+
+        It returns ε (B, C, h, w), whatever the UNet itself does.
+        """
         raw = self.raw(labels)
         first = learned_variance.noise_only(raw) if self.config.learned_variance else raw
         return to_eps(first, self.schedule, self.config.prediction)

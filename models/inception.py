@@ -241,15 +241,6 @@ def tensorflow_input(x: Tensor) -> Tensor:
     return (tensorflow_bilinear(x, SIZE) * 127.5 - 0.5) / 128
 
 
-def pytorch_fid_input(x: Tensor) -> Tensor:
-    """Return what pytorch-fid makes of images x (B, 3, H, W) in [-1, 1]: (B, 3, 299, 299).
-
-    Its resizing has the centres of pixels at halves, and nothing is scaled: the features are not
-    those of the graph, and neither is the distance.
-    """
-    return F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
-
-
 def tensorflow_bilinear(x: Tensor, size: int) -> Tensor:
     """Return x (B, C, H, W) at size × size as TensorFlow 1's `resize_bilinear` has it.
 

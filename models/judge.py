@@ -17,13 +17,12 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from latentgeo.models.clip_vision import CLIP
 from latentgeo.models.formats.clip_file import read_clip, tokenizer_of
 from latentgeo.models.formats.encoders import clip_name
-from latentgeo.models.headed import CONFIG
+from latentgeo.models.headed import is_headed
 from latentgeo.models.presets import merges
 from latentgeo.models.small_clip import SmallClip, load_small_clip
 from latentgeo.models.templates import IMAGENET, PLAIN
@@ -57,7 +56,10 @@ class Judge:
         return F.normalize(self.pair.image_features(x.to(self.device).float()), dim=-1)
 
     def texts(self, texts: Sequence[str]) -> Tensor:
-        """Return unit vectors (N, K), float32, of texts, each the mean over all that it says."""
+        """Return unit vectors (N, K), float32, of texts, each the mean over all that it says.
+
+        Raises ValueError for a text that is not in a list.
+        """
         if isinstance(texts, str):
             raise ValueError(f"texts is the str {texts[:40]!r}, wanted a list of str")
         said = [self._said(text) for text in texts]
@@ -85,7 +87,7 @@ def load_judge(
     """
     sentences = IMAGENET if templates else PLAIN
     place = torch.device(device)
-    if str(source) == AVATARS or is_small_clip(Path(source)):
+    if str(source) == AVATARS or is_headed(Path(source)):
         embedded = str(source) == AVATARS
         pair = load_small_clip(None if embedded else Path(source)).to(place)
         return of_small_clip(
@@ -111,14 +113,3 @@ def of_clip(pair: CLIP, templates: tuple[str, ...] = PLAIN) -> Judge:
         device=pair.logit_scale.device,
         templates=templates,
     )
-
-
-def is_small_clip(path: Path) -> bool:
-    """Whether a file has the header of a network of this project."""
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, "pt") as file:
-            return CONFIG in (file.metadata() or {})
-    except SafetensorError:
-        return False

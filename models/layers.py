@@ -10,7 +10,7 @@ Orders     Norms, gates and attention are the operators of latentgeo.kernels, wi
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,22 @@ def check_sides(x: Tensor, factor: int) -> None:
     if x.shape[-1] % factor or x.shape[-2] % factor:
         got = f"{x.shape[-2]} × {x.shape[-1]}"
         raise ValueError(f"image sides must be multiples of {factor}, got {got}")
+
+
+def check_attention(channels: Sequence[int], attention: Sequence[bool]) -> None:
+    """Raise ValueError unless it is said of every resolution whether it attends."""
+    if len(channels) != len(attention):
+        raise ValueError(
+            f"attention needs one entry per resolution, got {len(attention)} "
+            f"for {len(channels)} channels"
+        )
+
+
+def check_groups(channels: Sequence[int], groups: int) -> None:
+    """Raise ValueError unless a GroupNorm can divide every number of channels into its groups."""
+    for width in channels:
+        if width % groups:
+            raise ValueError(f"channels must be multiples of groups ({groups}), got {width}")
 
 
 class Conv2d(nn.Conv2d):

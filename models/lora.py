@@ -80,7 +80,10 @@ def attach(
 
 
 def set_scale(model: nn.Module, name: str, s: float) -> None:
-    """Multiply the adapter's α / r by s: 1 as trained, 0 off, between and beyond at will."""
+    """Multiply the adapter's α / r by s: 1 as trained, 0 off, between and beyond at will.
+
+    Raises ValueError for an s that is not finite, and where there is no such adapter.
+    """
     if not math.isfinite(s):
         raise ValueError(f"scale is {s}, wanted a finite number")
     for layer, update in updated(model, name).values():
@@ -140,7 +143,7 @@ def base_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def lora_state(model: nn.Module, name: str = DEFAULT, prefix: str = "unet") -> dict[str, Tensor]:
-    """Return the adapter's tensors as `<prefix>.<layer>.lora_A.weight` and `.lora_B.weight`."""
+    """Return `<prefix>.<layer>.lora_A.weight` (r, k, ...) and `.lora_B.weight` (d, r, ...)."""
     start = f"{prefix}." if prefix else ""
     return {
         f"{start}{layer}.lora_{factor}.weight": module.weight.detach()
@@ -178,22 +181,20 @@ def attach_state(
     alpha: Alpha = None,
     name: str = DEFAULT,
     prefix: str = "unet",
-    freeze_base: bool = True,
-    dtype: torch.dtype | None = None,
 ) -> Adapter:
     """Attach an adapter to just the layers that `state` names, each with its rank, and load it.
 
+    Other parameters get no gradient until the last adapter is detached.
     Raises ValueError, leaving the model as it was, if the state does not fit it.
     """
     ranks = ranks_in(state, layers(model), prefix)
-    adapter = install(model, ranks, alpha, name, False, dtype)
+    adapter = install(model, ranks, alpha, name, freeze_base=False, dtype=None)
     try:
         load_lora_state(model, state, name, prefix)
     except ValueError:
         detach(model, name)
         raise
-    if freeze_base:
-        freeze(model)
+    freeze(model)
     return adapter
 
 
@@ -236,12 +237,7 @@ def save_lora(
 
 
 def load_lora(
-    model: nn.Module,
-    path: Path | str,
-    name: str = DEFAULT,
-    prefix: str = "unet",
-    freeze_base: bool = True,
-    dtype: torch.dtype | None = None,
+    model: nn.Module, path: Path | str, name: str = DEFAULT, prefix: str = "unet"
 ) -> Adapter:
     """Attach the adapter that a file of `save_lora` holds; its A and B are trainable.
 
@@ -250,7 +246,7 @@ def load_lora(
     state, metadata = read_lora(path)
     try:
         alpha = stored_alpha(metadata, prefix, ranks_in(state, layers(model), prefix))
-        return attach_state(model, state, alpha, name, prefix, freeze_base, dtype)
+        return attach_state(model, state, alpha, name, prefix)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

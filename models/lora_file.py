@@ -48,7 +48,10 @@ def peft_config(ranks: Mapping[str, int], alpha: Alpha, prefix: str) -> dict[str
 
 
 def read_lora(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a safetensors file."""
+    """Return the tensors and the metadata of a safetensors file.
+
+    Raises FileNotFoundError, or ValueError for a file of another kind.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no LoRA file at {path}")
     try:

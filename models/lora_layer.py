@@ -56,7 +56,7 @@ class Update(nn.Module):
         return self.multiplier * (1.0 if self.alpha is None else self.alpha / self.rank)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ΔW x, with the shape of the layer's output.
+        """Return ΔW x, (..., d) of x (..., k), or (B, d, H, W) of an image (B, k, H, W).
 
         LoRA Eq. 3   h = W_0 x + ΔW x = W_0 x + B A x; this is the second term, times s α / r
         """
@@ -64,7 +64,7 @@ class Update(nn.Module):
         return update if self.scale == 1 else self.scale * update
 
     def weight(self) -> Tensor:
-        """Return ΔW in the shape of the layer's weight.
+        """Return ΔW in the shape of the layer's weight, (d, k) or (d, k, kh, kw).
 
         Smooth Eq. 6   W_0 + ΔW = W_0 + B A; a convolution's A is flattened to (r, in · kh · kw)
         """
@@ -87,6 +87,8 @@ def add_updates(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> T
     """Return W_0 x plus every update that is not merged: the forward hook.
 
     LoRA Eq. 3   h = W_0 x + B A x, summed over the adapters
+
+    Shapes are those of the layer. Raises RuntimeError if it was called with anything but x.
     """
     if len(args) != 1:
         raise RuntimeError("a layer with LoRA takes its input as the one positional argument")

@@ -65,7 +65,7 @@ class Lpips(nn.Module):
             return tuple(self.metric.get_submodule("net")(standardised))
 
     def cast(self, x: Tensor) -> Tensor:
-        """Return x in the dtype of the weights."""
+        """Return x (...) in the dtype of the weights."""
         return x.to(next(self.metric.parameters()).dtype)
 
     def train(self, mode: bool = True) -> Self:
@@ -103,7 +103,7 @@ def build(convolutions: dict[str, Tensor]) -> nn.Module:
 
 
 def check_shapes(x: Tensor, y: Tensor) -> None:
-    """Raise ValueError unless both are float images of one shape that AlexNet can take."""
+    """Raise ValueError unless both are float images (B, 3, H, W) of one shape, sides ≥ 31."""
     for name, images in (("x", x), ("y", y)):
         if not images.is_floating_point():
             raise ValueError(f"{name} is {images.dtype}, wanted floats in [-1, 1]")
@@ -115,7 +115,7 @@ def check_shapes(x: Tensor, y: Tensor) -> None:
 
 
 def check_range(name: str, images: Tensor) -> None:
-    """Raise ValueError unless the values lie in [-1, 1], up to rounding."""
+    """Raise ValueError unless the values of images (...) lie in [-1, 1], up to rounding."""
     if not images.is_floating_point():
         raise ValueError(f"{name} is {images.dtype}, wanted floats in [-1, 1]")
     if images.numel() == 0:

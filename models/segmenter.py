@@ -7,14 +7,16 @@ segmenter is at hand. It was trained on exact masks of the drawings (train/avata
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from latentgeo.models.bundle import ZOO, from_plain
-from latentgeo.models.classifier import halving
-from latentgeo.models.headed import read_headed, write_headed
+from latentgeo.models.headed import load_headed, write_headed
+from latentgeo.models.layers import check_groups
+from latentgeo.models.trunk import convolution, halving
 
 EMBEDDED = ZOO / "avatars" / "segmenter.safetensors"
 PARTS = ("background", "skin", "hair", "eyes", "brows", "mouth", "glasses", "beard", "clothes")
@@ -30,8 +32,7 @@ class SegmenterConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no layer could have."""
-        if any(width % self.groups for width in self.channels):
-            raise ValueError(f"channels must be multiples of groups ({self.groups})")
+        check_groups(self.channels, self.groups)
 
     @property
     def factor(self) -> int:
@@ -77,25 +78,19 @@ class Segmenter(nn.Module):
         return torch.cat(found).cpu()
 
 
-def convolution(inp: int, out: int, groups: int) -> nn.Sequential:
-    """A 3×3 convolution, normalised and rectified."""
-    return nn.Sequential(nn.Conv2d(inp, out, 3, padding=1), nn.GroupNorm(groups, out), nn.ReLU())
-
-
 def save_segmenter(model: Segmenter, path: Path, dtype: torch.dtype) -> Path:
     """Write weights in a dtype, and the configuration in the file's header, atomically."""
     return write_headed(model, model.config, path, dtype)
 
 
 def load_segmenter(path: Path | None = None) -> Segmenter:
-    """Return a saved segmenter, by default the embedded one, frozen, float32 on the CPU."""
-    source = EMBEDDED if path is None else path
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file, wanted a segmenter's weights")
-    try:
-        data, state = read_headed(source)
-        model = Segmenter(from_plain(SegmenterConfig, data, str(source)))
-        model.load_state_dict(state)
-    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
-        raise ValueError(f"{source}: not a segmenter: {error}") from None
-    return model.eval().requires_grad_(False)
+    """Return a saved segmenter, by default the embedded one, frozen, float32 on the CPU.
+
+    Raises FileNotFoundError, or ValueError where the file holds something else.
+    """
+    return load_headed(path or EMBEDDED, "a segmenter", _built)
+
+
+def _built(data: dict[str, Any]) -> Segmenter:
+    """Return the network of a plain configuration, with fresh weights."""
+    return Segmenter(from_plain(SegmenterConfig, data, "the configuration"))

@@ -16,32 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.bundle import ZOO, from_plain
-from latentgeo.models.classifier import trunk
 from latentgeo.models.clip import TextConfig, TextEncoder
 from latentgeo.models.clip_vision import standardize, text_ends
-from latentgeo.models.headed import read_headed, write_headed
+from latentgeo.models.headed import load_headed, write_headed
+from latentgeo.models.trunk import TrunkConfig, trunk
 
 EMBEDDED = ZOO / "avatars" / "judge.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallClipConfig:
+class SmallClipConfig(TrunkConfig):
     """Shape of the pair. The defaults are the embedded one's."""
 
-    size: int = 64  # side of the images it sees, in pixels
-    channels: tuple[int, ...] = (32, 48, 64, 64)  # per resolution, finest first; each halves
-    groups: int = 8  # of every GroupNorm
     text: TextConfig = TextConfig(vocabulary=4514, context=64, width=80, layers=2, heads=4)
     projection: int = 96  # width of the space that images and texts share
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that no layer could have."""
-        if self.size % 2 ** len(self.channels):
-            raise ValueError(
-                f"size must be a multiple of {2 ** len(self.channels)}, got {self.size}"
-            )
-        if any(width % self.groups for width in self.channels):
-            raise ValueError(f"channels must be multiples of groups ({self.groups})")
 
     @property
     def end(self) -> int:
@@ -55,15 +43,9 @@ class SmallClip(nn.Module):
     def __init__(self, config: SmallClipConfig) -> None:
         super().__init__()
         self.config = config
-        cells = (config.size // 2 ** len(config.channels)) ** 2
-        self.vision_model = nn.Sequential(
-            *trunk(config.channels, config.groups),
-            nn.Flatten(),
-        )
+        self.vision_model = nn.Sequential(*trunk(config), nn.Flatten())
         self.text_model = TextEncoder(config.text)
-        self.visual_projection = nn.Linear(
-            cells * config.channels[-1], config.projection, bias=False
-        )
+        self.visual_projection = nn.Linear(config.features, config.projection, bias=False)
         self.text_projection = nn.Linear(config.text.width, config.projection, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
@@ -93,21 +75,14 @@ def save_small_clip(model: SmallClip, path: Path, dtype: torch.dtype) -> Path:
 
 
 def load_small_clip(path: Path | None = None) -> SmallClip:
-    """Return a saved pair, by default the embedded one, frozen, float32 on the CPU."""
-    source = EMBEDDED if path is None else path
-    if not source.is_file():
-        raise FileNotFoundError(f"{source}: no such file, wanted a small CLIP's weights")
-    try:
-        data, state = read_headed(source)
-        model = SmallClip(_config(data, str(source)))
-        model.load_state_dict(state)
-    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
-        raise ValueError(f"{source}: not a small CLIP: {error}") from None
-    return model.eval().requires_grad_(False)
+    """Return a saved pair, by default the embedded one, frozen, float32 on the CPU.
+
+    Raises FileNotFoundError, or ValueError where the file holds something else.
+    """
+    return load_headed(path or EMBEDDED, "a small CLIP", _built)
 
 
-def _config(data: dict[str, Any], where: str) -> SmallClipConfig:
-    text = from_plain(TextConfig, data["text"], f"{where}: text")
-    config = from_plain(SmallClipConfig, {**data, "text": text}, where)
-    assert isinstance(config, SmallClipConfig)
-    return config
+def _built(data: dict[str, Any]) -> SmallClip:
+    """Return the pair of a plain configuration, with fresh weights."""
+    text = from_plain(TextConfig, data["text"], "the configuration: text")
+    return SmallClip(from_plain(SmallClipConfig, {**data, "text": text}, "the configuration"))

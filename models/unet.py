@@ -5,8 +5,8 @@ unconditional models have plain self-attention instead of transformers, and smal
 by configuration alone. State-dict names and shapes are those of the published weights in diffusers'
 form. (LDM's own names of an unconditional model are those of `adm_unet.py`, which can be it too.)
 
-Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where the
-           network is called (`models/bundle.py`), and nowhere else.
+Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where a model
+           calls its network (`bundle.py`, `image_model.py`), and nowhere in it
 Bottleneck `encode` returns h, the output of the middle block (the h-space of Asyrp), and the skip
            connections; `decode` turns them into the prediction. forward = decode ∘ encode.
 """
@@ -24,10 +24,12 @@ from latentgeo.models.layers import (
     ResnetBlock,
     TimeEmbedding,
     Upsample,
+    check_attention,
     time_embedding,
 )
 from latentgeo.models.transformer import SpatialTransformer
 
+EPS = 1e-5  # of every GroupNorm, but for the transformers' own
 Skips = tuple[Tensor, ...]
 
 
@@ -49,11 +51,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no layer could have."""
-        if len(self.channels) != len(self.attention):
-            raise ValueError(
-                f"attention needs one entry per resolution, got {len(self.attention)} "
-                f"for {len(self.channels)} channels"
-            )
+        check_attention(self.channels, self.attention)
         kind, heads = ("head width", self.head_width) if self.head_width else ("heads", self.heads)
         for width in self.channels:
             if width % self.groups or width % heads:
@@ -63,6 +61,10 @@ class UNetConfig:
                 )
         if self.context is not None and not self.transformer:
             raise ValueError(f"context is {self.context}, but only a transformer attends to any")
+
+    def heads_of(self, channels: int) -> int:
+        """Return the number of heads of an attention of so many channels."""
+        return channels // self.head_width if self.head_width else self.heads
 
 
 class Stage(nn.Module):
@@ -74,7 +76,7 @@ class Stage(nn.Module):
         super().__init__()
         out = widths[-1][1]
         self.resnets = nn.ModuleList(
-            ResnetBlock(inp, out, config.groups, 1e-5, temb) for inp, out in widths
+            ResnetBlock(inp, out, config.groups, EPS, temb) for inp, out in widths
         )
         if attend:
             self.attentions = nn.ModuleList(attention_layer(out, config) for _ in widths)
@@ -89,14 +91,16 @@ class Stage(nn.Module):
 class DownStage(Stage):
     """A resolution on the way down; every output is a skip connection."""
 
-    def __init__(self, inp: int, out: int, attend: bool, last: bool, temb: int, config: UNetConfig):
+    def __init__(
+        self, inp: int, out: int, attend: bool, last: bool, temb: int, config: UNetConfig
+    ) -> None:
         super().__init__([(inp, out)] + [(out, out)] * (config.blocks - 1), attend, temb, config)
         if not last:
             self.downsamplers = nn.ModuleList([Downsample(out)])
         self.last = last
 
     def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Skips:
-        """Return the outputs of the blocks and of the downsampling, finest first."""
+        """Return the outputs (B, C, H, W) of the blocks, and that of the downsampling if any."""
         outputs = []
         for i in range(len(self.resnets)):
             x = self.block(i, x, temb, context)
@@ -113,7 +117,7 @@ class MidStage(nn.Module):
         super().__init__()
         self.attentions = nn.ModuleList([attention_layer(channels, config)])
         self.resnets = nn.ModuleList(
-            ResnetBlock(channels, channels, config.groups, 1e-5, temb) for _ in range(2)
+            ResnetBlock(channels, channels, config.groups, EPS, temb) for _ in range(2)
         )
 
     def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
@@ -132,7 +136,7 @@ class UpStage(Stage):
         last: bool,
         temb: int,
         config: UNetConfig,
-    ):
+    ) -> None:
         super().__init__(widths, attend, temb, config)
         if not last:
             self.upsamplers = nn.ModuleList([Upsample(widths[-1][1])])
@@ -178,7 +182,7 @@ class UNet(nn.Module):
             )
             for i in reversed(levels)
         )
-        self.conv_norm_out = GroupNormSiLU(config.groups, channels[0], eps=1e-5)
+        self.conv_norm_out = GroupNormSiLU(config.groups, channels[0], eps=EPS)
         self.conv_out = Conv2d(channels[0], config.out_channels, 3, padding=1)
 
     def embed(self, t: Tensor, x: Tensor) -> Tensor:
@@ -210,9 +214,9 @@ class UNet(nn.Module):
 
 def attention_layer(channels: int, config: UNetConfig) -> nn.Module:
     """Return the layer (x, context) -> x that attends where x has so many channels."""
-    heads = channels // config.head_width if config.head_width else config.heads
+    heads = config.heads_of(channels)
     if not config.transformer:
-        return AttentionBlock(channels, heads, config.groups, eps=1e-5)
+        return AttentionBlock(channels, heads, config.groups, eps=EPS)
     return SpatialTransformer(channels, heads, config.context, config.depth, config.groups)
 
 

@@ -148,7 +148,7 @@ class AsyrpTask:
         self.paths.load_state(state, self.model.device)
 
     def sample_grid(self) -> Tensor:
-        """Return each shown image (1 + M of them, 3, H, W) before its edits by every attribute."""
+        """Return each shown image before its edits by every attribute: (N (1 + M), 3, H, W)."""
         attributes = [self.attribute(one) for one in self.learnings]
         width = 1 + len(attributes)
         scales = torch.eye(width)[:, 1:].repeat(len(self.shown), 1)

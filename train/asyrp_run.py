@@ -74,7 +74,7 @@ def wanted_of(settings: TrainAsyrp) -> list[Wanted]:
 
 
 def load_frozen(spec: str, device: torch.device, config: str | Path | None = None) -> ImageModel:
-    """Return a model of images without text or classes, in float32."""
+    """Return a model of images without text or classes, in float32; ValueError for another."""
     parsed = parse_model(spec)
     model = load_image_model(parsed.source, device, config=config)
     if parsed.loras or model.config.classes is not None:
@@ -100,6 +100,8 @@ def learning(
     """Return an attribute with a fresh direction, its texts' embeddings, weights and intervals.
 
     Asyrp Sec. J.1   λ_recon = 3 cos(E_T(y_source), E_T(y_target))
+
+    Raises ValueError for a t_edit that is not in 1 … T, or that nothing says.
     """
     with torch.no_grad():
         texts = judge.texts([wanted.source, wanted.target]).to(model.device)
@@ -134,7 +136,10 @@ def learning(
 def end_of(
     settings: TrainAsyrp, wanted: Wanted, similarity: float, measured: Intervals | None
 ) -> int:
-    """Return t_edit of an attribute: its own, or the run's, or what was measured for its texts."""
+    """Return t_edit of an attribute: its own, or the run's, or what was measured for its texts.
+
+    Raises ValueError where there is none of these.
+    """
     given = settings.t_edit if wanted.t_edit is None else wanted.t_edit
     if given is not None:
         return given
@@ -160,6 +165,8 @@ def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> T
 
     Asyrp Alg. 2      images are inverted once, before the training
     Asyrp Sec. J.2    x_T ~ N(0, I) in their place, where less of an image has to stay
+
+    Raises ValueError where the data have fewer images than are asked for.
     """
     if settings.data is None:
         seeds = [mix(settings.seed, "x_T", i) for i in range(settings.images)]

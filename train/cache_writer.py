@@ -120,7 +120,7 @@ def usable(source: Source | Shards, chunk: Sequence[Callable[[], Example]]) -> l
 
 
 def write_cache(settings: Cache) -> None:
-    """Run `latentgeo cache`."""
+    """Run `latentgeo cache`; ValueError under torchrun, or for a folder of something else."""
     if ranks().world > 1:
         raise ValueError(
             "cache: one process makes it, got several ranks; start it without torchrun"

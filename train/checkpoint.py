@@ -20,6 +20,11 @@ from latentgeo.core.files import atomic_write, sha256
 STATE, DIGEST, PREFIX = "state.pt", "sha256", "step-"
 
 
+def folder_of(out: Path) -> Path:
+    """Return the folder of a run's checkpoints, inside that of the run."""
+    return out / "checkpoints"
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first, without temporary names."""
     found = [p for p in folder.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdigit()]
@@ -81,7 +86,10 @@ def clear_temporary(folder: Path) -> None:
 
 @torch.no_grad()
 def load_weights(weights: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Copy saved tensors into parameters; `ValueError` naming a tensor that is not the same."""
+    """Copy saved tensors into parameters of any shape, by name, in place.
+
+    Raises `ValueError` naming a tensor that only one side has, or whose shapes differ.
+    """
     if odd := sorted(set(weights) ^ set(state)):
         raise ValueError(f"the checkpoint is of another model: {odd[0]} is in one only")
     for name, weight in weights.items():

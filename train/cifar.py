@@ -106,7 +106,10 @@ def is_cifar10(path: Path) -> bool:
 
 
 def images_and_labels(path: Path, splits: Sequence[str]) -> tuple[Pixels, NDArray[np.int64]]:
-    """Return images (N, 32, 32, 3) and labels (N,) of splits, from a folder or an archive."""
+    """Return images (N, 32, 32, 3) and labels (N,) of splits, from a folder or an archive.
+
+    Raises ValueError that names the path where a file is missing or damaged.
+    """
     read = _of_archive(path) if path.is_file() else _of_folder(path)
     found = [_split(read, path, split) for split in splits]
     images, labels = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -136,7 +139,7 @@ def _split(read: Read, path: Path, split: str) -> tuple[Pixels, NDArray[np.int64
 
 
 def strip(data: bytes) -> Pixels:
-    """Return the images (N, 32, 32, 3) of a PNG whose rows are images."""
+    """Return the images (N, 32, 32, 3) of a PNG whose rows are images; ValueError for another."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         rows = np.asarray(image.convert("RGB"))  # (N, 1024, 3)
     if rows.shape[1] != SIDE**2:
@@ -145,7 +148,10 @@ def strip(data: bytes) -> Pixels:
 
 
 def python_batch(data: bytes) -> tuple[Pixels, NDArray[np.int64]]:
-    """Return the images (N, 32, 32, 3) and labels (N,) of a pickled batch."""
+    """Return the images (N, 32, 32, 3) and labels (N,) of a pickled batch.
+
+    Raises ValueError or KeyError for another content, UnpicklingError for more than numpy arrays.
+    """
     batch = _Unpickler(io.BytesIO(data), encoding="bytes").load()
     if not isinstance(batch, dict):
         raise ValueError(f"a batch is a dictionary, got {type(batch).__name__}")

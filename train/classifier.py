@@ -60,7 +60,10 @@ class TrainClassifier:
 
 
 def load_faces(source: Source | Shards, limit: int | None = None) -> tuple[Tensor, Labels]:
-    """Return images (N, 3, SIZE, SIZE) in [-1, 1] and each one's attributes."""
+    """Return images (N, 3, SIZE, SIZE) in [-1, 1] and each one's attributes.
+
+    Raises ValueError for shards, and for images without attributes.
+    """
     if not isinstance(source, Folder | Zipped):
         raise ValueError("data: got shards, wanted a folder or a zip file")
     labels = [entry.attributes for entry in source.entries[:limit]]
@@ -92,7 +95,10 @@ def train(
     rate: float,
     seed: int,
 ) -> float:
-    """Train in place and return the last step's loss, the mean over attributes in nats."""
+    """Train in place on images (N, 3, H, W) in [-1, 1]; return the last step's loss.
+
+    It is the mean over attributes of cross-entropies, in nats.
+    """
     device = next(model.parameters()).device
     wanted = targets(model, labels)
     draw = generator(seed, "classifier")
@@ -130,7 +136,7 @@ def roughened(x: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def accuracy(model: AttributeClassifier, images: Tensor, labels: Labels) -> dict[str, float]:
-    """Return the share of right answers by attribute, over the images that show it."""
+    """Return the share of right answers by attribute, over the images (N, 3, H, W) showing it."""
     found, wanted = model.read(images), targets(model, labels)
     right = {}
     for name, indices in wanted.items():

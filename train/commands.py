@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
-from latentgeo.train.settings import Training, at_least, positive, within
+from latentgeo.core.limits import at_least, positive, within
+from latentgeo.train.settings import Training
 
 Preset = Literal["sd15", "avatars", "tiny"]
 
@@ -193,7 +194,11 @@ class SweepSmooth(TrainSmooth):
         if not (self.reg_weights or self.ranks or self.full):
             raise ValueError("reg_weights, ranks and full ask for no run at all")
         if self.adapter == "full" or self.lora is not None:
-            raise ValueError("adapter and lora: a sweep trains new LoRAs; --full adds all weights")
+            got = f"{self.adapter} and {self.lora}"
+            raise ValueError(
+                f"adapter and lora: got {got}, wanted neither: a sweep trains new LoRAs, and with "
+                "--full all weights"
+            )
 
     def run(self) -> None:
         """Train what is not finished, and write sweep.json."""

@@ -62,7 +62,10 @@ def avatars(
     flip: bool = False,
     where: Sequence[Condition] = (),
 ) -> Zipped:
-    """Return the embedded faces; `.captions` and `.attributes` state what each one shows."""
+    """Return the embedded faces; `.captions` and `.attributes` state what each one shows.
+
+    Raises ValueError for a split that there is not.
+    """
     if split not in ("train", "test", "all"):
         raise ValueError(f"the split of avatars is {split!r}; it is train, test or all")
     path = Path(str(files("latentgeo.models").joinpath(AVATARS)))
@@ -163,7 +166,7 @@ class Batches:
         """Start at `position`; a size, rank or seed that makes no sense is a ValueError."""
         if batch < 1 or seed < 0 or position < 0 or not 0 <= rank < world:
             raise ValueError(
-                f"batch >= 1, seed >= 0, position >= 0, 0 <= rank < world are wanted; "
+                "batch >= 1, seed >= 0, position >= 0, 0 <= rank < world are wanted; "
                 f"got {batch=}, {seed=}, {position=}, {rank=}, {world=}"
             )
         self.source, self.batch, self.seed = source, batch, seed

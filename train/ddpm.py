@@ -13,13 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latentgeo.core.ddpm import q_sample
+from latentgeo.core.ddpm import q_sample, simple_loss
 from latentgeo.core.device import mix
 from latentgeo.core.parameterization import target
 from latentgeo.infer.pipeline import seed_noises
 from latentgeo.infer.unprompted import ImageSampling, generate_images
 from latentgeo.models.formats.load_image import load_image_model
-from latentgeo.models.image_config import ImageModelConfig
 from latentgeo.models.image_model import ImageModel, new_image_model, save_image_model
 from latentgeo.models.presets_image_models import TRAINED_PRESETS
 from latentgeo.models.vae import VAE
@@ -73,7 +72,7 @@ class DdpmTask(Stateless):
         with dropping_out(self.model.unet):
             raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
         wanted = target(schedule, x_0, eps, t, kind)
-        return (wanted - raw.to(wanted.dtype)).square().mean()
+        return simple_loss(wanted, raw.to(wanted.dtype))
 
     def sample_grid(self) -> Tensor | None:
         """Return images (N, 3, H, W), of the same noise each time."""
@@ -107,35 +106,34 @@ def build(settings: TrainDdpm) -> ImageModel:
 
     Raises ValueError for a preset that there is not, and for a model whose variance is learned.
     """
+    vae = None if settings.vae is None else load_vae(settings.vae)
     if settings.start is not None:
         model = load_image_model(settings.start)
     else:
         if settings.preset not in TRAINED_PRESETS:
             known = ", ".join(TRAINED_PRESETS)
             raise ValueError(f"preset: got {settings.preset!r}, wanted one of {known}")
-        model = new_image_model(with_autoencoder(TRAINED_PRESETS[settings.preset], settings.vae))
+        config = TRAINED_PRESETS[settings.preset]
+        model = new_image_model(config if vae is None else replace(config, autoencoder=vae.config))
     if model.config.learned_variance or model.config.classes is not None:
-        raise ValueError("preset or start: no training of learned variances or classes is here")
+        name = model.config.name
+        raise ValueError(f"preset or start: {name} learns a variance or classes; none is here")
     model.config = replace(
         model.config,
         name=settings.out.name,
         prediction=settings.prediction or model.config.prediction,
         sampling=replace(model.config.sampling, steps=settings.sample_steps),
     )
-    if settings.vae is not None:
-        model.autoencoder = load_vae(settings.vae)
+    if vae is not None:
+        model.autoencoder = vae
     return model
 
 
-def with_autoencoder(config: ImageModelConfig, vae: str | None) -> ImageModelConfig:
-    """Return a preset's configuration with the autoencoder whose latents it diffuses, if any."""
-    if vae is None:
-        return config
-    return replace(config, autoencoder=load_vae(vae).config)
-
-
 def open_batches(settings: TrainDdpm, model: ImageModel, device: torch.device) -> Data:
-    """Return the run's batches: of images, or of latents that are encoded once."""
+    """Return the run's batches: of images, or of latents that are encoded once.
+
+    Raises ValueError for an autoencoder without a posterior to draw from (a VQ one).
+    """
     size = model.config.sampling.size
     source = open_source(
         settings.data, size, settings.on_bad, flip=settings.flip, where=settings.where

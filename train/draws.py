@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 WORD = 2**64  # Philox's key is two words
+SEEDS = 2**31 - 1  # largest seed of a torch generator that a sample's stream may draw
 
 
 class Draws:
@@ -31,7 +32,7 @@ class Draws:
         return torch.from_numpy(values).to(like.device, like.dtype)
 
     def normal_like(self, like: Tensor) -> Tensor:
-        """Return standard normals of the shape of `like`, whose first dimension is the sample."""
+        """Return standard normals like `like` (B, ...)."""
         return self.normal(like.shape[1:], like)
 
     def integers(self, low: int, high: int, device: torch.device | None = None) -> Tensor:

@@ -45,12 +45,12 @@ class EMA:
             average.copy_(held)
 
     def state(self) -> dict[str, Tensor | int]:
-        """Return the averages by name and, under "", how many updates made them."""
+        """Return the averages, of the parameters' shapes, by name; under "" how many updates."""
         return {**self.average, "": self.count}
 
     @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor | int]) -> None:
-        """Continue from what `state` returned; `ValueError` if the names differ."""
+        """Continue from what `state` returned, of the same shapes; ValueError if names differ."""
         names = set(state) - {""}
         if names != set(self.average):
             raise ValueError(

@@ -4,7 +4,7 @@ The source is the unpacked npm package `emoji-datasource-google` (`emoji.json` a
 or a folder with `emoji64_rgba.npz` (images (N, 64, 64, 4) uint8) and `emoji64_meta.json`. The
 artwork is Google's, under the Apache License 2.0; a notice that says so is written beside it.
 
-    python -m latentgeo.train.emoji --source node_modules/emoji-datasource-google --out emoji
+    latentgeo emoji-folder --source node_modules/emoji-datasource-google --out emoji
 """
 
 import io
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentgeo.core.cli import option, required, run_command
 from latentgeo.core.files import atomic_write
+from latentgeo.core.limits import at_least
 
 if TYPE_CHECKING:
     from latentgeo.train.items import Rejects
@@ -60,12 +61,14 @@ class EmojiFolder:
     tones: bool = option(False, "add the five skin tones where the package draws them")
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        if self.size < 1 or self.every < 1 or (self.limit is not None and self.limit < 1):
-            raise ValueError("size, every and limit are at least 1")
+        """Refuse what no run could use."""
+        at_least(self, 1, "size", "every", "limit")
 
     def run(self) -> int:
-        """Write the folder and return the number of emoji; an existing one is not overwritten."""
+        """Write the folder and return the number of emoji.
+
+        Raises ValueError for a folder that is there already, and for a source without emoji.
+        """
         from latentgeo.core.device import progress
         from latentgeo.train.items import BadItem, Rejects
 
@@ -128,7 +131,10 @@ def from_package(source: Path, tones: bool, rejects: "Rejects") -> Iterator[Emoj
 
 
 def from_arrays(source: Path) -> Iterator[Emoji]:
-    """Yield the emoji of a folder with `emoji64_rgba.npz` and `emoji64_meta.json`."""
+    """Yield the emoji of a folder with `emoji64_rgba.npz` and `emoji64_meta.json`.
+
+    Raises ValueError where there are not as many names as images.
+    """
     import numpy as np
     from PIL import Image
 

@@ -10,7 +10,7 @@ from latentgeo.core.files import atomic_write
 
 
 def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Return one image (3, H', W') of images (N, 3, H, W), row by row, on white."""
+    """Return one image (3, H', W') of images (N, 3, H, W) in [-1, 1], row by row, on white."""
     count, channels, height, width = images.shape
     columns = columns or max(round(count**0.5), 1)
     rows = -(-count // columns)

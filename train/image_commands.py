@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from latentgeo.core.cli import option
-from latentgeo.train.settings import Training, at_least, within
+from latentgeo.core.limits import at_least, within
+from latentgeo.train.settings import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ class TrainIsometric(TrainDdpm):
         at_least(self, 1, "probes", "rank")
         within(self, 0, 1, "p", "drop_caption")
         if self.adapter == "lora" and self.start is None:
-            raise ValueError("start: a LoRA needs a model to start from")
+            raise ValueError("start: a LoRA needs a model to start from, got none")
         if self.compile:
             raise ValueError("compile: compiled code has no forward mode, which the loss needs")
 

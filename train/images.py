@@ -87,7 +87,7 @@ def check_size(size: tuple[int, int], name: str, framing: Framing) -> None:
 
 
 def to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Return the picture in 8-bit RGB, transparency on white."""
+    """Return the picture in 8-bit RGB, transparency on white; `BadItem` for an unknown range."""
     if image.mode == "F":
         raise BadItem(name, "pixels of unknown range", "floating point")
     if image.mode.startswith("I"):
@@ -100,7 +100,10 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def from_16_bits(image: Image.Image, name: str) -> Image.Image:
-    """Return a grey image of 16 bits per pixel (modes I;16 and I) with 8 bits."""
+    """Return a grey image of 16 bits per pixel (modes I;16 and I) with 8 bits.
+
+    Raises `BadItem` for values beyond 16 bits.
+    """
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 0xFFFF:
         raise BadItem(name, "pixels of unknown range", "32 bits")

@@ -72,7 +72,7 @@ class IsometricTask(ddpm.DdpmTask):
         return base + share * iso, terms
 
     def traces(self, x_0: Tensor, t: Tensor, draws: Draws) -> Traces:
-        """Return the estimates of Tr(R) and Tr(R²) at x_t, for R probes of every image."""
+        """Return estimates of Tr(R) and Tr(R²) at x_t of x_0 (B, C, h, w), t (B,), by R probes."""
         schedule = self.model.schedule
         x_t = q_sample(schedule, x_0, t, draws.normal_like(x_0))
         x = onto(x_t, radius(schedule, x_t, t, self.settings.radius))

@@ -57,7 +57,10 @@ class PromptedTask(IsometricTask):
 
 
 def train(settings: TrainIsometric) -> None:
-    """Run `latentgeo train-isometric`, of a model with or without text."""
+    """Run `latentgeo train-isometric`, of a model with or without text.
+
+    Raises ValueError for an autoencoder beside a model that has its own.
+    """
     if settings.start is None or image_layout(find_model(settings.start)) is not None:
         isometric.train(settings)
         return

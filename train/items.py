@@ -38,9 +38,7 @@ class BadItem(ValueError):
     def __init__(self, name: str, reason: str, detail: str = "") -> None:
         """Keep the three parts; `detail` may hold what a decoder said."""
         text = f"{name}: {reason}" + (f" ({detail})" if detail else "")
-        super().__init__(
-            text.encode("utf-8", "backslashreplace").decode()
-        )  # names may be any bytes
+        super().__init__(text.encode("utf-8", "backslashreplace").decode())  # of names of any bytes
         self.name, self.reason, self.detail = name, reason, detail
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:

@@ -27,7 +27,7 @@ from latentgeo.models.small_clip import SmallClip, SmallClipConfig, save_small_c
 from latentgeo.models.tokenizer import Tokenizer
 from latentgeo.train.classifier import augment
 from latentgeo.train.data import open_source
-from latentgeo.train.draws import Draws
+from latentgeo.train.draws import SEEDS, Draws
 from latentgeo.train.judge_commands import TrainJudge
 from latentgeo.train.loop import Loop
 from latentgeo.train.predictions import Predictions, predictions_of
@@ -35,7 +35,6 @@ from latentgeo.train.session import channels_last, remembered, session, stream
 from latentgeo.train.task import Batch, Stateless, Terms
 
 PROMPTS = prompts()
-SEEDS = 2**31 - 1  # largest seed of a generator that a sample's stream draws
 
 
 class JudgeTask(Stateless):
@@ -107,7 +106,7 @@ class JudgeTask(Stateless):
         return {"scale": self.model.logit_scale.detach().exp()}
 
     def sample_grid(self) -> Tensor | None:
-        """Return none: a judge draws nothing."""
+        """Return None: a judge draws nothing."""
         return None
 
     def save(self, folder: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
-from latentgeo.train.settings import Training, at_least
+from latentgeo.core.limits import at_least
+from latentgeo.train.settings import Training
 
 
 @dataclass(frozen=True, kw_only=True)

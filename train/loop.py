@@ -33,7 +33,7 @@ from latentgeo.train.draws import Draws
 from latentgeo.train.ema import EMA
 from latentgeo.train.grids import save_grid
 from latentgeo.train.log import Log
-from latentgeo.train.session import as_written
+from latentgeo.train.session import as_written, refuse_to_overwrite
 from latentgeo.train.settings import Training
 from latentgeo.train.sharded import Sharded, cut_state, gathered, whole
 from latentgeo.train.stop import Stop
@@ -60,7 +60,7 @@ class Loop:
         self.weights = task.parameters()
         self.optimizer = self.new_optimizer()
         self.ema = EMA(self.weights, settings.ema)
-        self.folder = settings.out / "checkpoints"
+        self.folder = checkpoint.folder_of(settings.out)
         self.step, self.elapsed = 0, 0.0
         self.terms: dict[str, list[Tensor]] = {}
 
@@ -113,7 +113,7 @@ class Loop:
             ended = stopped or late or self.step >= self.settings.steps
             if self.step % self.settings.log_every == 0 or ended:
                 self._if_the_disk_lets(self._log)
-            if self.settings.sample_every and self.step % self.settings.sample_every == 0:
+            if self._every(self.settings.sample_every):
                 self._if_the_disk_lets(self._sample)
             if ended:
                 self.save()
@@ -237,11 +237,12 @@ class Loop:
             checkpoint.save(self.folder, self.step, state, self.settings.keep)
 
     def restore(self) -> None:
-        """Continue from the newest whole checkpoint if asked to; refuse to overwrite one if not."""
-        found = checkpoint.checkpoints(self.folder)
-        if found and not self.settings.resume:
-            raise ValueError(f"out: {self.settings.out} holds a run; add --resume to continue it")
-        state = checkpoint.load_newest(self.folder) if found else None
+        """Continue from the newest whole checkpoint if asked to; refuse to overwrite one if not.
+
+        Raises ValueError for a folder that holds a run, without `resume`.
+        """
+        refuse_to_overwrite(self.settings)
+        state = checkpoint.load_newest(self.folder)
         if self.here.is_main:
             checkpoint.clear_temporary(self.folder)
         if state is None:

@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from latentgeo.models.segmenter import Segmenter, SegmenterConfig, save_segmenter
 from latentgeo.train.classifier import roughened
 from latentgeo.train.data import Source, open_source
-from latentgeo.train.draws import Draws
+from latentgeo.train.draws import SEEDS, Draws
 from latentgeo.train.items import BadItem, Example
-from latentgeo.train.judge import SEEDS
 from latentgeo.train.judge_commands import TrainSegmenter
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import channels_last, remembered, session, stream
@@ -54,7 +53,10 @@ class Masked:
         return self.count
 
     def read(self, i: int, draw: Random | None = None) -> Example:
-        """Return face i with its mask, image (4, H, W) uint8; raise `BadItem` without one."""
+        """Return face i with its mask, image (4, H, W) uint8.
+
+        Raises `BadItem` where there is no mask, or one of another size.
+        """
         example = self.source.read(i)
         path = self._mask(example.name)
         if not path.is_file():
@@ -85,7 +87,10 @@ class SegmenterTask(Stateless):
         return dict(self.model.named_parameters())
 
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
-        """Return the mean cross-entropy of a batch of images with masks, and the right pixels."""
+        """Return the mean cross-entropy () in nats of a batch, and the share of right pixels.
+
+        Images with masks (B, 4, H, W), as the head of this file has them.
+        """
         images, parts = parted(batch[0])
         drawn = torch.Generator().manual_seed(draws.integers(0, SEEDS).tolist()[0])
         logits = self.model(roughened(images, drawn).to(self.device)).float()
@@ -94,7 +99,7 @@ class SegmenterTask(Stateless):
         return F.cross_entropy(logits, parts), {"right": right}
 
     def sample_grid(self) -> Tensor | None:
-        """Return none: a segmenter draws nothing."""
+        """Return None: a segmenter draws nothing."""
         return None
 
     def save(self, folder: Path) -> None:

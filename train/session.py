@@ -22,7 +22,7 @@ from latentgeo.core.device import (
 )
 from latentgeo.core.files import atomic_write, sha256
 from latentgeo.models.bundle import ZOO
-from latentgeo.train.checkpoint import checkpoints
+from latentgeo.train.checkpoint import checkpoints, folder_of
 from latentgeo.train.data import AVATARS, Batches, Source
 from latentgeo.train.items import BadItem, Example
 from latentgeo.train.latents import Latents
@@ -38,18 +38,24 @@ MEMORY = 2 << 30  # bytes of images that are kept decoded
 def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iterator[torch.device]:
     """Join the run's processes, seed them, write run.toml and run.json, and yield the device.
 
-    Every rank draws the same initial weights; what is drawn later is seeded per sample.
+    Every rank draws the same initial weights; what is drawn later is seeded per sample. Raises
+    ValueError as `refuse_to_overwrite` and `Training.part` do.
     """
     device = pick_device(settings.device)
     with process_group(device):
         settings.part(ranks().world)
-        if checkpoints(settings.out / "checkpoints") and not settings.resume:
-            raise ValueError(f"out: {settings.out} holds a run; add --resume to continue it")
+        refuse_to_overwrite(settings)
         barrier()
         if is_main():
             write_record(settings, device, dict(hashes or {}))
         seed_everything(settings.seed)
         yield device
+
+
+def refuse_to_overwrite(settings: Training) -> None:
+    """Raise ValueError where the run's folder holds another one that it is not to continue."""
+    if checkpoints(folder_of(settings.out)) and not settings.resume:
+        raise ValueError(f"out: {settings.out} holds a run; add --resume to continue it")
 
 
 def write_record(settings: Training, device: torch.device, hashes: dict[str, str]) -> None:

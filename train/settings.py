@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least, positive, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Training:
             )
 
     def part(self, ranks: int) -> int:
-        """Return how many images one rank computes at a time."""
+        """Return how many images one rank computes at a time; ValueError if it is no integer."""
         if self.batch % (self.accumulate * ranks):
             raise ValueError(
                 f"batch must be a multiple of accumulate × ranks ({self.accumulate} × {ranks}), "
@@ -85,26 +86,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def at_least(settings: object, least: float, *names: str) -> None:
-    """Raise `ValueError` naming the first field that is below `least` or not a number."""
-    for name in names:
-        if not getattr(settings, name) >= least:
-            raise ValueError(f"{name} must be at least {least}, got {getattr(settings, name)}")
-
-
-def positive(settings: object, *names: str) -> None:
-    """Raise `ValueError` naming the first field that is set and not above 0."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")
-
-
-def within(settings: object, low: float, high: float, *names: str) -> None:
-    """Raise `ValueError` naming the first field outside [low, high)."""
-    for name in names:
-        if not low <= getattr(settings, name) < high:
-            got = getattr(settings, name)
-            raise ValueError(f"{name} must be at least {low} and below {high}, got {got}")

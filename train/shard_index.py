@@ -125,7 +125,10 @@ def meeting(
     path: Path,
     rejects: Rejects,
 ) -> dict[str, dict[str, Span]]:
-    """Return the groups whose `.json` member meets every condition."""
+    """Return the groups whose `.json` member meets every condition.
+
+    A group that lacks the field goes to `rejects`; raises `BadItem` for a file that is unreadable.
+    """
     kept = {}
     try:
         with path.open("rb") as file:
@@ -160,7 +163,7 @@ def read_span(file: BinaryIO, span: Span, limit: int, name: str) -> bytes:
 
 
 def caption_of(text: bytes, is_json: bool, name: str, allow_uncaptioned: bool) -> str:
-    """Return the caption in a `.txt` or `.json` member."""
+    """Return the caption in a `.txt` or `.json` member; `BadItem` where there is none to use."""
     if not is_json:
         return clean_caption(text, name, allow_uncaptioned)
     caption = text_field(json_object(text, name), ("text", "caption"), name)

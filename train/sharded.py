@@ -62,7 +62,7 @@ def shard(network: nn.Module, device: torch.device, route: str) -> Sharded | Non
 
 
 def whole(part: Tensor) -> Tensor:
-    """Return a tensor whole where it is cut; all ranks have to ask for it."""
+    """Return a tensor of any shape whole where it is cut; all ranks have to ask for it."""
     return part.full_tensor() if isinstance(part, DTensor) else part
 
 
@@ -89,7 +89,10 @@ def cut(full: Any, like: Tensor) -> Any:
 
 
 def cut_state(state: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Cut weights, their average and the optimiser's moments in a checkpoint's state, in place."""
+    """Cut weights, their average and the optimiser's moments in a checkpoint's state, in place.
+
+    What has no weight's shape, as the number of steps, stays whole.
+    """
     for part in ("weights", "ema"):
         for name in state[part].keys() & weights.keys():
             state[part][name] = cut(state[part][name], weights[name])

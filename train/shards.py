@@ -162,7 +162,10 @@ class ShardOrder:
 
 
 def shard_paths(spec: str) -> list[Path]:
-    """Return the shards that a pattern, a .tar or a folder of .tar names; [] if it is none."""
+    """Return the shards that a pattern, a .tar or a folder of .tar names; [] if it is none.
+
+    Raises ValueError for compressed shards, and for a folder of both shards and images.
+    """
     path = Path(spec)
     if path.is_dir():
         names = sorted(p.name for p in path.iterdir() if not p.name.startswith("."))
@@ -179,7 +182,10 @@ def shard_paths(spec: str) -> list[Path]:
 
 
 def expand(pattern: str) -> list[str]:
-    """Return the names of a pattern such as `a-{000..012}.tar`; several ranges multiply."""
+    """Return the names of a pattern such as `a-{000..012}.tar`; several ranges multiply.
+
+    Raises ValueError for a range that is empty or too long.
+    """
     match = RANGE.search(pattern)
     if match is None:
         return [pattern]

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentgeo.core.ddpm import simple_loss
 from latentgeo.core.device import all_reduce_mean, ranks
 from latentgeo.core.parameterization import target
 from latentgeo.core.smooth import (
@@ -111,7 +112,7 @@ class SmoothTask:
         direction = direction_of(draws, z_0, self.settings.direction)
         raw, v = self._variation(context, z_0, eps, t, direction)
         wanted = target(schedule, z_0, eps, t, kind)
-        base = (wanted - raw.to(wanted.dtype)).square().mean()
+        base = simple_loss(wanted, raw.to(wanted.dtype))
         a = self._a(v, t)
         reg = regularizer(v, a)
         terms = {"base": base, "reg": reg, "v": v.mean(), "a": a.mean()}
@@ -190,7 +191,10 @@ class SmoothTask:
 
 
 def open_data(settings: TrainSmooth, bundle: TextToImage) -> Source | Shards:
-    """Return the source of images that the settings name, or the cache."""
+    """Return the source of images that the settings name, or the cache.
+
+    Raises ValueError for a cache with settings that only images have.
+    """
     size = settings.size or bundle.config.sampling.size
     if is_cache(settings.data):
         if settings.flip or settings.where:

@@ -17,7 +17,7 @@ from typing import Any
 from latentgeo.core.cli import write_run
 from latentgeo.core.device import barrier, is_main, pick_device, process_group
 from latentgeo.core.files import atomic_write
-from latentgeo.train.checkpoint import checkpoints, step_of
+from latentgeo.train.checkpoint import checkpoints, folder_of, step_of
 from latentgeo.train.commands import SweepSmooth, TrainSmooth
 from latentgeo.train.log import read_log
 from latentgeo.train.loop import FREE
@@ -47,7 +47,7 @@ def runs_of(sweep: SweepSmooth) -> list[TrainSmooth]:
 
 def is_finished(run: TrainSmooth) -> bool:
     """Return whether a run took all its steps and left its weights."""
-    found = checkpoints(run.out / "checkpoints")
+    found = checkpoints(folder_of(run.out))
     left = "smooth.json" if run.adapter == "full" else "smooth_lora.json"
     return bool(found) and step_of(found[-1]) >= run.steps and (run.out / left).is_file()
 
@@ -84,7 +84,10 @@ def row(run: TrainSmooth) -> dict[str, Any]:
 
 
 def sweep(settings: SweepSmooth) -> None:
-    """Run `latentgeo sweep-smooth`."""
+    """Run `latentgeo sweep-smooth`.
+
+    Raises RuntimeError, after all others, where runs failed; ValueError as `refuse_other`.
+    """
     runs = runs_of(settings)
     failed: dict[str, str] = {}  # why, by folder
     with process_group(pick_device(settings.device)):

@@ -19,7 +19,7 @@ class Task(Protocol):
         """Return what is trained, by name."""
 
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
-        """Return the mean loss of a batch, and what to log: means over the batch as well."""
+        """Return the mean loss () of a batch, and what to log: means over the batch as well."""
 
     def end_step(self) -> Terms:
         """Do what belongs to an optimiser step, on every rank; return what to log."""

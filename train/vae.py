@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from latentgeo.core.files import atomic_write
 from latentgeo.models.bundle import find, from_plain, load_weights, read_config
+from latentgeo.models.perceptual import load_lpips
 from latentgeo.models.presets import VAE_PRESETS
 from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
 from latentgeo.train.commands import TrainVae
@@ -78,7 +79,10 @@ class VAETask(Stateless):
 
     @torch.no_grad()
     def sample_grid(self) -> Tensor:
-        """Return originals and their reconstructions from the posterior mean, in turns."""
+        """Return originals and their reconstructions from the posterior mean, in turns.
+
+        Images (2 N, 3, H, W) in [-1, 1].
+        """
         x = self.shown.to(self.device)
         y = self.vae.decode(self.vae.encode(x))
         return torch.stack([x, y], dim=1).flatten(0, 1)
@@ -126,13 +130,6 @@ def load_vae(source: str) -> VAE:
     return vae.eval().requires_grad_(False)
 
 
-def perceptual(device: torch.device) -> nn.Module:
-    """Return the frozen LPIPS network."""
-    from latentgeo.models.perceptual import load_lpips
-
-    return load_lpips().to(device).eval().requires_grad_(False)
-
-
 def train(settings: TrainVae) -> None:
     """Run `latentgeo train-vae`."""
     with session(settings) as device:
@@ -151,7 +148,7 @@ def train(settings: TrainVae) -> None:
             channels_last(vae)
         if settings.compile:
             compiled(vae.encoder, vae.decoder)
-        lpips = perceptual(device) if settings.perceptual_weight else None
+        lpips = load_lpips(device) if settings.perceptual_weight else None
         scale_data = Batches(source, SCALE_BATCH, settings.seed)
         task = VAETask(vae, lpips, settings, shown, device, scale_data)
         Loop(task, stream(source, settings), settings, device).run()

@@ -1,6 +1,6 @@
 """A baseline of Asyrp: the whole network fine-tuned to edit, by the same loss.
 
-DiffusionCLIP (Kim, Kim & Ye, arXiv 2110.02711): images are inverted up to t_0, and a copy of the
+DiffusionCLIP (Kim, Kwon & Ye, arXiv 2110.02711): images are inverted up to t_0, and a copy of the
 network learns to come down from there to what the target says. Here its loss is Asyrp's, of P_t at
 every time beside P_t of the frozen network on its own path; a model comes out, for one attribute.
 

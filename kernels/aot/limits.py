@@ -1,5 +1,6 @@
 """What a multiprocessor has, how many programs fit on one, and how fast its tensor cores can be.
 
+Quarter  a multiprocessor has four, each with a scheduler, a tensor core and its own warps
 Source   NVIDIA's CUDA C++ programming guide, compute capabilities; the whitepapers of A100 and H100
          for the rate of tensor cores: 1024 and 2048 multiply-adds in 16 bits per clock cycle
 """
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 WARP = 32  # threads
-QUARTERS = 4  # of a multiprocessor, each with a scheduler, a tensor core and its own warps
 KB: Final = 1024
 REGISTERS = 65536  # of a multiprocessor, of 32 bits
 REGISTER_UNIT = 256  # registers that a warp is given at a time
@@ -68,9 +68,12 @@ def tensor_share(arch: Arch, macs: int, bytes_each: int, instructions: int, mufu
 
     Of one pass of one warp: `macs` multiply-adds of operands of so many bytes, all instructions,
     one of which is issued per cycle, and those among them for special functions. A quarter can
-    overlap the three with those of other warps, so the longest decides.
+    overlap the three with those of other warps, so the longest decides. Raises ValueError for an
+    architecture whose rate does not follow from its code.
     """
     if arch.tensor_bytes is None:
-        raise ValueError("tensor_share: this architecture's rate does not follow from its code")
+        raise ValueError(
+            f"tensor_share: got {arch.number}, wanted an architecture whose rate its code tells"
+        )
     cycles = macs * bytes_each / arch.tensor_bytes
     return cycles / max(cycles, instructions, MUFU_CYCLES * mufu)

@@ -48,7 +48,10 @@ Instruction = tuple[int, str, str]  # address, name with its suffixes, operands
 
 
 def usage(text: str) -> Usage:
-    """Return what `cuobjdump -res-usage` says of the one kernel of a binary."""
+    """Return what `cuobjdump -res-usage` says of the one kernel of a binary.
+
+    Raises RuntimeError for another text.
+    """
     found = {name: int(value) for name, value in USAGE.findall(text)}
     if found.keys() != {"REG", "STACK", "LOCAL"}:
         raise RuntimeError(f"cuobjdump -res-usage: got {text[:200]!r}, wanted REG, STACK and LOCAL")
@@ -56,7 +59,10 @@ def usage(text: str) -> Usage:
 
 
 def code(text: str) -> Code:
-    """Return the counts of what `cuobjdump -sass` lists."""
+    """Return the counts of what `cuobjdump -sass` lists.
+
+    Raises RuntimeError for a text without instructions.
+    """
     listed = [(int(at, 16), name, rest) for at, name, rest in INSTRUCTION.findall(text)]
     if not listed:
         raise RuntimeError(f"cuobjdump -sass: got {text[:200]!r}, wanted instructions")

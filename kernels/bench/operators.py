@@ -96,7 +96,7 @@ def _attention(kind: str, size: Heads, moved: int) -> Operator:
 
 
 def sdpa(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """Return PyTorch's attention by one of its implementations, or raise `RuntimeError`."""
+    """Return PyTorch's attention (B, H, N, d) by one implementation, or raise `RuntimeError`."""
     with sdpa_kernel(backend):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
 
@@ -143,7 +143,7 @@ def gates(rows: int, channels: int, batch: int) -> Operator:
 
 
 def plain_geglu(x: Tensor) -> Tensor:
-    """Return a · GELU(b) for x = (a, b)."""
+    """Return a · GELU(b) (…, C) for x (…, 2C) = (a, b)."""
     a, b = x.chunk(2, -1)
     return a * F.gelu(b)
 

@@ -41,7 +41,7 @@ def contenders(case: Case) -> dict[str, Function]:
 
 
 def jvp_flash(q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """Return the package's attention, as it is to be called under torch.func.jvp."""
+    """Return the package's attention (B, H, N, d), as it is to be called in torch.func.jvp."""
     from jvp_flash_attention.jvp_attention import JVPAttn
 
     y: Tensor = JVPAttn.fwd_dual(q, k, v, causal=causal)

@@ -6,7 +6,8 @@ A setting that our networks do not have is refused by its name and value.
 from typing import Any
 
 from latentgeo.models.clip_vision import CLIPConfig, VisionConfig
-from latentgeo.models.formats.diffusers_config import Json, Reader, read_text, write_text
+from latentgeo.models.formats.diffusers_config import read_text, write_text
+from latentgeo.models.formats.json_settings import Json, Reader
 
 MODEL = {"model_type": "clip"}
 VISION = {"model_type": "clip_vision_model", "num_channels": 3}
@@ -36,7 +37,10 @@ def looks_like_clip(data: Json) -> bool:
 
 
 def read_clip_config(data: Json, where: str) -> CLIPConfig:
-    """Return the configuration of both encoders."""
+    """Return the configuration of both encoders.
+
+    Raises ValueError for a setting that ours does not have.
+    """
     reader = Reader(where, _plain(data))
     reader.fixed(MODEL)
     # Files that have both kinds of tables have the settings in the older one.
@@ -69,7 +73,10 @@ def write_clip_config(config: CLIPConfig) -> dict[str, Any]:
 
 
 def read_vision(data: Json, where: str) -> VisionConfig:
-    """Return the image encoder's configuration."""
+    """Return the image encoder's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
     reader = Reader(where, dict(data))
     reader.fixed(VISION)
     width, inner = reader.take("hidden_size", 768), reader.take("intermediate_size", 3072)

@@ -25,7 +25,7 @@ from latentgeo.models.formats.clip_config import (
     write_clip_config,
 )
 from latentgeo.models.formats.clip_names import GRAMMARS, Grammar, config_of
-from latentgeo.models.formats.diffusers_folder import find_weights, read_json
+from latentgeo.models.formats.diffusers_folder import find_weights
 from latentgeo.models.formats.diffusers_tokenizer import (
     VOCABULARY,
     WHOLE,
@@ -34,6 +34,7 @@ from latentgeo.models.formats.diffusers_tokenizer import (
 )
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.json_file import read_json
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.formats.source import Source, shapes
 from latentgeo.models.formats.strict import as_stored, fill, problems, refuse
@@ -120,7 +121,10 @@ def grammar_of(source: Source) -> Grammar:
 
 
 def config_in(path: Path, source: Source, grammar: Grammar) -> CLIPConfig:
-    """Return the configuration of a folder or file, and check the tokenizer beside it."""
+    """Return the configuration of a folder or file, and check the tokenizer beside it.
+
+    Raises ValueError that names the path where they do not fit.
+    """
     if path.is_dir():
         config = read_clip_config(read_json(path / SETTINGS), str(path / SETTINGS))
         if any((path / name).is_file() for name in (VOCABULARY, WHOLE)):

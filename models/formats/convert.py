@@ -69,7 +69,8 @@ def convert(
     `layout` None is, for a model, one file or a folder of diffusers as `target`'s name has it; for
     an encoder `convert_encoder`'s; a LoRA needs one. `model` has the layers that a LoRA is on,
     Stable Diffusion 1.5's if None; `model_config` and `ema` are for `load_image_model`, `packing`
-    for folders of diffusers with Stable Diffusion 1.x.
+    for folders of diffusers with Stable Diffusion 1.x. Raises FileNotFoundError or ValueError that
+    says what does not go together.
     """
     kind = kind_of(source)
     if kind == "model" and image_layout(source) is not None:

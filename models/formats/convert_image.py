@@ -32,6 +32,7 @@ def convert_image(
     """Write a model to `target` in a layout, and return in a line what was done.
 
     `layout` None is the network's own for a file, for a folder diffusers', or ours of an ADM.
+    Raises ValueError for a layout that the network or the name does not have.
     """
     file = target.suffix in SUFFIXES
     model = load_image_model(source, dtype=dtype, config=config, ema=ema)

@@ -24,9 +24,8 @@ from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensor
 
 Implicit = ImplicitDirection | ImplicitDirectionADM
 Learned = Implicit | DirectionTable | GlobalDirection
-LAYOUTS: dict[
-    type[Implicit], tuple[str, str]
-] = {  # the tensors that say the widths: (C, C, 1, 1) and (C, E)
+# Of each layout the tensors that say the widths, (C, C, 1, 1) and (C, E)
+LAYOUTS: dict[type[Implicit], tuple[str, str]] = {
     ImplicitDirection: ("conv1.weight", "temb_proj.weight"),
     ImplicitDirectionADM: ("in_layers.2.weight", "emb_layers.1.weight"),
 }
@@ -101,10 +100,13 @@ def _plain(state: Mapping[str, Tensor]) -> DirectionTable | GlobalDirection | No
 
 
 def write_direction(path: Path, direction: Learned, purpose: Purpose | None = None) -> Path:
-    """Write a direction as safetensors, or an f_t for .pth and .pt as released, weights alone."""
-    state = {name: value.detach().contiguous() for name, value in direction.state_dict().items()}
+    """Write a direction as safetensors, or an f_t for .pth and .pt as released, weights alone.
+
+    Raises ValueError for another ending of the name.
+    """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: wanted a name in {', '.join(SUFFIXES)}")
+    state = {name: value.detach().contiguous() for name, value in direction.state_dict().items()}
     if path.suffix == ".safetensors":
         about = {} if purpose is None else {KEY: json.dumps(asdict(purpose))}
         return write_safetensors(path, state, about)

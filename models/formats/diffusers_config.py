@@ -4,21 +4,19 @@ A setting that our networks do not have is refused by its name and value, so tha
 with a part left out. Missing settings take the defaults that diffusers gives them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, get_args
 
 from latentgeo.core.parameterization import Kind
 from latentgeo.core.schedule import Spacing
 from latentgeo.models.bundle import BundleConfig, SamplingDefaults
 from latentgeo.models.clip import TextConfig
+from latentgeo.models.formats.json_settings import VAE_DOWN, VAE_UP, Blocks, Json, Reader
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig
 
-Json = Mapping[str, Any]  # what a JSON file holds is not known before it is checked
-CROSS_DOWN, DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
-CROSS_UP, UP = "CrossAttnUpBlock2D", "UpBlock2D"
-VAE_DOWN, VAE_UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
+DOWN = Blocks("CrossAttnDownBlock2D", "DownBlock2D")
+UP = Blocks("CrossAttnUpBlock2D", "UpBlock2D")
 KINDS: dict[str, Kind] = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0"}
 SCHEDULES: dict[str, tuple[str, dict[str, float]]] = {  # theirs -> ours, with its constants
     "scaled_linear": ("scaled_linear", {"beta_start": 0.00085, "beta_end": 0.012}),
@@ -49,75 +47,17 @@ VAE_FIXED: Json = {
     "use_quant_conv": True,
 }
 TEXT_FIXED: Json = {"model_type": "clip_text_model"}
-PASSED = {  # what describes the file, the training, or a precision, and not the network
-    "addition_embed_type_num_heads",  # of an embedding that addition_embed_type would add
-    "architectures",
-    "bos_token_id",
-    "dtype",
-    "eos_token_id",
-    "force_upcast",
-    "gradient_checkpointing",
-    "initializer_factor",
-    "initializer_range",
-    "pad_token_id",
-    "projection_dim",  # of a projection that the text encoder leaves out
-    "sample_size",
-    "torch_dtype",
-    "transformers_version",
-    "upcast_attention",
-}
-
-
-@dataclass(frozen=True)
-class Reader:
-    """The settings of one JSON file, taken out one by one; what is left over is refused."""
-
-    where: str
-    data: dict[str, Any]
-
-    def take(self, name: str, default: object = None) -> Any:
-        """Return a setting and count it as read."""
-        return self.data.pop(name, default)
-
-    def one(self, name: str, default: object = None) -> Any:
-        """Return a setting that may be a list of equal values, as that value."""
-        value = self.take(name, default)
-        if isinstance(value, list):
-            if len(set(map(str, value))) != 1:
-                raise self.error(name, value, "one value for all resolutions")
-            return value[0]
-        return value
-
-    def fixed(self, wanted: Json) -> None:
-        """Raise ValueError unless these settings are what our networks have."""
-        for name, value in wanted.items():
-            found = self.take(name, value)
-            if found != value:
-                raise self.error(name, found, repr(value))
-
-    def nothing_else(self) -> None:
-        """Raise ValueError for a setting that is on and that nobody took."""
-        for name, value in self.data.items():
-            if value and name not in PASSED and not name.startswith("_"):
-                raise self.error(name, value, "it off: our network has no such part")
-
-    def error(self, name: str, found: object, wanted: str) -> ValueError:
-        """Return the error for a setting."""
-        return ValueError(f"{self.where}: {name} is {found!r}, wanted {wanted}")
 
 
 def read_unet(data: Json, where: str) -> UNetConfig:
-    """Return the UNet's configuration."""
+    """Return the UNet's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
     reader = Reader(where, dict(data))
     reader.fixed(UNET_FIXED)
     channels = tuple(reader.take("block_out_channels", (320, 640, 1280, 1280)))
-    down = reader.take("down_block_types", [CROSS_DOWN] * 3 + [DOWN])
-    up = reader.take("up_block_types", [UP] + [CROSS_UP] * 3)
-    attention = tuple(block == CROSS_DOWN for block in down)
-    if set(down) - {CROSS_DOWN, DOWN}:
-        raise reader.error("down_block_types", down, f"{CROSS_DOWN} and {DOWN} only")
-    if list(up) != [CROSS_UP if attends else UP for attends in attention[::-1]]:
-        raise reader.error("up_block_types", up, "the mirror of down_block_types")
+    attention = reader.attention(DOWN, UP, (True, True, True, False))
     heads = reader.one("attention_head_dim", 8)  # a number of heads, whatever its name says
     config = UNetConfig(
         in_channels=reader.take("in_channels", 4),
@@ -142,26 +82,26 @@ def write_unet(config: UNetConfig, size: int) -> dict[str, Any]:
         "attention_head_dim": config.heads,
         "block_out_channels": list(config.channels),
         "cross_attention_dim": config.context,
-        "down_block_types": [CROSS_DOWN if attends else DOWN for attends in config.attention],
+        "down_block_types": [DOWN.named(attends) for attends in config.attention],
         "in_channels": config.in_channels,
         "layers_per_block": config.blocks,
         "norm_num_groups": config.groups,
         "out_channels": config.out_channels,
         "sample_size": size,
         "transformer_layers_per_block": config.depth,
-        "up_block_types": [CROSS_UP if attends else UP for attends in config.attention[::-1]],
+        "up_block_types": [UP.named(attends) for attends in config.attention[::-1]],
     }
 
 
 def read_vae(data: Json, where: str) -> VAEConfig:
-    """Return the autoencoder's configuration."""
+    """Return the autoencoder's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
     reader = Reader(where, dict(data))
     reader.fixed(VAE_FIXED)
     channels = tuple(reader.take("block_out_channels", (64,)))
-    for name, kind in (("down_block_types", VAE_DOWN), ("up_block_types", VAE_UP)):
-        found = reader.take(name, [kind] * len(channels))
-        if list(found) != [kind] * len(channels):
-            raise reader.error(name, found, f"{len(channels)} times {kind}")
+    reader.plain_levels(len(channels))
     inputs, outputs = reader.take("in_channels", 3), reader.take("out_channels", 3)
     if inputs != outputs:
         raise reader.error("out_channels", outputs, f"in_channels, {inputs}")
@@ -196,7 +136,10 @@ def write_vae(config: VAEConfig, size: int) -> dict[str, Any]:
 
 
 def read_text(data: Json, where: str) -> TextConfig:
-    """Return the text encoder's configuration."""
+    """Return the text encoder's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
     reader = Reader(where, dict(data))
     reader.fixed(TEXT_FIXED)
     width, inner = reader.take("hidden_size", 512), reader.take("intermediate_size", 2048)
@@ -238,6 +181,7 @@ def read_scheduler(data: Json, where: str, config: BundleConfig) -> BundleConfig
     """Return the configuration with the noise schedule and the sampling times of the file.
 
     Whatever sampler the folder names, it is DDIM here, on the same schedule at the same times.
+    Raises ValueError for another schedule.
     """
     reader = Reader(where, dict(data))
     theirs = reader.take("beta_schedule", "linear")

@@ -8,7 +8,6 @@ Names     the networks' own, but for the autoencoder's attention, which had othe
 Sampler   whatever the folder names, sampling is DDIM on its schedule, at its times
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import torch
 
-from latentgeo.core.files import atomic_write
 from latentgeo.models.bundle import (
     PARTS,
     BundleConfig,
@@ -29,6 +27,7 @@ from latentgeo.models.formats import diffusers_config as configs
 from latentgeo.models.formats.diffusers_tokenizer import check_tokenizer, write_tokenizer
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.json_file import read_json, write_json
 from latentgeo.models.formats.ldm_names import TEXT_MODEL
 from latentgeo.models.formats.shards import PLAIN, Packing, write_weights
 from latentgeo.models.formats.source import Source, shapes
@@ -103,7 +102,10 @@ def write_folder(
 
 
 def read_config(folder: Path) -> BundleConfig:
-    """Return the configuration of the model in a folder."""
+    """Return the configuration of the model in a folder.
+
+    Raises FileNotFoundError, or ValueError for a model of another kind or with other settings.
+    """
     index = read_json(folder / INDEX)
     for name, classes in CLASSES.items():
         found = (index.get(name) or [None, None])[-1]
@@ -161,19 +163,6 @@ def find_weights(inside: Path, safe: str, pickled: str) -> Path:
     raise FileNotFoundError(f"no weights in {inside}: wanted {safe}.safetensors")
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
-    """Return the object in a JSON file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; a diffusers folder has it")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is no JSON object")
-    return found
-
-
 def old_name(key: str) -> str:
     """Return the name that a tensor of a plain attention had up to diffusers 0.17."""
     return ATTENTION.sub(lambda found: found[1] + OLD_ATTENTION[found[2]], key)
@@ -210,8 +199,3 @@ def _index() -> dict[str, Any]:
         "feature_extractor": [None, None],
         "requires_safety_checker": False,
     }
-
-
-def write_json(path: Path, table: Mapping[str, Any]) -> None:
-    """Write an object as diffusers does: two spaces in, its keys in order."""
-    atomic_write(path, json.dumps(table, indent=2, sort_keys=True) + "\n")

@@ -21,11 +21,10 @@ from latentgeo.models.formats.diffusers_folder import (
     INDEX,
     find_weights,
     old_name,
-    read_json,
-    write_json,
 )
 from latentgeo.models.formats.families import looks_like
 from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.json_file import read_json, write_json
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.formats.source import Source, shapes
 from latentgeo.models.formats.strict import Layout, Stored, fill, own_layout, problems, refuse
@@ -92,7 +91,10 @@ def write_image_folder(model: ImageModel, folder: Path, dtype: torch.dtype | Non
 
 
 def read_image_config(folder: Path) -> ImageModelConfig:
-    """Return the configuration of the model in a folder."""
+    """Return the configuration of the model in a folder.
+
+    Raises FileNotFoundError, or ValueError for a setting that ours does not have.
+    """
     inside = part_folder(folder, "unet")
     unet, side = diffusers_image_config.read_unet(read_json(inside / CONFIG), str(inside / CONFIG))
     autoencoder = read_autoencoder_config(folder) if (folder / INDEX).is_file() else None

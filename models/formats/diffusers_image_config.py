@@ -9,14 +9,8 @@ from typing import Any, get_args
 
 from latentgeo.core.schedule import Spacing
 from latentgeo.models.ddpm_unet import DDPMConfig
-from latentgeo.models.formats.diffusers_config import (
-    KINDS,
-    SCHEDULES,
-    VAE_DOWN,
-    VAE_UP,
-    Json,
-    Reader,
-)
+from latentgeo.models.formats.diffusers_config import KINDS, SCHEDULES
+from latentgeo.models.formats.json_settings import VAE_DOWN, VAE_UP, Blocks, Json, Reader
 from latentgeo.models.image_config import (
     ImageDefaults,
     ImageModelConfig,
@@ -26,8 +20,8 @@ from latentgeo.models.image_config import (
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vqvae import VQConfig
 
-ATTENTION_DOWN, DOWN = "AttnDownBlock2D", "DownBlock2D"
-ATTENTION_UP, UP = "AttnUpBlock2D", "UpBlock2D"
+DOWN = Blocks("AttnDownBlock2D", "DownBlock2D")
+UP = Blocks("AttnUpBlock2D", "UpBlock2D")
 UNET_FIXED: Json = {
     "act_fn": "silu",
     "add_attention": True,
@@ -69,7 +63,10 @@ VARIANCES: dict[str, Variance] = {
 
 
 def read_unet(data: Json, where: str) -> tuple[DDPMConfig | UNetConfig, int]:
-    """Return the UNet's configuration, and the side of what it denoises."""
+    """Return the UNet's configuration, and the side of what it denoises.
+
+    Raises ValueError for a setting that neither network of ours has.
+    """
     reader = Reader(where, {**LDM_FIXED, "attention_head_dim": 8, **data})  # diffusers' defaults
     reader.fixed(UNET_FIXED)
     size = reader.one("sample_size")
@@ -92,19 +89,11 @@ def read_unet(data: Json, where: str) -> tuple[DDPMConfig | UNetConfig, int]:
 
 def _shape(reader: Reader) -> dict[str, Any]:
     """Return what the two networks' configurations have in common."""
-    channels = tuple(reader.take("block_out_channels", (224, 448, 672, 896)))
-    down = reader.take("down_block_types", [DOWN] + [ATTENTION_DOWN] * 3)
-    up = reader.take("up_block_types", [ATTENTION_UP] * 3 + [UP])
-    if set(down) - {ATTENTION_DOWN, DOWN}:
-        raise reader.error("down_block_types", down, f"{ATTENTION_DOWN} and {DOWN} only")
-    attention = tuple(block == ATTENTION_DOWN for block in down)
-    if list(up) != [ATTENTION_UP if attends else UP for attends in attention[::-1]]:
-        raise reader.error("up_block_types", up, "the mirror of down_block_types")
     return {
         "in_channels": reader.take("in_channels", 3),
         "out_channels": reader.take("out_channels", 3),
-        "channels": channels,
-        "attention": attention,
+        "channels": tuple(reader.take("block_out_channels", (224, 448, 672, 896))),
+        "attention": reader.attention(DOWN, UP, (False, True, True, True)),
         "blocks": reader.take("layers_per_block", 2),
         "groups": reader.take("norm_num_groups", 32),
     }
@@ -128,13 +117,13 @@ def write_unet(config: DDPMConfig | UNetConfig, size: int) -> dict[str, Any]:
         **UNET_FIXED,
         **own,
         "block_out_channels": list(config.channels),
-        "down_block_types": [ATTENTION_DOWN if here else DOWN for here in attends],
+        "down_block_types": [DOWN.named(here) for here in attends],
         "in_channels": config.in_channels,
         "layers_per_block": config.blocks,
         "norm_num_groups": config.groups,
         "out_channels": config.out_channels,
         "sample_size": size,
-        "up_block_types": [ATTENTION_UP if here else UP for here in attends[::-1]],
+        "up_block_types": [UP.named(here) for here in attends[::-1]],
     }
 
 
@@ -142,14 +131,12 @@ def read_vq(data: Json, where: str) -> VQConfig:
     """Return the autoencoder's configuration.
 
     A file of before there was a `scaling_factor` has latents as they are, as latent diffusion had.
+    Raises ValueError for a setting that ours does not have.
     """
     reader = Reader(where, dict(data))
     reader.fixed(VQ_FIXED)
     channels = tuple(reader.take("block_out_channels", (64,)))
-    for name, kind in (("down_block_types", VAE_DOWN), ("up_block_types", VAE_UP)):
-        found = reader.take(name, [kind] * len(channels))
-        if list(found) != [kind] * len(channels):
-            raise reader.error(name, found, f"{len(channels)} times {kind}")
+    reader.plain_levels(len(channels))
     inputs, latent = reader.take("in_channels", 3), reader.take("latent_channels", 3)
     reader.fixed({"out_channels": inputs})
     if (width := reader.take("vq_embed_dim")) not in (None, latent):
@@ -190,7 +177,7 @@ def write_vq(config: VQConfig, size: int) -> dict[str, Any]:
 def read_scheduler(data: Json, where: str, size: int) -> dict[str, Any]:
     """Return schedule, prediction and sampling of the file, as fields of `ImageModelConfig`.
 
-    `size` is the side of the images.
+    `size` is the side of the images. Raises ValueError for another schedule.
     """
     reader = Reader(where, dict(data))
     reader.fixed({"clip_sample_range": 1.0})

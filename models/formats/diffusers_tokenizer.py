@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from latentgeo.core.files import atomic_write
+from latentgeo.models.formats.json_file import read_json
 from latentgeo.models.tokenizer import END, START, Tokenizer
 
 WHOLE, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
@@ -65,9 +65,9 @@ def _read(folder: Path) -> tuple[Path, dict[str, int], list[str]]:
     if (folder / VOCABULARY).is_file() and (folder / MERGES).is_file():
         lines = (folder / MERGES).read_text(encoding="utf-8").splitlines()
         merges = [line for line in lines if line and not line.startswith("#version")]
-        return folder / VOCABULARY, _json(folder / VOCABULARY), merges
+        return folder / VOCABULARY, read_json(folder / VOCABULARY), merges
     if (folder / WHOLE).is_file():
-        model = _json(folder / WHOLE).get("model", {})
+        model = read_json(folder / WHOLE).get("model", {})
         merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
         return folder / WHOLE, model.get("vocab", {}), merges
     raise FileNotFoundError(
@@ -85,23 +85,13 @@ def _check_merges(where: Path, merges: list[str], ours: list[str]) -> None:
             raise ValueError(f"{where} does not have CLIP's merges: number {i + 1} differs")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is no JSON object")
-    return found
-
-
 def _added(folder: Path) -> set[str]:
     """Return the tokens that stand beside the vocabulary."""
     found: set[str] = set()
     if (folder / "added_tokens.json").is_file():
-        found |= set(_json(folder / "added_tokens.json"))
+        found |= set(read_json(folder / "added_tokens.json"))
     if (folder / WHOLE).is_file():
-        found |= {row["content"] for row in _json(folder / WHOLE).get("added_tokens", [])}
+        found |= {row["content"] for row in read_json(folder / WHOLE).get("added_tokens", [])}
     return found
 
 
@@ -110,7 +100,7 @@ def _check_padding(folder: Path) -> None:
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         if not (folder / name).is_file():
             continue
-        token = _json(folder / name).get("pad_token", END)
+        token = read_json(folder / name).get("pad_token", END)
         content = token.get("content") if isinstance(token, Mapping) else token
         if content not in (END, None):
             raise ValueError(f"{folder / name} pads with {content!r}, wanted {END!r}")

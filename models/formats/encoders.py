@@ -99,6 +99,7 @@ def convert_encoder(
     """Write an encoder in another layout, and return in a line what was done.
 
     `layout` is transformers (also if None) or openai for CLIP, and pytorch-fid for Inception.
+    Raises ValueError for another.
     """
     layouts = [*GRAMMARS] if kind == "clip" else [PYTORCH_FID]
     chosen = layout or layouts[0]

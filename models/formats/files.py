@@ -97,9 +97,10 @@ def _weight_map(path: Path) -> Mapping[str, str]:
     """Return the file of every tensor, by name, from an index; each is a plain file name."""
     try:
         homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        assert all(isinstance(home, str) for home in homes.values())
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
-        raise ValueError(f"{path} is no index of shards: it has no weight_map") from None
+        if not all(isinstance(home, str) for home in homes.values()):
+            raise TypeError("a place that is no text")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path} is no index of shards: it has no weight_map of names") from None
     for home in homes.values():
         if PurePosixPath(home).name != home or "\\" in home:
             raise ValueError(f"{path} names {home!r}, wanted a file beside it")

@@ -37,7 +37,10 @@ def config_of(
 
 
 def named_config(word: str | Path) -> ImageModelConfig:
-    """Return the configuration that a preset's name or a JSON file stands for."""
+    """Return the configuration that a preset's name or a JSON file stands for.
+
+    Raises FileNotFoundError, or ValueError for a file that is no configuration.
+    """
     if str(word) in IMAGE_PRESETS:
         return IMAGE_PRESETS[str(word)]
     if not Path(word).is_file():

@@ -1,5 +1,6 @@
 """`latentgeo inspect`: what a file or folder of weights is, and what it fits."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,7 +186,7 @@ def token_rows(path: Path) -> Iterator[Row]:
 def counted(source: Source) -> str:
     """Return how many tensors and numbers a file has, by dtype."""
     dtypes = Counter(str(entry.dtype).removeprefix("torch.") for entry in source.entries.values())
-    numbers = sum(_numbers(entry.shape) for entry in source.entries.values())
+    numbers = sum(math.prod(entry.shape) for entry in source.entries.values())
     return f"{len(source.entries)}, {numbers:,} numbers, {tally(dtypes)}"
 
 
@@ -214,10 +215,3 @@ def listed(items: Sequence[str], separator: str = ", ") -> str:
 def _kind(layer: str) -> str:
     """Return a layer's name within its block."""
     return PLACE.sub("", layer)
-
-
-def _numbers(shape: Sequence[int]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total

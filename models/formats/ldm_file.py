@@ -128,7 +128,10 @@ def text_prefix(source: Source) -> str:
 
 
 def config_of(source: Source) -> BundleConfig:
-    """Return the configuration that the file was written with, or Stable Diffusion 1.5's."""
+    """Return the configuration that the file was written with, or Stable Diffusion 1.5's.
+
+    Raises ValueError for a configuration that is none.
+    """
     text = source.metadata.get(CONFIG)
     if text is None:
         return replace(BundleConfig(), name=source.path.stem)

@@ -73,7 +73,10 @@ def read_ldm_image(
 
 
 def write_ldm_image(model: ImageModel, path: Path, dtype: torch.dtype | None = None) -> Path:
-    """Write a model as .safetensors, or as .ckpt if the path ends so, and return the path."""
+    """Write a model as .safetensors, or as .ckpt if the path ends so, and return the path.
+
+    Raises ValueError for a model without an autoencoder, or of another network.
+    """
     unet = model.config.unet
     if model.autoencoder is None or not isinstance(unet, UNetConfig):
         raise ValueError(f"{model.config.name} is not latent diffusion, with an autoencoder")
@@ -98,7 +101,10 @@ def read_first_stage(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = torch.float32,
 ) -> Autoencoder:
-    """Return the autoencoder in a file of its own, frozen; what its training needs is left out."""
+    """Return the autoencoder in a file of its own, frozen; what its training needs is left out.
+
+    Raises ValueError that lists what does not fit, or says what else the file looks like.
+    """
     source = open_source(path)
     family = looks_like(shapes(source))
     if family.name not in FIRST_STAGES:
@@ -144,7 +150,7 @@ def packed(tensors: Mapping[str, Tensor], config: UNetConfig) -> dict[str, Tenso
         head, queries, kind = name.rpartition(".q.")
         if queries:
             parts = torch.stack([found.pop(f"{head}.{letter}.{kind}") for letter in "qkv"])
-            split = parts.unflatten(1, (heads_of(config, parts.shape[1]), -1))  # (3, heads, d, ...)
+            split = parts.unflatten(1, (config.heads_of(parts.shape[1]), -1))  # (3, heads, d, ...)
             found[f"{head}.qkv.{kind}"] = split.transpose(0, 1).flatten(0, 2)
     return found
 
@@ -153,12 +159,7 @@ def view(source: Source, config: ImageModelConfig) -> Unpacked:
     """Return a file with q, k and v of the UNet's attentions apart."""
     unet = config.unet
     assert isinstance(unet, UNetConfig)
-    return Unpacked(source, lambda channels: heads_of(unet, channels))
-
-
-def heads_of(config: UNetConfig, channels: int) -> int:
-    """Return the number of heads of an attention of so many channels."""
-    return channels // config.head_width if config.head_width else config.heads
+    return Unpacked(source, unet.heads_of)
 
 
 def average_name(name: str) -> str | None:

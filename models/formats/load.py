@@ -74,7 +74,10 @@ def layout_of(place: Path) -> LayoutName:
 
 
 def find_lora(name: str | Path, model: Path) -> Path:
-    """Return the file of a LoRA: a path, or the name of one that lies beside the model."""
+    """Return the file of a LoRA: a path, or the name of one that lies beside the model.
+
+    Raises FileNotFoundError if there is none at either place.
+    """
     folder = model.parent if model.is_file() else model
     beside = folder / f"{name}.safetensors"
     path = beside if beside.is_file() else lora_path(Path(name))
@@ -84,7 +87,10 @@ def find_lora(name: str | Path, model: Path) -> Path:
 
 
 def find_direction(name: str | Path, model: Path) -> Path:
-    """Return the file of a direction in h-space: a path, or the name of one of the model's own."""
+    """Return the file of a direction in h-space: a path, or the name of one of the model's own.
+
+    Raises FileNotFoundError that lists those there are.
+    """
     own = (model.parent if model.is_file() else model) / DIRECTIONS
     path = own / f"{name}.safetensors"
     if not path.is_file() and not Path(name).is_file():

@@ -79,7 +79,10 @@ def write_lora_file(path: Path, lora: Lora, grammar: Grammar, places: Places) ->
 
 
 def lora_path(path: Path) -> Path:
-    """Return the file of a LoRA: the path, or PEFT's own file in a folder."""
+    """Return the file of a LoRA: the path, or PEFT's own file in a folder.
+
+    Raises FileNotFoundError for a folder without one.
+    """
     if path.is_dir():
         for name in PEFT_FILES:
             if (path / name).is_file():
@@ -122,15 +125,17 @@ def read_all(source: Source) -> dict[str, Tensor]:
 
 def _check_width(source: Source, places: Places) -> None:
     """Raise for a LoRA of another family, told by the width of the text that attentions read."""
-    width, ours = places.config.unet.context, None
-    for name, entry in source.entries.items():
-        if CROSS.search(name) and len(entry.shape) > 1:
-            ours = entry.shape[1]
-            break
-    if ours not in (None, width):
+    widths = (
+        entry.shape[1]
+        for name, entry in source.entries.items()
+        if CROSS.search(name) and len(entry.shape) > 1
+    )
+    wanted = places.config.unet.context
+    found = next(widths, wanted)
+    if found is not None and found != wanted:
         raise ValueError(
-            f"its cross-attention reads text of width {ours}"
-            f"{FAMILIES.get(ours or 0, '')}, and the model's is {width}"
+            f"its cross-attention reads text of width {found}{FAMILIES.get(found, '')}, "
+            f"and the model's is {wanted}"
         )
 
 

@@ -31,7 +31,10 @@ XL = ("lora_te1_", "lora_te2_")
 
 
 def read(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
-    """Return the LoRA in a file of kohya's scripts, in either layout of the UNet's names."""
+    """Return the LoRA in a file of kohya's scripts, in either layout of the UNet's names.
+
+    Raises ValueError for unknown keys, and for a LoRA on two text encoders.
+    """
     if any(key.startswith(XL) for key in tensors):
         raise ValueError("the LoRA is on two text encoders (lora_te1_, lora_te2_): it is for SDXL")
     table = _table(places)

@@ -44,7 +44,10 @@ REFUSED = {  # settings of PEFT that make something else of the two factors
 
 
 def read(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
-    """Return the LoRA that a file of PEFT holds."""
+    """Return the LoRA that a file of PEFT holds.
+
+    Raises ValueError for unknown keys, several adapters, and what is no plain LoRA.
+    """
     adapters = {match["adapter"] for key in tensors if (match := KEY.fullmatch(key))}
     if len(adapters) > 1:
         raise ValueError(f"the file holds several adapters, {sorted(map(str, adapters))}")

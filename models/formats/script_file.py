@@ -7,7 +7,8 @@ Safety   a pickle is a program, too, and this one names classes that only the ar
          lists its opcodes, and the 25 that TorchScript's writer uses are followed with texts,
          numbers and plain containers. A class is a name that is never looked up, a call makes a
          record of what it would have been called with. The only calls admitted are those that
-         rebuild a tensor of 32-bit floats or a list of numbers
+         rebuild a tensor of 32-bit floats or a list of numbers. Every function here raises
+         ValueError for all else
 """
 
 import math

@@ -62,7 +62,10 @@ def read_unet_file(
 
 
 def write_unet_file(model: ImageModel, path: Path, dtype: torch.dtype | None = None) -> Path:
-    """Write a model's UNet as .safetensors, or pickled if the path ends in .pt or .ckpt."""
+    """Write a model's UNet as .safetensors, or pickled if the path ends in .pt or .ckpt.
+
+    Raises ValueError for a model with an autoencoder, or of another network.
+    """
     if model.autoencoder is not None or model.config.network not in NETWORKS.values():
         raise ValueError(f"{model.config.name} is not a UNet of DDPM or ADM alone")
     state = model.unet.state_dict()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from latentgeo.core.anid import branches, halfway, shares, times_from
-from latentgeo.core.schedule import scaled_linear, times
+from latentgeo.core.anid import branches, halfway, shares
+from latentgeo.core.schedule import scaled_linear
 
 SCHEDULE = scaled_linear()
 
@@ -34,14 +34,6 @@ def test_coarse_levels_go_highest():
     assert shares(3) == pytest.approx([0.5, 0.375, 0.25])
     assert shares(2, 0.35, 0.65) == pytest.approx([0.65, 0.35])
     assert shares(1) == [0.5] and shares(0) == []
-
-
-def test_a_share_of_the_times_is_the_end_of_the_walk():
-    visited = times(SCHEDULE, 200)
-    part = times_from(visited, 0.25)
-    assert part == visited[-51:] and len(part) == 51
-    assert times_from(visited, 1.0) == visited
-    assert times_from(visited, 0.0) == visited[-2:]
 
 
 def test_halfway_of_an_image_and_itself_is_the_image_noised():

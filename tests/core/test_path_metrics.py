@@ -106,7 +106,7 @@ def test_a_detour_and_a_closed_walk():
 
 
 def test_a_nudge_is_lost_in_rounding():
-    """In half the runs or so: it is less than half a unit in the last place."""
+    """It moves by 2⁻²⁴ of itself at most, and float32 keeps another number of some, not of all."""
     x = noise(5, B, N)
     moved = nudged(x, torch.float32, torch.Generator().manual_seed(0))
     assert ((moved - x).abs() <= x.abs() * 2**-24).all()

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from latentgeo.core import schedule as schedules
-from latentgeo.core.schedule import Schedule, batch_time, check_times, from_beta, respaced, times
+from latentgeo.core.schedule import (
+    Schedule,
+    batch_time,
+    check_times,
+    column,
+    from_beta,
+    late_times,
+    respaced,
+    times,
+)
 
 SD = schedules.scaled_linear()
 
@@ -184,3 +193,22 @@ def test_a_respaced_step_is_the_steps_it_leaves_out():
         torch.testing.assert_close(found.alpha_bar[i], SD.alpha_bar[t], rtol=1e-10, atol=0)
     with pytest.raises(ValueError, match="lands on t = 1, wanted clean data"):
         respaced(SD, visited[:-1])
+
+
+def test_strength_is_the_share_of_the_steps():
+    visited = times(schedules.scaled_linear(), 20)
+    assert late_times(visited, 1) == visited
+    assert late_times(visited, 0.25) == visited[-6:]
+    assert late_times(visited, 0.001) == visited[-2:]
+    for wrong in (0, -0.5, 1.01, math.nan):
+        with pytest.raises(ValueError, match="strength must be in"):
+            late_times(visited, wrong)
+
+
+def test_a_column_goes_with_its_batch():
+    """Every sample meets its own value, in a batch of any rank."""
+    values = torch.tensor([2.0, 3.0, 5.0])
+    for shape in ((3,), (3, 7), (3, 2, 5, 7)):
+        product = column(values, torch.ones(shape)) * torch.ones(shape)
+        assert product.shape == shape
+        assert product.reshape(3, -1).unique(dim=1).tolist() == [[2.0], [3.0], [5.0]]

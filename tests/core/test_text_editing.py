@@ -16,7 +16,6 @@ from latentgeo.core.text_editing import (
     Prompted,
     guided_by_time,
     guided_pair,
-    late_times,
     nulls_by_time,
     sdedit,
     switched,
@@ -107,14 +106,7 @@ def test_sdedit_starts_at_the_noise_of_its_first_time():
     torch.testing.assert_close(x, bar.sqrt() * x_0 + (1 - bar).sqrt() * z)
 
 
-def test_strength_is_the_share_of_the_steps():
-    visited = times(SCHEDULE, 20)
-    assert late_times(visited, 1) == visited
-    assert late_times(visited, 0.25) == visited[-6:]
-    assert late_times(visited, 0.001) == visited[-2:]
-    for wrong in (0, -0.5, 1.01, math.nan):
-        with pytest.raises(ValueError, match="strength must be in"):
-            late_times(visited, wrong)
+def test_release_is_a_share():
     with pytest.raises(ValueError, match="release must be in"):
         switched(None, None, SCHEDULE, 1.5)
 

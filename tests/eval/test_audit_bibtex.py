@@ -35,3 +35,21 @@ def test_an_entry():
 def test_keys_are_ascii():
     paper = replace(PAPERS[0], authors=("Björn Åström",))
     assert bibtex((paper,)).startswith("@misc{astrom2023smooth,")
+
+
+def test_a_family_name_of_two_words_stays_whole():
+    (one,) = (paper for paper in PAPERS if paper.key == "CLIPScore")
+    assert "Maxwell Forbes and Le Bras, Ronan and Yejin Choi" in bibtex((one,))
+
+
+def test_a_poster_says_that_its_number_is_the_full_versions():
+    (poster,) = (paper for paper in PAPERS if paper.key == "OT")
+    entry = bibtex((poster,))
+    assert "eprint = {2511.12757}" in entry
+    assert "note = {poster; the eprint is its full version, Which Way from B to A}" in entry
+
+
+def test_a_work_without_arxiv_has_its_journal():
+    (ssim,) = (paper for paper in PAPERS if paper.key == "SSIM")
+    assert "howpublished = {IEEE Transactions on Image Processing 13(4)}" in bibtex((ssim,))
+    assert "eprint" not in bibtex((ssim,))

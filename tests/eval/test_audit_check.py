@@ -2,7 +2,7 @@
 
 import pytest
 
-from latentgeo.eval.audit_check import Outcome, of_row, run_tests, worst
+from latentgeo.eval.audit_check import Outcome, of_row, run_tests, verdict_line, worst
 from latentgeo.eval.audit_ledger import Row
 
 
@@ -48,3 +48,10 @@ def test_an_outcome_in_words():
     assert str(Outcome("passed", 2.2e-16, 1.1e-16)) == "passed, error 2.2e-16 (relative 1.1e-16)"
     assert str(Outcome("passed", 0.0)) == "passed, error 0.0e+00"
     assert str(Outcome("skipped")) == "skipped, error -"
+
+
+def test_verdicts_are_counted_by_row():
+    outcomes = {"a": Outcome("passed"), "b": Outcome("failed"), "c": Outcome("skipped")}
+    ledger = [row("a"), row("a", "c"), row("a", "b"), row("c"), row()]
+    assert verdict_line(ledger, outcomes) == "1 failed, 2 passed, 1 skipped"
+    assert verdict_line(ledger, {}) == ""

@@ -17,11 +17,10 @@ from latentgeo.eval.isometry_rows import (
     spectrum,
     spectrum_rows,
     unpacked,
-    visited_times,
     walk_rows,
 )
 from latentgeo.eval.quality import FD, load_judges
-from latentgeo.infer.unprompted import ImageSampling, generate_images
+from latentgeo.infer.unprompted import ImageSampling, generate_images, visited_times
 from latentgeo.models.image_model import new_image_model
 from latentgeo.models.perceptual import load_lpips
 from latentgeo.models.presets_image_models import TRAINED_PRESETS
@@ -69,7 +68,7 @@ def test_path_length_is_a_difference_quotient(subject):
 def test_walks_are_arcs_of_noise_and_what_they_become(subject):
     """Iso Sec. 4.1: RTL at the first time is of h on the slerp itself."""
     both = walk_rows(subject, CMD, [0, 1])
-    visited = visited_times(subject.model, CMD.steps)
+    visited = visited_times(subject.model, subject.sampling)
     for job in (0, 1):
         a, b = (subject.noise(CMD.seed, f"walk {end}", [job]) for end in "ab")
         frames = torch.cat([a, slerp(a, b, 0.5), b])

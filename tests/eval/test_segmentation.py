@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latentgeo.eval.segmentation import consistency, intersections, mean_iou, pixel_agreement
+from latentgeo.eval.segmentation import compared, intersections, mean_iou, pixel_agreement
 
 
 def square(left: int, side: int = 5, height: int = 11, width: int = 13, part: int = 1) -> Tensor:
@@ -48,12 +48,13 @@ def test_of_random_parts_is_that_of_sets():
     assert mean_iou(a, a, 5).tolist() == [1.0] * 3 and pixel_agreement(a, a).tolist() == [1.0] * 3
 
 
-def test_consistency_of_any_callable():
+def test_a_square_that_moves_by_a_pixel_in_means_with_their_n():
     """A threshold as the segmenter: part 1 is what is bright."""
     originals = torch.zeros(3, 3, 11, 13) - 1
     originals[:, :, 3:8, 1:6] = 1
     edits = originals.roll(1, dims=3)
-    found = consistency(lambda x: (x[:, 0] > 0).long(), ("ground", "square"), originals, edits)
+    before, after = ((x[:, 0] > 0).long() for x in (originals, edits))
+    found = compared(("ground", "square"), before, after)
     assert found.agreement.value == pytest.approx(1 - 10 / 143) and found.agreement.n == 3
     assert found.by_part["square"].value == pytest.approx(20 / 30)
     assert found.iou.value == pytest.approx((20 / 30 + 113 / 123) / 2)

@@ -118,7 +118,7 @@ def test_rows_do_not_depend_on_the_batch(bundle, tmp_path):
 
 def test_a_stopped_measurement_goes_on_and_agrees(bundle, tmp_path, monkeypatch):
     whole = measured(bundle, tmp_path / "whole")
-    monkeypatch.setattr("latentgeo.eval.smoothness.append_rows", stop_after(1))
+    monkeypatch.setattr("latentgeo.eval.jobs.append_rows", stop_after(1))
     with pytest.raises(KeyboardInterrupt):
         measured(bundle, tmp_path / "part")
     monkeypatch.undo()
@@ -127,7 +127,7 @@ def test_a_stopped_measurement_goes_on_and_agrees(bundle, tmp_path, monkeypatch)
     path.write_text(path.read_text() + '{"prompt": 1, "dist')  # a line that a crash cut short
     resumed = measured(bundle, tmp_path / "part")
     np.testing.assert_array_equal(resumed.distances, whole.distances)
-    monkeypatch.setattr("latentgeo.eval.smoothness.append_rows", stop_after(0))
+    monkeypatch.setattr("latentgeo.eval.jobs.append_rows", stop_after(0))
     np.testing.assert_array_equal(measured(bundle, tmp_path / "part").distances, whole.distances)
 
 

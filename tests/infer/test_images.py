@@ -14,7 +14,6 @@ from latentgeo.infer.images import (
     read_metadata,
     save_gif,
     save_png,
-    strip,
     to_picture,
 )
 
@@ -119,7 +118,7 @@ def test_grids_without_tiles_of_one_size_are_refused(rows):
 
 
 def test_a_strip_has_no_gaps():
-    assert strip([plain("red", (99, 99))] * 3).size == (297, 99)
+    assert grid([[plain("red", (99, 99))] * 3], gap=0).size == (297, 99)
 
 
 def test_an_animation_runs_there_and_back(tmp_path):

@@ -80,4 +80,4 @@ def test_from_the_command_line(tmp_path, capsys):
     settings = read_metadata(path)
     assert settings["sources"] == [5, 7] and settings["weight"] == 1.5 and "weights" in settings
     assert main([*words, "--weight", "nan"]) == 2
-    assert "seeds, sources and weight: wanted one of each" in capsys.readouterr().err
+    assert "weight must be finite, got nan" in capsys.readouterr().err

@@ -10,7 +10,8 @@ from latentgeo.core.asyrp import directional_loss, directional_similarity
 from latentgeo.models.bundle import Undrawn
 from latentgeo.models.clip_vision import CLIP
 from latentgeo.models.formats.clip_file import write_clip
-from latentgeo.models.judge import Judge, is_small_clip, load_judge, of_clip
+from latentgeo.models.headed import is_headed
+from latentgeo.models.judge import Judge, load_judge, of_clip
 from latentgeo.models.presets import CLIP_PRESETS
 from latentgeo.models.small_clip import EMBEDDED
 from latentgeo.train.data import avatars, collate
@@ -92,12 +93,12 @@ def test_any_pair_of_encoders_will_do():
 
 def test_loads_by_name_and_by_path(tmp_path, clip):
     """The embedded pair, a copy of its file, and CLIP in OpenAI's names."""
-    assert load_judge().name == "avatars" and is_small_clip(EMBEDDED)
+    assert load_judge().name == "avatars" and is_headed(EMBEDDED)
     copy = tmp_path / "mine.safetensors"
     copy.write_bytes(EMBEDDED.read_bytes())
     assert load_judge(copy).name == "small CLIP mine.safetensors"
     path = write_clip(clip, tmp_path / "clip.safetensors", "openai")
-    assert not is_small_clip(path)
+    assert not is_headed(path)
     loaded = load_judge(path, templates=True)
     assert len(loaded.templates) == 79
     x = torch.rand(2, 3, 24, 24) * 2 - 1

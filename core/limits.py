@@ -1,0 +1,40 @@
+"""Limits of a command's fields: a value beyond them is a ValueError that names field and value.
+
+Each function takes a dataclass and the names of some of its fields. No torch import.
+"""
+
+
+def at_least(settings: object, least: float, *names: str) -> None:
+    """Raise `ValueError` naming the first field that is set and below `least`, or not a number.
+
+    A field that holds several numbers may hold none that is.
+    """
+    for name in names:
+        values = getattr(settings, name)
+        for value in values if isinstance(values, tuple) else (values,):
+            if value is not None and not value >= least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def positive(settings: object, *names: str) -> None:
+    """Raise `ValueError` naming the first field that is set and not above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def within(settings: object, low: float, high: float, *names: str) -> None:
+    """Raise `ValueError` naming the first field outside [low, high)."""
+    for name in names:
+        if not low <= getattr(settings, name) < high:
+            got = getattr(settings, name)
+            raise ValueError(f"{name} must be at least {low} and below {high}, got {got}")
+
+
+def each_once(settings: object, *names: str) -> None:
+    """Raise `ValueError` naming the first field that is empty or holds a value twice."""
+    for name in names:
+        values = getattr(settings, name)
+        if not values or len(set(values)) != len(values):
+            raise ValueError(f"{name}: got {list(values)}, wanted at least one, each once")
