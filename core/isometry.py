@@ -9,10 +9,9 @@ Without a chart   J_f = J U G^½, with J = ∂h/∂x and U the orthonormal tange
                   R ≅ Uᵀ JᵀJ U. A probe of the plane is then a probe w of the tangent space, w = P v
                   with v ~ N(0, I) of x's shape, R v is P JᵀJ w, and no chart is left
 One JVP, one VJP  G is a number per sample, so J(v/G) = J(v/√G)/√G: Tr(R) and Tr(R²) of one probe
-                  take s = J w and y = P Jᵀ s. (The paper counts three JVPs.)
-The gradient      ‖y‖² = ⟨J y, J w⟩, and R is symmetric: d‖y‖² = 2 ⟨y, dR w⟩ = 2 d⟨J y, J w⟩ with w
-                  and y held fixed on the right. So the weights' gradient takes two JVPs and one
-                  reverse pass through them, no derivative of a derivative
+                  take s = J w and y = P Jᵀ s, of one pass there and back (core/round_trip.py). (The
+                  paper counts three JVPs.)
+The gradient      of the weights is d‖s‖² = 2 ⟨s, dJ w⟩ and d‖y‖² = 2 ⟨s, dJ y⟩ + 2 ⟨J y, dJ w⟩
 
 Notation   x (B, ...) on the sphere; v, w (R, B, ...) probes; h = encode(x) (B, ...) without mixing
            samples
@@ -31,6 +30,7 @@ from torch import Tensor
 from latentgeo.core import dual
 from latentgeo.core.linearize import Map, jacobian
 from latentgeo.core.precision import wide
+from latentgeo.core.round_trip import round_trip
 from latentgeo.core.sphere import scaled_metric_at, tangent
 
 Geometry = Literal["sphere", "plane"]
@@ -85,8 +85,9 @@ def traces(
                    JVP and one VJP (corrected: printed in expectation, with three JVPs)
     Iso Sec. A.2   x_t and h are held, not J
 
-    With `graph` they are connected to the weights of `encode`, through two JVPs. Raises ValueError
-    for probes that do not go with x.
+    With `graph` they are connected to the weights of `encode`, which runs once per probe; without,
+    it runs twice, and holds one graph at a time. Raises ValueError for probes that do not go
+    with x.
     """
     if probes.shape[1:] != x.shape or not len(probes):
         got = f"{tuple(probes.shape)}"
@@ -100,13 +101,14 @@ def traces(
 
 def _of_probe(encode: Encode, x: Tensor, w: Tensor, graph: bool) -> tuple[Tensor, Tensor]:
     """Return ‖s‖² and ‖y‖², both (B,), of one tangent probe w (B, ...)."""
-    with torch.set_grad_enabled(graph):
-        s = dual.jvp(encode, x, w)[1]
-    y = tangent(x, _pulled(encode, x, s.detach()))
-    if not graph:
-        return _dot(s, s), _dot(y, y)
-    inner = _dot(dual.jvp(encode, x, y)[1], s)
-    return _dot(s, s), 2 * inner - inner.detach()
+    if graph:
+        s, pulled = round_trip(encode, x, w)
+    else:
+        with torch.no_grad():
+            s = dual.jvp(encode, x, w)[1]
+        pulled = _pulled(encode, x, s)
+    y = tangent(x, pulled)
+    return _dot(s, s), _dot(y, y)
 
 
 def _pulled(encode: Encode, x: Tensor, u: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A training step of Isometric Diffusion, timed and counted beside the published formulation.
 
-Contenders  a plain denoising step; ours, two JVPs with a graph at tangents (core/isometry.py); the
+Contenders  a plain denoising step; ours, there and back at tangents (core/round_trip.py); the
             published one: three products of h ∘ Π⁻¹ in the chart's coordinates, two JVPs and a VJP,
             each by reverse mode with a graph, through diffusers' UNet, run to its end though h is
             its middle. Also the published products through our encoder, which says what is due to

@@ -8,8 +8,8 @@ Notation   y = W * x + b; u a cotangent of y, g one of Wᵀu
 Backward   of y: Wᵀu in x, and PyTorch's own in W and b
            of Wᵀu: W * g in u, and in W the gradient of ⟨u, W * g⟩
 Tangent    of y: W * x_dot + W_dot * x + b_dot; of Wᵀu: Wᵀu_dot + W_dotᵀu
-Orders     any, in reverse, and forward over them. Under transforms, for an x or W with a tangent
-           and inside torch.compile it is PyTorch's convolution, which has all orders
+Orders     any, in reverse, and forward over them. Under transforms, for a W with a tangent and
+           inside torch.compile it is PyTorch's convolution, which has all orders
 Traffic    x and W are saved; every pass is one of PyTorch's three convolutions
 """
 
@@ -24,7 +24,7 @@ from torch.autograd import Function, forward_ad
 from torch.overrides import has_torch_function_unary
 
 from latentgeo.kernels.dispatch import cast
-from latentgeo.kernels.duals import transforming
+from latentgeo.kernels.duals import recording, transforming
 from latentgeo.kernels.wanted import needed, note_tensors
 
 aten = torch.ops.aten
@@ -49,12 +49,12 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -
 
 
 def _elsewhere(x: Tensor, weight: Tensor) -> bool:
-    """Whether more is asked of the derivatives than reverse mode, or something else than x."""
+    """Whether something else than x is given, or more is asked than derivatives in x and of W."""
     return (
         has_torch_function_unary(x)
         or torch.compiler.is_compiling()
         or transforming()
-        or any(forward_ad.unpack_dual(t).tangent is not None for t in (x, weight))
+        or forward_ad.unpack_dual(weight).tangent is not None
     )
 
 
@@ -74,11 +74,17 @@ class _Convolution(Function):
         ctx.outputs = None if bias is None else list(bias.shape)
         ctx.save_for_backward(x, weight)
         ctx.save_for_forward(x, weight)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, u: Tensor | None) -> tuple[Tensor | None, ...]:
+        if u is None:
+            return (None,) * 4
         x, weight = ctx.saved_tensors
         in_x, in_weight, in_bias, _ = needed(ctx)
+        if not recording():
+            mask = in_x, in_weight, in_bias
+            return *_gradients(u, x, weight, ctx.geometry, ctx.outputs, mask), None
         x_bar = _Transposed.apply(u, weight, x, ctx.geometry) if in_x else None
         rest = None, None
         if in_weight or in_bias:
@@ -115,9 +121,12 @@ class _Transposed(Function):
         u, weight, x, ctx.geometry = inputs
         ctx.save_for_backward(u, weight)
         ctx.save_for_forward(u, weight, x)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return (None,) * 4
         u, weight = ctx.saved_tensors
         in_u, in_weight, *_ = needed(ctx)
         u_bar = conv2d(g, weight, None, ctx.geometry) if in_u else None

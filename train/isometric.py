@@ -7,8 +7,8 @@ Iso Eq. 7   L = L_dsm + λ_iso(p, t) L_iso,   λ_iso(p, t) = λ_iso 1_{t > pT}
 Time      L_iso is of one t: its means are over x_t ~ P(x_t). So a part's images share one t, drawn
           on 1 … T, and there is no second term where t ≤ pT: in expectation, Eq. 7 over all t. (The
           released code draws t anew for each image, which asks for one c at all times.)
-Cost      the encoder alone: two JVPs with a graph, and one pass forward and back for the VJP. The
-          decoder never runs for L_iso
+Cost      the encoder alone, once there with a tangent and back, and the gradient of that: 9 of its
+          passes (core/round_trip.py). The decoder never runs for L_iso
 """
 
 import json
