@@ -20,13 +20,14 @@ from latentgeo.core.files import sha256
 from latentgeo.eval import (
     asyrp_consistency,
     asyrp_homogeneity,
+    asyrp_layers,
     asyrp_linearity,
     asyrp_rivals,
     asyrp_robustness,
     asyrp_steps,
     asyrp_success,
 )
-from latentgeo.eval.asyrp_commands import PROPERTIES, EvalAsyrp
+from latentgeo.eval.asyrp_commands import ASKED, PROPERTIES, EvalAsyrp
 from latentgeo.eval.asyrp_looks import Readers, features
 from latentgeo.eval.asyrp_subject import Edit, Rival, Subject
 from latentgeo.eval.asyrp_wanted import wanted_of
@@ -67,8 +68,9 @@ MEASURED = {
     "robustness": Property(asyrp_robustness.measure, asyrp_robustness.of_rows, ("levels",)),
     "consistency": Property(asyrp_consistency.measure, asyrp_consistency.of_rows, ("averaged",)),
     "steps": Property(asyrp_steps.measure, asyrp_steps.of_rows, ("lengths",)),
+    "layers": Property(asyrp_layers.measure, asyrp_layers.of_rows),
 }
-assert tuple(MEASURED) == PROPERTIES
+assert tuple(MEASURED) == PROPERTIES + ASKED
 
 
 def evaluate_asyrp(cmd: EvalAsyrp) -> list[Result]:

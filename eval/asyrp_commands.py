@@ -9,6 +9,7 @@ from latentgeo.infer.commands import MODEL_CONFIG
 PROPERTIES = (
     *("success", "rivals", "linearity", "homogeneity", "robustness", "consistency", "steps"),
 )
+ASKED = ("layers",)  # measured where asked for alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,17 +19,19 @@ class EvalAsyrp:
     success: was the wanted made, and the rest kept. rivals: whole models tuned to one edit, shifts
     in P_t and D_t, random shifts. linearity: scores against scales. homogeneity: one image's shift
     on another. robustness: noise in h and in ε. consistency: Δh_t beside its mean and one Δh for
-    all t. steps: S Δh_t/S̃ in S̃ steps. What an edit wants is read off its two texts, in the words of
-    the avatars. Time: an edit takes about 18 times as long as to sample all images, which is half
-    a minute for 32 of 64 × 64 in 40 steps on one core (success 2, rivals 5, linearity 3,
-    homogeneity 4, consistency 2.5, steps 1.5), and robustness once 2 times per level; where an
-    edit acts a step costs half more. Started again, it goes on; torchrun shares the images out.
+    all t. steps: S Δh_t/S̃ in S̃ steps. layers, only where asked for: edits learned at other layers
+    (train-asyrp --layer), by own shifts and another image's. What an edit wants is read off its two
+    texts, in the words of the avatars. Time: an edit takes about 18 times as long as to sample all
+    images, which is half a minute for 32 of 64 × 64 in 40 steps on one core (success 2, rivals 5,
+    linearity 3, homogeneity 4, consistency 2.5, steps 1.5, layers 5), and robustness once 2 times
+    per level; where an edit acts a step costs half more. Started again, it goes on; torchrun shares
+    the images out.
     """
 
     model: str = required("name, folder or file of a model without text, of any layout")
     edits: tuple[str, ...] = required("the model's own by name, or of train-asyrp: FILE[=NAME]")
     out: Path = required("folder for the rows and results.json; files are replaced")
-    properties: tuple[str, ...] = option(PROPERTIES, "what is measured")
+    properties: tuple[str, ...] = option(PROPERTIES, "what is measured, of these and layers")
     rivals: tuple[str, ...] = option(
         (), "whole models of train-diffusion-clip, each for one edit: NAME=MODEL"
     )
@@ -57,8 +60,9 @@ class EvalAsyrp:
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        if unknown := sorted(set(self.properties) - set(PROPERTIES)):
-            raise ValueError(f"properties: got {unknown[0]!r}, wanted of {', '.join(PROPERTIES)}")
+        known = PROPERTIES + ASKED
+        if unknown := sorted(set(self.properties) - set(known)):
+            raise ValueError(f"properties: got {unknown[0]!r}, wanted of {', '.join(known)}")
         if not self.edits or not self.properties:
             raise ValueError("edits and properties: wanted at least one of each")
         least = {"images": 2, "steps": 2, "averaged": 1, "learned_steps": 1, "batch": 1, "t_0": 1}

@@ -2,7 +2,9 @@
 
 Asyrp (Kwon, Jeong & Uh, arXiv 2210.10960), Sec. 5.3 and Fig. 6. An image gets Δh_t = f_t(h_t) of a
 donor, taken at every t on the donor's own way down; and, to compare, the donor's Δε_t in ε. That
-Δε_t is what Δh_t does to ε: neither is optimized for the donor alone, as in the figure.
+Δε_t is what Δh_t does to ε, unless the edit was learned in ε: then it is its own. The figure's,
+optimized for one image alone, are tables of `train-asyrp --images 1`. Of an edit at another layer,
+h is what that layer has.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from latentgeo.eval.asyrp_shifts import donated, donated_eps, own_shift
 from latentgeo.eval.asyrp_subject import Edit, Subject
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate, mean_interval
+from latentgeo.infer.semantic_layers import EPS
 
 LABELS = {"h": "Δh of another", "eps": "Δε of another"}
 SHOWN = (SUCCESS, "LPIPS to the unedited", NEAREST)
@@ -34,12 +37,7 @@ def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
     """Return looks at every image with another's shifts, and how like its own edit they are."""
     plain, own = subject.plain(one, jobs), subject.own(one, jobs)
     pairs = [*(job + 1 for job in jobs), *jobs]
-    shared = donated(one.attribute.direction)
-    shared_eps = donated_eps(own_shift(subject.model, one.attribute, subject.steps))
-    made = {
-        "h": subject.edited(one, pairs, direction=shared),
-        "eps": subject.eps_edited(one, pairs, shared_eps),
-    }
+    made = shared(subject, one, pairs)
     rows: list[Row] = [{} for _ in jobs]
     for name, images in made.items():
         after = subject.read(images[len(jobs) :])
@@ -47,6 +45,18 @@ def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
         for i, row in enumerate(rows):
             row[name] = looks[i] | {key: float(value[i]) for key, value in alike.items()}
     return rows
+
+
+def shared(subject: Subject, one: Edit, pairs: Sequence[int]) -> dict[str, Tensor]:
+    """Return donors and others (2 B, 3, H, W) by the donors' Δh_t and by their Δε_t.
+
+    Asyrp Sec. 3.2   an edit that was learned in ε has a Δε_t, and no Δh_t
+    """
+    within = subject.edited(one, pairs, direction=donated(one.attribute.direction))
+    if one.attribute.layer == EPS:
+        return {"eps": within}
+    found = donated_eps(own_shift(subject.model, one.attribute, subject.steps))
+    return {"h": within, "eps": subject.eps_edited(one, pairs, found)}
 
 
 def cosines(plain: Reading, own: Reading, other: Reading) -> dict[str, Tensor]:
@@ -71,6 +81,8 @@ def of_rows(rows: Sequence[Row]) -> dict[str, Estimate]:
     """Return what another's shift does, and how like the own it is, by name."""
     found: dict[str, Estimate] = {}
     for name, label in LABELS.items():
+        if name not in rows[0]:
+            continue
         looks = looks_of(rows, name)
         every = estimates(looks)
         every |= {title: mean_interval(column(looks, key)) for key, title in COSINES.items()}

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from latentgeo.core import asyrp
 from latentgeo.core.schedule import batch_time
-from latentgeo.infer.semantic import Attribute, shifted_eps, total_shift
+from latentgeo.infer.semantic import Attribute, total_shift
+from latentgeo.infer.semantic_layers import shiftable, shifted_eps
 from latentgeo.infer.unprompted import Draw, denoiser_of
 from latentgeo.models.delta_h import Direction
 from latentgeo.models.image_model import ImageModel
@@ -57,10 +58,10 @@ def own_shift(model: ImageModel, one: Attribute, steps: int) -> EpsShift:
     """Return Δε_t (B, ...) of an attribute, used with so many steps."""
 
     def delta(x: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        h, skips = model.encode_h(x.to(model.dtype), t)
+        h, skips = shiftable(model, x, t, layer=one.layer)
         ones = torch.ones(len(x), 1, device=x.device)
         h = h + total_shift(model, [one], ones, h, t, steps)
-        return shifted_eps(model, x, h, skips, t) - eps
+        return shifted_eps(model, x, h, skips, t, layer=one.layer) - eps
 
     return delta
 

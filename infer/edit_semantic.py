@@ -28,6 +28,7 @@ from latentgeo.infer.semantic import (
     everywhere,
 )
 from latentgeo.infer.semantic_commands import EditSemantic
+from latentgeo.infer.semantic_layers import check_layer, shiftable
 from latentgeo.infer.semantic_noise import noises_of
 from latentgeo.infer.unprompted import image_shape
 from latentgeo.models.delta_h import Direction, embedding
@@ -35,6 +36,7 @@ from latentgeo.models.formats.delta_file import Purpose, read_direction, read_pu
 from latentgeo.models.formats.load import find_direction, find_model
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
+from latentgeo.models.unet_layers import H
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,9 +144,11 @@ def _attribute(
     path, name = direction_file(cmd.model, text)
     purpose = read_purpose(path)
     learned = read_direction(path).to(model.device, model.dtype)
-    check_width(model, learned, path)
+    check_width(model, learned, path, purpose.layer)
     t_edit, t_boost = intervals_of(cmd, purpose, measured, path)
-    attribute = Attribute(direction=learned, t_edit=t_edit, S=purpose.S or cmd.learned_steps)
+    attribute = Attribute(
+        direction=learned, t_edit=t_edit, S=purpose.S or cmd.learned_steps, layer=purpose.layer
+    )
     return Named(
         name=name or purpose.name,
         attribute=attribute,
@@ -176,12 +180,13 @@ def intervals_of(
     return t_edit, t_boost or 0
 
 
-def check_width(model: ImageModel, learned: nn.Module, path: Path) -> None:
-    """Raise ValueError unless a direction takes the model's h."""
+def check_width(model: ImageModel, learned: nn.Module, path: Path, layer: str = H) -> None:
+    """Raise ValueError unless a direction takes what the model has at a layer."""
+    check_layer(model, layer)
     with torch.no_grad():
         x = torch.zeros(1, *model.shape, device=model.device, dtype=model.dtype)
         t = batch_time(1, x)
-        h, _ = model.encode_h(x, t)
+        h, _ = shiftable(model, x, t, layer=layer)
         try:
             fits = (h + learned(h, embedding(model, t), t)).shape == h.shape
         except RuntimeError:
@@ -189,7 +194,7 @@ def check_width(model: ImageModel, learned: nn.Module, path: Path) -> None:
     if not fits:
         shapes = {name: tuple(value.shape) for name, value in learned.state_dict().items()}
         first = next(iter(shapes.items()))
-        raise ValueError(f"{path}: {first[0]} {first[1]} does not fit h {tuple(h.shape[1:])}")
+        raise ValueError(f"{path}: {first[0]} {first[1]} does not fit {layer} {tuple(h.shape[1:])}")
 
 
 def starts_of(cmd: EditSemantic, model: ImageModel) -> Starts:

@@ -3,8 +3,10 @@
 Kwon, Jeong & Uh (arXiv 2210.10960), Sec. 4.3 and Alg. 1. A shift of zero, or a scale of zero, is
 DDIM's own sampling, to the bit.
 
-Notation   f_i the direction of attribute i, c_i its scale, S the steps it was learned with, S̃ those
-           it is used with; ε as the model is sampled, with x̂_0 in [-1, 1] if that is clipped
+Notation   h what shifts are added to: the bottleneck, or another layer's features, or ε, as
+           `semantic_layers.py` has it; f_i the direction of attribute i, c_i its scale, S the steps
+           it was learned with, S̃ those it is used with; ε as the model is sampled, with x̂_0 in
+           [-1, 1] if that is clipped
 Time       the paper's t, of each sample its own; attribute i acts at T ≥ t ≥ t_edit of its own
            (Alg. 1 has one t_edit), and nothing acts below t_boost, where η = 1
 Cost       the encoder runs once per step and sample, the decoder once, and twice for samples that
@@ -21,10 +23,11 @@ from torch import Tensor
 from latentgeo.core import asyrp
 from latentgeo.core.ddim import OnStep
 from latentgeo.core.schedule import Schedule, batch_time, check_times, times
-from latentgeo.infer.unprompted import Draw, eps_of
+from latentgeo.infer.semantic_layers import shiftable, shifted_eps
+from latentgeo.infer.unprompted import Draw
 from latentgeo.models.delta_h import Direction, DirectionTable, GlobalDirection, embedding
 from latentgeo.models.image_model import ImageModel
-from latentgeo.models.unet import Skips
+from latentgeo.models.unet_layers import H
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,16 +37,32 @@ class Attribute:
     direction: Direction
     t_edit: int  # it acts at T ≥ t ≥ t_edit
     S: int  # steps of the process that it was learned in
+    layer: str = H  # where it enters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Editing:
-    """What is done to a batch of B samples."""
+    """What is done to a batch of B samples.
+
+    Raises ValueError where attributes enter at different layers: each shift is found on features
+    that the other would have changed.
+    """
 
     attributes: Sequence[Attribute]  # M of them
     scales: Tensor  # (B, M), c_i, of any sign
     t_boost: int = 0  # fresh noise (η = 1) at t < t_boost; 0 is none
     both: bool = False  # the shift enters D_t too: the symmetric process of Theorem 1, to compare
+
+    def __post_init__(self) -> None:
+        """Refuse several layers."""
+        found = sorted({one.layer for one in self.attributes})
+        if len(found) > 1:
+            raise ValueError(f"layer: got attributes of {', '.join(found)}, wanted one for all")
+
+    @property
+    def layer(self) -> str:
+        """Where the shifts enter."""
+        return self.attributes[0].layer if self.attributes else H
 
     def acting(self, t: Tensor) -> Tensor:
         """Return the scales (B, M) at times t (B,): 0 of what does not act there.
@@ -110,8 +129,9 @@ def semantic_step(
     Asyrp Eq. 9    as `asyrp.edit_step` has it, with ε(x_t | f_t) where an attribute acts
     Asyrp Thm. 1   with editing.both ε(x_t | f_t) is in D_t, too: DDIM's step of a shifted network
     """
-    h, skips = model.encode_h(x.to(model.dtype), t, labels)
-    eps = eps_of(model, x, model.decode_h(h, skips, t, labels), t)
+    layer = editing.layer
+    h, skips = shiftable(model, x, t, labels, layer)
+    eps = shifted_eps(model, x, h, skips, t, labels, layer)
     scales = editing.acting(t).to(h)
     rows = scales.any(1).nonzero().flatten()
     shifted = eps
@@ -119,7 +139,7 @@ def semantic_step(
         some = None if labels is None else labels[rows]
         h, skips, t_of = h[rows], tuple(skip[rows] for skip in skips), t[rows]
         delta = total_shift(model, editing.attributes, scales[rows], h, t_of, steps, some)
-        found = shifted_eps(model, x[rows], h + delta, skips, t_of, some)
+        found = shifted_eps(model, x[rows], h + delta, skips, t_of, some, layer)
         shifted = eps.index_copy(0, rows, found)
     t_edit, t_boost = batch_time(editing.t_edit, x), batch_time(editing.t_boost, x)
     in_D = shifted if editing.both else eps
@@ -146,18 +166,6 @@ def total_shift(
             found = one.direction(h, temb, t)
             total = total + asyrp.scaled([found], [c[:, None, None, None]], one.S, steps)
     return total
-
-
-def shifted_eps(
-    model: ImageModel,
-    x: Tensor,
-    h: Tensor,
-    skips: Skips,
-    t: Tensor,
-    labels: Tensor | None = None,
-) -> Tensor:
-    """Return ε(x_t | Δh_t) (B, C, h, w), where h (B, ...) holds Δh_t already."""
-    return eps_of(model, x, model.decode_h(h, skips, t, labels), t)
 
 
 @torch.no_grad()

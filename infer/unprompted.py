@@ -152,6 +152,11 @@ def denoiser_of(model: ImageModel, labels: Tensor | None = None) -> Denoiser:
 def eps_of(model: ImageModel, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
     """Return the ε (B, C, h, w) that the model is sampled with, from what its network predicts."""
     eps = eps_from(model.schedule, x_t, output.to(x_t.dtype), t, model.config.prediction)
+    return as_sampled(model, x_t, eps, t)
+
+
+def as_sampled(model: ImageModel, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """Return an ε (B, C, h, w) with x̂_0 in [-1, 1], if the model is sampled so."""
     return clip_eps(model.schedule, x_t, eps, t) if model.config.sampling.clip else eps
 
 

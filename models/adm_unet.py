@@ -11,7 +11,8 @@ Names      Those of the published checkpoints, so that a state dict is one: time
            (j = 0, attention at j = 1) and what halves it; on the way up resampling comes last
 Time       The network's own index τ = 0 … T - 1; the paper's t = τ + 1
 Bottleneck `encode` returns h, the output of the middle (the h-space of Asyrp), and the skips;
-           `decode` turns them into the prediction. forward = decode ∘ encode.
+           `decode` turns them into the prediction. forward = decode ∘ encode, and so of any other
+           layer that both are told of (`unet_layers.py`)
 """
 
 from typing import Self
@@ -27,7 +28,7 @@ from latentgeo.models.adm_layers import (
     resampler,
 )
 from latentgeo.models.layers import Conv2d, GroupNormSiLU, check_sides, time_embedding
-from latentgeo.models.unet import Skips
+from latentgeo.models.unet_layers import H, Skips, behind, place, taken, until
 
 
 class ADMUNet(nn.Module):
@@ -70,25 +71,43 @@ class ADMUNet(nn.Module):
         temb = self.time_embed(angles.to(dtype_of(self.time_embed)))
         return temb if labels is None else temb + self.label_emb(labels)
 
-    def encode(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Skips]:
+    def encode(
+        self, x: Tensor, t: Tensor, labels: Tensor | None = None, *, layer: str = H
+    ) -> tuple[Tensor, Skips]:
         """Return the bottleneck h (B, C_h, H_h, W_h) of x_t = x (B, C, H, W) and its skips.
 
         Raises ValueError unless H and W are multiples of `config.factor`.
         """
         check_sides(x, self.config.factor)
         temb = self.embed(t, labels)
-        h, skips = x.to(dtype_of(self.input_blocks)), []
-        for step in self.input_blocks:
-            h = step(h, temb)
-            skips.append(h)
-        return self.middle_block(h, temb), tuple(skips)
+        skips: Skips = ()
+        h = x.to(dtype_of(self.input_blocks))
+        for each in until(layer, len(self.config.channels)):
+            h, skips = self.run(each, h, skips, temb)
+        return h, skips
 
-    def decode(self, h: Tensor, skips: Skips, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decode(
+        self, h: Tensor, skips: Skips, t: Tensor, labels: Tensor | None = None, *, layer: str = H
+    ) -> Tensor:
         """Return the prediction (B, C_out, H, W) from the bottleneck h and the skips."""
-        temb = self.embed(t, labels)
-        for step, skip in zip(self.output_blocks, reversed(skips), strict=True):
-            h = step(torch.cat([h, skip], dim=1), temb)
+        temb, skips = self.embed(t, labels), taken(layer, h, skips)
+        for each in behind(layer, len(self.config.channels)):
+            h, skips = self.run(each, h, skips, temb)
         return self.out(h.to(dtype_of(self.out)))
+
+    def run(self, layer: str, h: Tensor, skips: Skips, temb: Tensor) -> tuple[Tensor, Skips]:
+        """Return what a layer makes of h (B, C, H, W), and the skips behind it."""
+        kind, i = place(layer)
+        if kind == H:
+            return self.middle_block(h, temb), skips
+        if kind == "up":
+            for step in [*self.output_blocks][steps_up(i, self.config)]:
+                h, skips = step(torch.cat([h, skips[-1]], dim=1), temb), skips[:-1]
+            return h, skips
+        for step in [*self.input_blocks][steps_down(i, self.config)]:
+            h = step(h, temb)
+            skips = (*skips, h)
+        return h, skips
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the prediction (B, C_out, H, W) for x_t = x, t (B,) and classes (B,) int64."""
@@ -111,6 +130,18 @@ class ADMUNet(nn.Module):
 def dtype_of(module: nn.Module) -> torch.dtype:
     """Return the dtype of a module's first weight."""
     return next(module.parameters()).dtype
+
+
+def steps_down(level: int, config: ADMConfig) -> slice:
+    """Return which steps of the way down are a resolution's; -1 has the first convolution."""
+    each = config.blocks + 1  # what halves it included, which the coarsest has not
+    return slice(0, 1) if level < 0 else slice(1 + level * each, 1 + (level + 1) * each)
+
+
+def steps_up(level: int, config: ADMConfig) -> slice:
+    """Return which steps of the way up are a resolution's."""
+    each, before = config.blocks + 1, len(config.channels) - 1 - level
+    return slice(before * each, (before + 1) * each)
 
 
 def step_layers(inp: int, level: int, config: ADMConfig) -> list[nn.Module]:

@@ -13,7 +13,8 @@ Time       The network's own index τ = 0 … T - 1; the paper's t = τ + 1
 Patch      Not Ho et al.'s: with `patch` p a cell's channels are a square of p × p pixels, which
            halves the work at p = 2; with p = 1, as published, nothing is rearranged
 Bottleneck `encode` returns h, the output of the middle (the h-space of Asyrp), and the skips;
-           `decode` turns them into the prediction. forward = decode ∘ encode.
+           `decode` turns them into the prediction. forward = decode ∘ encode, and so of any other
+           layer that both are told of (`unet_layers.py`)
 """
 
 import math
@@ -35,7 +36,8 @@ from latentgeo.models.layers import (
     check_groups,
     check_sides,
 )
-from latentgeo.models.unet import Skips, up_widths
+from latentgeo.models.unet import up_widths
+from latentgeo.models.unet_layers import H, Skips, behind, place, taken, until
 
 EPS = 1e-6  # of every GroupNorm
 
@@ -229,25 +231,38 @@ class DDPMUNet(nn.Module):
         """Return temb (B, E) of the network's time index t (B,) in x's dtype."""
         return self.temb(position_embedding(t, self.config.channels[0]).to(x.dtype))
 
-    def encode(self, x: Tensor, t: Tensor) -> tuple[Tensor, Skips]:
+    def encode(self, x: Tensor, t: Tensor, *, layer: str = H) -> tuple[Tensor, Skips]:
         """Return the bottleneck h (B, C_h, H_h, W_h) of x_t = x (B, C, H, W) and its skips.
 
         Raises ValueError unless H and W are multiples of `config.factor`.
         """
         check_sides(x, self.config.factor)
         temb = self.embed(t, x)
-        skips = [self.conv_in(F.pixel_unshuffle(x, self.config.patch))]
-        for level in self.down:
-            skips.extend(level(skips[-1], temb))
-        return self.mid(skips[-1], temb), tuple(skips)
+        skips: Skips = ()
+        for each in until(layer, len(self.down)):
+            x, skips = self.run(each, x, skips, temb)
+        return x, skips
 
-    def decode(self, h: Tensor, skips: Skips, t: Tensor) -> Tensor:
+    def decode(self, h: Tensor, skips: Skips, t: Tensor, *, layer: str = H) -> Tensor:
         """Return the prediction (B, C_out, H, W) from the bottleneck h and the skips."""
-        temb = self.embed(t, h)
-        remaining = list(skips)
-        for level in reversed(self.up):
-            h = level(h, remaining, temb)
+        temb, skips = self.embed(t, h), taken(layer, h, skips)
+        for each in behind(layer, len(self.down)):
+            h, skips = self.run(each, h, skips, temb)
         return F.pixel_shuffle(self.conv_out(self.norm_out(h)), self.config.patch)
+
+    def run(self, layer: str, x: Tensor, skips: Skips, temb: Tensor) -> tuple[Tensor, Skips]:
+        """Return what a layer makes of x (B, C, H, W), and the skips behind it."""
+        kind, i = place(layer)
+        if kind == "in":
+            x = self.conv_in(F.pixel_unshuffle(x, self.config.patch))
+            return x, (x,)
+        if kind == "down":
+            outputs = self.down[i](x, temb)
+            return outputs[-1], skips + outputs
+        if kind == H:
+            return self.mid(x, temb), skips
+        remaining = list(skips)
+        return self.up[i](x, remaining, temb), tuple(remaining)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the prediction (B, C_out, H, W) for x_t = x and t (B,)."""

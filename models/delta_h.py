@@ -1,5 +1,7 @@
 """Shifts Δh_t of the bottleneck h: the implicit direction f_t, tables of Δh_t, one Δh for all t.
 
+They are the same for the features of another layer, and tables for ε, in the place of h.
+
 Kwon, Jeong & Uh (arXiv 2210.10960), Sec. 3.3, 3.4, 5.3 and App. E.
 
 Names    of f_t those of the released files, so that a state dict is a file: conv1, temb_proj,
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from latentgeo.models.adm_unet import ADMUNet
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.layers import Conv2d, GroupNormSiLU
+from latentgeo.models.unet_layers import H
 
 GROUPS = 32  # of every GroupNorm, or as many as divide the channels
 DDPM_EPS, ADM_EPS = 1e-6, 1e-5  # as in the networks themselves
@@ -109,13 +112,16 @@ class GlobalDirection(nn.Module):
         return self.shift.unsqueeze(0)
 
 
-def new_direction(model: ImageModel) -> ImplicitDirection | ImplicitDirectionADM:
-    """Return a fresh f_t for a model: of its network's layout, widths and device."""
+@torch.no_grad()
+def new_direction(model: ImageModel, layer: str = H) -> ImplicitDirection | ImplicitDirectionADM:
+    """Return a fresh f_t for a layer of a model: of its network's layout, widths and device."""
     weight = next(model.unet.parameters())
     kind = ImplicitDirectionADM if isinstance(model.unet, ADMUNet) else ImplicitDirection
     first = torch.ones(1, dtype=torch.long, device=weight.device)
-    temb = embedding(model, first, None if model.config.classes is None else first - 1)
-    return kind(model.config.unet.channels[-1], temb.shape[1]).to(weight)
+    labels = None if model.config.classes is None else first - 1
+    temb = embedding(model, first, labels)
+    h, _ = model.encode_h(torch.zeros(1, *model.shape).to(weight), first, labels, layer)
+    return kind(h.shape[1], temb.shape[1]).to(weight)
 
 
 def embedding(model: ImageModel, t: Tensor, labels: Tensor | None = None) -> Tensor:

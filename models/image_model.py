@@ -7,7 +7,8 @@ is a folder of `config.json` and `unet.safetensors`, with `autoencoder.safetenso
 Time       `predict`, `encode_h` and `decode_h` take the paper's t = 1 … T and call the UNet at
            τ = t - 1
 Notation   x_t (B, C, h, w) what is diffused, an image in [-1, 1] or a scaled latent; h and skips
-           the UNet's bottleneck and skip connections; v in [0, 1] the place of a learned variance
+           the UNet's bottleneck and skip connections, or another layer's (`unet_layers.py`); v in
+           [0, 1] the place of a learned variance
 """
 
 import json
@@ -26,7 +27,8 @@ from latentgeo.models.ddpm_unet import DDPMUNet
 from latentgeo.models.formats.safetensors_file import write_safetensors
 from latentgeo.models.image_config import ImageModelConfig, config_from, plain_config
 from latentgeo.models.networks import Networks
-from latentgeo.models.unet import Skips, UNet
+from latentgeo.models.unet import UNet
+from latentgeo.models.unet_layers import H, Skips
 from latentgeo.models.vae import VAE, VAEConfig
 from latentgeo.models.vqvae import VQVAE, VQConfig
 
@@ -94,16 +96,18 @@ class ImageModel(Networks):
         return to_eps(first, self.schedule, self.config.prediction)
 
     def encode_h(
-        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None
+        self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, layer: str = H
     ) -> tuple[Tensor, Skips]:
         """Return h (B, C_h, H_h, W_h) of x_t at the paper's t (B,), and the skips."""
         self._check(labels)
-        return self.unet.encode(x_t, t - 1, *self._given(labels, len(x_t)))
+        return self.unet.encode(x_t, t - 1, *self._given(labels, len(x_t)), layer=layer)
 
-    def decode_h(self, h: Tensor, skips: Skips, t: Tensor, labels: Tensor | None = None) -> Tensor:
+    def decode_h(
+        self, h: Tensor, skips: Skips, t: Tensor, labels: Tensor | None = None, layer: str = H
+    ) -> Tensor:
         """Return what the UNet predicts (B, C, h, w), `config.prediction`, from h and the skips."""
         self._check(labels)
-        output = self.unet.decode(h, skips, t - 1, *self._given(labels, len(h)))
+        output = self.unet.decode(h, skips, t - 1, *self._given(labels, len(h)), layer=layer)
         return learned_variance.split(output)[0] if self.config.learned_variance else output
 
     def _given(self, labels: Tensor | None, count: int) -> tuple[Tensor, ...]:

@@ -8,7 +8,8 @@ form. (LDM's own names of an unconditional model are those of `adm_unet.py`, whi
 Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where a model
            calls its network (`bundle.py`, `image_model.py`), and nowhere in it
 Bottleneck `encode` returns h, the output of the middle block (the h-space of Asyrp), and the skip
-           connections; `decode` turns them into the prediction. forward = decode ∘ encode.
+           connections; `decode` turns them into the prediction. forward = decode ∘ encode, and so
+           of any other layer that both are told of (`unet_layers.py`)
 """
 
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ from latentgeo.models.layers import (
     time_embedding,
 )
 from latentgeo.models.transformer import SpatialTransformer
+from latentgeo.models.unet_layers import H, Skips, behind, place, taken, until
 
 EPS = 1e-5  # of every GroupNorm, but for the transformers' own
-Skips = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,22 +190,41 @@ class UNet(nn.Module):
         """Return temb (B, E) of the network's time index t (B,) in x's dtype."""
         return self.time_embedding(time_embedding(t, self.config.channels[0]).to(x.dtype))
 
-    def encode(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> tuple[Tensor, Skips]:
+    def encode(
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, *, layer: str = H
+    ) -> tuple[Tensor, Skips]:
         """Return the bottleneck h (B, C_h, H_h, W_h) of z_t = x (B, C, H, W) and its skips."""
         temb = self.embed(t, x)
-        x = self.conv_in(x)
-        skips = [x]
-        for stage in self.down_blocks:
-            skips.extend(stage(skips[-1], temb, context))
-        return self.mid_block(skips[-1], temb, context), tuple(skips)
+        skips: Skips = ()
+        for each in until(layer, len(self.down_blocks)):
+            x, skips = self.run(each, x, skips, temb, context)
+        return x, skips
 
-    def decode(self, h: Tensor, skips: Skips, t: Tensor, context: Tensor | None = None) -> Tensor:
+    def decode(
+        self, h: Tensor, skips: Skips, t: Tensor, context: Tensor | None = None, *, layer: str = H
+    ) -> Tensor:
         """Return the prediction (B, C_out, H, W) from the bottleneck h and the skips."""
-        temb = self.embed(t, h)
-        remaining = list(skips)
-        for stage in self.up_blocks:
-            h = stage(h, remaining, temb, context)
+        temb, skips = self.embed(t, h), taken(layer, h, skips)
+        for each in behind(layer, len(self.down_blocks)):
+            h, skips = self.run(each, h, skips, temb, context)
         return self.conv_out(self.conv_norm_out(h))
+
+    def run(
+        self, layer: str, x: Tensor, skips: Skips, temb: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Skips]:
+        """Return what a layer makes of x (B, C, H, W), and the skips behind it."""
+        kind, i = place(layer)
+        if kind == "in":
+            x = self.conv_in(x)
+            return x, (x,)
+        if kind == "down":
+            outputs = self.down_blocks[i](x, temb, context)
+            return outputs[-1], skips + outputs
+        if kind == H:
+            return self.mid_block(x, temb, context), skips
+        remaining = list(skips)
+        stage = self.up_blocks[len(self.up_blocks) - 1 - i]
+        return stage(x, remaining, temb, context), tuple(remaining)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the prediction (B, C_out, H, W) for z_t = x, t (B,) and context (B, M, K)."""

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from latentgeo.core import asyrp
 from latentgeo.core.ddim import step_from_x_0
 from latentgeo.core.schedule import batch_time
-from latentgeo.infer.semantic import Attribute, Editing, edit, shifted_eps
-from latentgeo.infer.unprompted import eps_of
+from latentgeo.infer.semantic import Attribute, Editing, edit
+from latentgeo.infer.semantic_layers import shiftable, shifted_eps
 from latentgeo.models.delta_h import embedding
 from latentgeo.models.formats.delta_file import Learned, Purpose, write_direction
 from latentgeo.models.image_model import ImageModel
@@ -89,10 +89,11 @@ class AsyrpTask:
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Return the loss, its terms, and where x (1 + A, B, ...) of A attributes is at t_prev."""
         model, flat, (ways, count) = self.model, x.flatten(0, 1), x.shape[:2]
+        layer = self.settings.layer
         now, prev = batch_time(t, flat), batch_time(t_prev, flat)
         with torch.no_grad():
-            h, skips = model.encode_h(flat, now)
-            eps = eps_of(model, flat, model.decode_h(h, skips, now), now)
+            h, skips = shiftable(model, flat, now, layer=layer)
+            eps = shifted_eps(model, flat, h, skips, now, layer=layer)
             P = asyrp.predicted(model.schedule, flat[:count], eps[:count], now[:count])
             source = self.judge.images(model.decode(P))
             temb = embedding(model, now[count:])
@@ -103,7 +104,7 @@ class AsyrpTask:
         ]
         shifted = h[count:] + torch.cat(deltas)
         rest = tuple(skip[count:] for skip in skips)
-        found = shifted_eps(model, flat[count:], shifted, rest, now[count:])
+        found = shifted_eps(model, flat[count:], shifted, rest, now[count:], layer=layer)
         P_edit = asyrp.predicted(model.schedule, flat[count:], found, now[count:])
         seen = self.judge.images(model.decode(P_edit))
         total, terms = self._judged(acting, P_edit.split(count), seen.split(count), P, source)
@@ -158,8 +159,8 @@ class AsyrpTask:
 
     def attribute(self, one: Learning) -> Attribute:
         """Return what is learned in the form that it is used in."""
-        S = self.settings.trained_steps
-        return Attribute(direction=one.direction, t_edit=one.t_edit, S=S)
+        S, layer = self.settings.trained_steps, self.settings.layer
+        return Attribute(direction=one.direction, t_edit=one.t_edit, S=S, layer=layer)
 
     def save(self, folder: Path) -> None:
         """Write a file per attribute."""

@@ -63,7 +63,8 @@ class TrainAsyrp(Directed):
 
     Asyrp Sec. 5   the defaults: S = 40, one epoch over 1,000 images; as released: plain gradient
                    descent at 0.5 with a step at every time of every image
-    Several attributes share the starts, and all that is computed of their sources.
+    Several attributes share the starts, and all that is computed of their sources. Another layer
+    than the bottleneck, or ε, is to compare with it (Asyrp Sec. D.3 and Fig. 6).
     """
 
     attributes: Path | None = option(
@@ -71,6 +72,9 @@ class TrainAsyrp(Directed):
     )
     kind: Literal["implicit", "table", "global"] = option(
         "implicit", "f_t, or Δh_t of every time by itself, or one Δh for all times"
+    )
+    layer: str = option(
+        "h", "where shifts enter: h, the bottleneck; in, down.0, … or up.0, …; eps with a table"
     )
     t_edit: int | None = option(
         None, "learn at T ≥ t ≥ t_edit; unset, of intervals by the texts' similarity"
@@ -86,6 +90,8 @@ class TrainAsyrp(Directed):
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
+        if self.layer == "eps" and self.kind != "table":
+            raise ValueError(f"layer: eps is shifted by a table, got --kind {self.kind}")
         one = (self.name, self.source, self.target)
         if self.attributes is None:
             _ = self.texts

@@ -13,11 +13,13 @@ from latentgeo.core.schedule import batch_time
 from latentgeo.infer.intervals import Intervals, read_intervals
 from latentgeo.infer.pipeline import loaded_hash, parse_model, seed_noises
 from latentgeo.infer.semantic import editing_times
+from latentgeo.infer.semantic_layers import EPS, check_layer, shiftable
 from latentgeo.infer.semantic_noise import noises_of
 from latentgeo.models.delta_h import DirectionTable, GlobalDirection, new_direction
 from latentgeo.models.formats.delta_file import Learned, Purpose
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
+from latentgeo.models.unet_layers import H
 from latentgeo.train.asyrp import AsyrpTask, Descent, Learning
 from latentgeo.train.asyrp_commands import Directed, TrainAsyrp
 from latentgeo.train.attributes import Wanted, read_attributes
@@ -29,6 +31,7 @@ from latentgeo.train.task import Task
 from latentgeo.train.trajectories import Trajectories, steps_of
 
 SPREAD = 0.2  # of the first values of Δh_t and Δh; at 0, L_direction has no gradient
+MOVED = 0.02  # of what the first Δε_t do to P_t; the less, the larger that gradient
 
 
 def train(settings: TrainAsyrp, judge: asyrp.Judge | None = None) -> None:
@@ -38,6 +41,7 @@ def train(settings: TrainAsyrp, judge: asyrp.Judge | None = None) -> None:
         measured = read_intervals(settings.intervals)
     with session(settings, weight_hashes(settings.model)) as device:
         model = load_frozen(settings.model, device, settings.model_config)
+        check_layer(model, settings.layer)
         judge = judge or judge_of(settings, device)
         visited = editing_times(model.schedule, settings.trained_steps)
         learnings = [learning(settings, model, judge, one, visited, measured) for one in wanted]
@@ -122,9 +126,11 @@ def learning(
         t_boost=t_boost,
         model=settings.model,
         weights=loaded_hash(model),
+        layer=settings.layer,
     )
+    times = [t for t in visited if t >= t_edit]
     return Learning(
-        direction=fresh(settings.kind, model, [t for t in visited if t >= t_edit]),
+        direction=fresh(settings.kind, model, times, settings.layer),
         purpose=purpose,
         texts=texts,
         t_edit=t_edit,
@@ -148,16 +154,32 @@ def end_of(
     return measured.t_edit(similarity)
 
 
-def fresh(kind: str, model: ImageModel, times: Sequence[int]) -> Learned:
-    """Return a direction to learn: f_t, a table of Δh_t at these times, or one Δh."""
+def fresh(kind: str, model: ImageModel, times: Sequence[int], layer: str = H) -> Learned:
+    """Return a direction to learn: f_t, a table of Δh_t (or Δε_t) at these times, or one Δh."""
     if kind == "implicit":
-        return new_direction(model)
+        return new_direction(model, layer)
     with torch.no_grad():
         x = torch.zeros(1, *model.shape, device=model.device, dtype=model.dtype)
-        h, _ = model.encode_h(x, batch_time(1, x))
+        h, _ = shiftable(model, x, batch_time(1, x), layer=layer)
     if kind == "global":
         return GlobalDirection(SPREAD * torch.randn(h.shape[1:]).to(h))
-    return DirectionTable(times, SPREAD * torch.randn(len(times), *h.shape[1:]).to(h)).to(h.device)
+    first = torch.randn(len(times), *h.shape[1:]).to(h)
+    if layer == EPS:
+        return eps_table(model, times, MOVED * first)
+    return DirectionTable(times, SPREAD * first).to(h.device)
+
+
+def eps_table(model: ImageModel, times: Sequence[int], moved: Tensor) -> DirectionTable:
+    """Return a table of Δε_t to learn at one rate, whose P_t are moved by `moved` (T_e, C, h, w).
+
+    Asyrp Eq. 3     Δε_t moves P_t by -√(1-α_t)/√α_t Δε_t, 158 times as far at T of DDPM's schedule
+    Asyrp Sec. 3.2  Δε = argmin E_t L^(t), by descent in that move: of Δε_t at the rate α_t/(1-α_t)
+    """
+    bar = model.schedule.bar(torch.tensor(times), moved)
+    ratio = bar / (1 - bar)
+    table = DirectionTable(times, -ratio.sqrt() * moved).to(moved.device)
+    table.shifts.register_hook(lambda slope: ratio * slope)
+    return table
 
 
 def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> Tensor:

@@ -21,6 +21,7 @@ from latentgeo.models.delta_h import (
 )
 from latentgeo.models.formats.pickle_file import load_pickle
 from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensors
+from latentgeo.models.unet_layers import H
 
 Implicit = ImplicitDirection | ImplicitDirectionADM
 Learned = Implicit | DirectionTable | GlobalDirection
@@ -47,6 +48,7 @@ class Purpose:
     t_boost: int | None = None
     model: str | None = None
     weights: str | None = None  # hash of the model's
+    layer: str = H  # where the shift enters; a file that does not say means the bottleneck
 
 
 def read_purpose(path: Path) -> Purpose:
@@ -108,9 +110,15 @@ def write_direction(path: Path, direction: Learned, purpose: Purpose | None = No
         raise ValueError(f"{path}: wanted a name in {', '.join(SUFFIXES)}")
     state = {name: value.detach().contiguous() for name, value in direction.state_dict().items()}
     if path.suffix == ".safetensors":
-        about = {} if purpose is None else {KEY: json.dumps(asdict(purpose))}
+        about = {} if purpose is None else {KEY: json.dumps(_said(purpose))}
         return write_safetensors(path, state, about)
     return atomic_write(path, lambda file: torch.save({PLACE: state}, file))
+
+
+def _said(purpose: Purpose) -> dict[str, object]:
+    """Return a purpose as files have it, which say a layer only where it is another than h."""
+    content = asdict(purpose)
+    return content if purpose.layer != H else {k: v for k, v in content.items() if k != "layer"}
 
 
 def _state(path: Path) -> dict[str, Tensor]:

@@ -56,10 +56,13 @@ def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
     assert run(place, tiny, tmp_path, *words, "--batch", 1) == 0
     assert {path: path.read_bytes() for path in rows} == rows
     assert capsys.readouterr().out == first
-    words = ("--images", 3, "--properties", "success")
+    words = ("--images", 3, "--properties", "success", "layers")
     assert run(place, tiny, tmp_path, *words) == 0
     for path in (tmp_path / "rows" / "success").rglob("*.jsonl"):
         assert path.read_bytes().startswith(rows[path]) and path.read_bytes() != rows[path]
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    layers = [one["metric"] for one in results if one["metric"].startswith("layers: h, layer 5")]
+    assert any(one.endswith("own shift: S_dir") for one in layers)
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,21 @@ from latentgeo.eval.asyrp_shifts import (
     shift_eps,
 )
 from latentgeo.infer.semantic import Editing, edit, editing_times
+from latentgeo.models.delta_h import GlobalDirection
 from tests.infer.test_semantic import attribute, drawing, given
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("name", ["ddpm", "ldm"])
-def test_the_edits_own_shift_of_eps_is_the_edit(name, both):
+@pytest.mark.parametrize(("name", "layer"), [("ddpm", "h"), ("ldm", "h"), ("ddpm", "eps")])
+def test_the_edits_own_shift_of_eps_is_the_edit(name, layer, both):
     """Asyrp Eq. 6, Asyrp Eq. 10: with Δε_t = ε(x_t | Δh_t) - ε(x_t), in P_t, and in D_t too."""
     model, x, _ = given(name)
     one, visited = attribute(model, 1, 400), editing_times(model.schedule, 5)
+    if layer != "h":
+        torch.manual_seed(1)
+        table = GlobalDirection(torch.randn_like(x[0]))
+        one = replace(one, direction=table, layer=layer)
     editing = Editing(attributes=[one], scales=torch.ones(3, 1), t_boost=200, both=both)
     wanted = edit(model, x, editing, visited, drawing())
     delta = own_shift(model, one, 5)

@@ -178,9 +178,9 @@ def test_the_decoder_runs_twice_only_where_something_acts(monkeypatch):
     runs = Counter()
     decode = model.unet.decode
 
-    def counted(h, skips, t):
+    def counted(h, skips, t, **named):
         runs[int(t[0]) + 1] += len(h)
-        return decode(h, skips, t)
+        return decode(h, skips, t, **named)
 
     monkeypatch.setattr(model.unet, "decode", counted)
     visited = editing_times(model.schedule, 5)

@@ -89,13 +89,14 @@ def test_a_global_shift_is_the_same_for_all():
     assert torch.equal(found, shift[None])
 
 
-def test_a_new_f_t_fits_its_model():
+@pytest.mark.parametrize("layer", ["h", "in", "down.0", "up.0"])
+def test_a_new_f_t_fits_its_model(layer):
     """Of the layout, widths and dtype of the network; its first shift is small and not zero."""
     torch.manual_seed(0)
     model = new_image_model(TRAINED_PRESETS["tiny"]).to("cpu", torch.float64)
-    direction = new_direction(model)
+    direction = new_direction(model, layer)
     x, t = torch.randn(2, *model.shape, dtype=torch.float64), torch.tensor([1000, 3])
-    h, _ = model.encode_h(x, t)
+    h, _ = model.encode_h(x, t, layer=layer)
     found = direction(h, embedding(model, t), t)
     assert isinstance(direction, ImplicitDirection) and found.shape == h.shape
     assert found.abs().max() > 0

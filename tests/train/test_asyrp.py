@@ -1,5 +1,6 @@
 """Training of directions: losses and paths of Alg. 2 written out, and what they move."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 
 from latentgeo.core.device import ranks
 from latentgeo.infer.semantic import editing_times
-from latentgeo.models.delta_h import embedding, new_direction
+from latentgeo.infer.semantic_layers import shiftable
+from latentgeo.models.delta_h import DirectionTable, embedding, new_direction
 from latentgeo.models.formats.delta_file import Purpose
 from latentgeo.models.image_model import new_image_model
 from latentgeo.models.presets_image_models import TRAINED_PRESETS
@@ -17,6 +19,7 @@ from latentgeo.train.asyrp import AsyrpTask, Descent, Learning
 from latentgeo.train.asyrp_commands import TrainAsyrp
 from latentgeo.train.draws import Draws
 from latentgeo.train.trajectories import Trajectories
+from tests.models.test_unet_layers import hooked
 from tests.train.ranks import assert_close, together
 
 ONE = {"model": "m", "name": "a", "source": "x", "target": "y"}
@@ -162,6 +165,35 @@ def run(model, pairs, out, steps=6, **changes):
     stream = Trajectories(noise(5), 2, task.places, 0, here.rank, here.world)
     Descent(task, stream, task.settings, torch.device("cpu")).run()
     return {name: weight.detach().clone() for name, weight in task.parameters().items()}
+
+
+@pytest.mark.parametrize("layer", ["down.0", "up.1", "eps"])
+def test_losses_at_another_layer(model, layer):
+    """Asyrp Eq. 7, Asyrp Sec. 3.2, Asyrp Sec. D.3: of the first time, a hook puts the shift."""
+    task, x_T = task_of(model, [(1, 700)], layer=layer, kind="table"), noise(2)
+    one, t, now = task.learnings[0], 1000, torch.tensor([1000, 1000])
+    torch.manual_seed(4)
+    h, _ = shiftable(model, x_T, now, layer=layer)
+    table = DirectionTable([t], 0.02 * torch.randn(1, *h.shape[1:]).double())
+    task.learnings = [replace(one, direction=table)]
+    found, _ = task.loss((x_T, []), Draws(0, 0, 2))
+
+    def predicted(delta):
+        def shift(h):
+            return 0 * h if layer == "eps" or delta is None else delta.expand_as(h)
+
+        eps, _ = hooked(model, "in" if layer == "eps" else layer, shift, x_T, now, None)
+        eps = eps + delta if layer == "eps" and delta is not None else eps
+        a = model.schedule.alpha_bar[t]
+        return ((x_T - (1 - a).sqrt() * eps) / a.sqrt()).clamp(-1, 1)
+
+    P, P_edit = predicted(None), predicted(table.shifts.detach()[0])
+    change = task.judge.images(P_edit) - task.judge.images(P)
+    cosine = torch.cosine_similarity(change, (one.texts[1] - one.texts[0])[None])
+    apart = (P_edit - P).abs().flatten(1).mean(1)
+    wanted = (one.clip_weight * (1 - cosine) + one.recon_weight * apart).mean()
+    torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-7)
+    assert apart.min() > 1e-7
 
 
 def test_together_is_as_alone_and_stopped_is_as_whole(model, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from latentgeo.core import asyrp
 from latentgeo.core.device import mix
 from latentgeo.eval.main import main
 from latentgeo.infer.intervals import Intervals, write_intervals
@@ -126,6 +127,41 @@ def test_other_kinds_and_images_inverted_once(place, judged, pictures, tmp_path,
     assert main(["edit-semantic", *model, *edit_words]) == 0
 
 
+@pytest.mark.parametrize(
+    "more", [("--layer", "up.0"), ("--layer", "eps", "--kind", "table"), ("--layer", "down.1")]
+)
+def test_a_direction_of_another_layer(place, judged, tmp_path, more):
+    """Asyrp Sec. D.3, Asyrp Sec. 3.2: its file says where, and edit-semantic goes by it."""
+    small = ("--images", 2, "--t-edit", 400, "--batch", 2, "--epochs", 4, "--recon-weight", 0.1)
+    assert main(words(place, tmp_path, *small, *more, "--rate", 0.3)) == 0
+    path = tmp_path / "bright.safetensors"
+    assert read_purpose(path).layer == more[1]
+    log = read_log(tmp_path / "log.jsonl")
+    assert log[-1]["bright.direction"] < log[0]["bright.direction"]
+    edit_words = ["edit-semantic", "--seeds", "1", "--direction", str(path), "--steps", "3"]
+    edit_words += ["--model", str(place), "--device", "cpu", "--averaged", "2", "--strip", "1"]
+    for shift in ("own", "mean"):
+        assert main([*edit_words, "--shift", shift, "--out", str(tmp_path / shift)]) == 0
+
+
+def test_a_table_of_eps_moves_predictions_at_one_rate(place):
+    """Asyrp Sec. 3.2, Asyrp Eq. 3: a step of descent moves P_t by -rate ∂L/∂P_t at every t."""
+    model = asyrp_run.load_frozen(str(place), torch.device("cpu")).to("cpu", torch.float64)
+    times, moved = [1000, 700, 3], 0.2 * torch.randn(3, *model.shape).double()
+    table = asyrp_run.eps_table(model, times, moved)
+    x, eps, slope = torch.randn(3, 3, *model.shape).double()
+    now = torch.tensor(times)
+
+    def P(shifts):
+        return asyrp.predicted(model.schedule, x, eps + shifts, now)
+
+    before = P(table.shifts)
+    torch.testing.assert_close(before - P(0), moved, rtol=1e-6, atol=1e-9)
+    (before * slope).sum().backward()
+    torch.optim.SGD(table.parameters(), lr=0.3).step()
+    torch.testing.assert_close(P(table.shifts) - before, -0.3 * slope, rtol=1e-6, atol=1e-9)
+
+
 def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
     """Asyrp Sec. 4.1, Asyrp Sec. J.1: t_edit and λ_recon of each by its texts' similarity."""
     rows = {
@@ -163,6 +199,8 @@ def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
         (("--t-edit", 5, "--dtype", "bf16"), "dtype"),
         (("--t-edit", 5, "--accumulate", 2, "--batch", 2), "accumulate"),
         (("--attributes", "a.toml"), "attributes"),
+        (("--t-edit", 5, "--layer", "up.7"), "layer: got 'up.7', wanted one of in"),
+        (("--t-edit", 5, "--layer", "eps"), "layer: eps is shifted by a table"),
         (("--intervals", "none.json"), "none.json"),
         (("--t-edit", 5, "--data", "avatars:test", "--images", 100_000), "has"),
     ],

@@ -17,6 +17,7 @@ from latentgeo.models.formats.delta_file import (
     read_purpose,
     write_direction,
 )
+from latentgeo.models.formats.safetensors_file import SafeFile
 from tests.models.test_delta_h import adm_layout, ddpm_layout
 
 RELEASED = Path(__file__).parents[3].parent / "shared" / "assets" / "asyrp-ft"
@@ -98,3 +99,13 @@ def test_shifts_and_what_they_are_for(tmp_path, made):
     assert read_purpose(bare) == Purpose(name="bare")
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         read_purpose(tmp_path / "none.pth")
+
+
+def test_a_file_says_its_layer_where_it_is_not_the_bottleneck(tmp_path):
+    """Files of h are what they were; one without a layer is of h."""
+    made = GlobalDirection(torch.randn(3, 5, 7))
+    for layer in ("h", "up.2", "eps"):
+        about = Purpose(name="smile", layer=layer)
+        path = write_direction(tmp_path / f"{layer}.safetensors", made, about)
+        assert read_purpose(path) == about
+        assert ("layer" in SafeFile(path).metadata["latentgeo"]) == (layer != "h")
