@@ -52,8 +52,7 @@ def directions(handles: Tensor, targets: Tensor) -> Tensor:
     Drag Sec. 3.4   d_i = (g_i - h_i^k) / ‖g_i - h_i^k‖_2
     """
     way = targets - handles
-    length = way.norm(dim=-1, keepdim=True)
-    return torch.where(length > 0, way / length.clamp(min=torch.finfo(way.dtype).tiny), 0)
+    return way / way.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
 
 
 def motion_supervision(features: Tensor, handles: Tensor, steps: Tensor, radius: int) -> Tensor:

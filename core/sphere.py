@@ -44,7 +44,7 @@ def radius(schedule: Schedule, x_t: Tensor, t: Tensor, policy: Radius = "norm") 
         return torch.full((len(x_t),), n**0.5, dtype=exact, device=x_t.device)
     if policy != "marginal":
         raise ValueError(f"policy: got {policy!r}, wanted norm, marginal or sqrt_n")
-    return (n * (1 - schedule.bar(t, x_t.flatten(1)))).sqrt().flatten()
+    return (n * (1 - schedule.bar(t, x_t))).sqrt().flatten()
 
 
 def onto(x: Tensor, r: Tensor) -> Tensor:

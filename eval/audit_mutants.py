@@ -2,8 +2,10 @@
 
 Changed are operators, comparisons, exponents, numbers, roots and squares, the order of arguments,
 conditions, signs, `.detach()`, and a time t for its neighbour. Left alone is what is no
-mathematics: docstrings, annotations, decorators, messages, a check that raises, and a command's
-`run`. Of a class, its methods are changed.
+mathematics: docstrings, annotations, decorators, messages and progress bars, a check that raises,
+written out or called (`check_times(…)`, a configuration's `__post_init__`), a command's `run`, and
+what draws a picture, known by its `Canvas`. Of a class, its methods are changed. The arguments of a
+symmetric function, as `max`, are not exchanged.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.NotEq: ast.Eq,
 }
 NEIGHBOURS = ("_prev", "_next")  # t and t_prev, bar and bar_prev
+SYMMETRIC = ("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity", "mse_loss")
+CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
+MESSAGES = ("progress", "warn", "print")
+NOT_MATHEMATICS = ("run", "__post_init__")
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,17 @@ def _tree(file: str) -> ast.Module:
 def _functions(tree: ast.Module, line: int, name: str) -> Iterator[tuple[str, ast.AST]]:
     """Yield the function that begins at a line, or the methods of the class that does."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.lineno == line:
+        if isinstance(node, ast.FunctionDef) and node.lineno == line and not _draws(node):
             yield name, node
         elif isinstance(node, ast.ClassDef) and node.lineno == line:
             for child in node.body:
-                if isinstance(child, ast.FunctionDef) and child.name != "run":
+                if isinstance(child, ast.FunctionDef) and child.name not in NOT_MATHEMATICS:
                     yield f"{name}.{child.name}", child
+
+
+def _draws(function: ast.AST) -> bool:
+    """Whether a function is given the canvas that it draws on."""
+    return "Canvas" in _kinds(function).values()
 
 
 def _mathematics(node: ast.AST, around: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
@@ -130,9 +141,20 @@ def _is_talk(node: ast.AST) -> bool:
     """Whether a node is a docstring, a message, or a check that does nothing but raise."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
+    if isinstance(node, ast.Expr) and _called(node.value).startswith(CHECKS):
+        return True
+    if _called(node) in MESSAGES:
+        return True
     if isinstance(node, ast.If) and all(isinstance(line, ast.Raise) for line in node.body):
         return not node.orelse
     return isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr)
+
+
+def _called(node: ast.AST) -> str:
+    """Return `f` of a call f(…) or x.f(…), and nothing of anything else."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return ast.unparse(node.func).rpartition(".")[2]
 
 
 def _kinds(function: ast.AST) -> dict[str, str]:
@@ -181,7 +203,9 @@ def _calls(node: ast.Call, kinds: dict[str, str]) -> Iterator[ast.expr]:
         elif not node.keywords:  # x.sqrt()
             yield node.func.value
     match node.args:
-        case [first, second, *rest] if _exchangeable(first, second, kinds):
+        case [first, second, *rest] if _called(node) not in SYMMETRIC and _exchangeable(
+            first, second, kinds
+        ):
             yield ast.Call(node.func, [second, first, *rest], node.keywords)
 
 

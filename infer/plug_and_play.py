@@ -49,8 +49,8 @@ def plug_and_play(edit: Editing, x_T: Tensor, how: PlugAndPlay) -> Tensor:
     unet, count = edit.bundle.unet, len(x_T)
     layer = feature_block(unet, how.block)
     block = decoder_blocks(unet)[layer]
-    places = [s for s in sites(unet) if not s.cross and s.decoder is not None]
-    places = [s for s in places if s.decoder is not None and s.decoder >= layer]
+    decoder = [(s.decoder, s) for s in sites(unet) if not s.cross]
+    places = [s for stage, s in decoder if stage is not None and stage >= layer]
     feature_steps, attention_steps = (round(x * edit.steps) for x in (how.features, how.attention))
 
     def attend(site: Site, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -62,11 +62,11 @@ class IsometricTask(ddpm.DdpmTask):
         x_0, T = self.clean(batch, draws), self.model.schedule.T
         base = self.denoising(x_0, draws)
         terms = {"base": base.detach()}
-        t = draws.integers(1, T, self.device)[:1].expand(len(x_0))
-        share = weight(t[0], T, self.settings.p, self.settings.iso_weight).item()
-        if t[0] <= self.settings.p * T:
+        t = draws.integers(1, T, self.device)[:1]  # of all images
+        if bool(t <= self.settings.p * T):
             return base, terms
-        found = self.traces(x_0, t, draws)
+        share = weight(t, T, self.settings.p, self.settings.iso_weight).item()
+        found = self.traces(x_0, t.expand(len(x_0)), draws)
         iso = LOSSES[self.settings.ratio](found)
         self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach().cpu()
         return base + share * iso, terms

@@ -64,6 +64,20 @@ def test_eta_one_is_the_ddpm_posterior(t):
     torch.testing.assert_close(noisy - quiet, full.expand_as(x_t), rtol=1e-9, atol=1e-12)
 
 
+def test_a_step_from_almost_pure_noise_takes_new_noise_alone():
+    """DDIM Eq. 12, DDIM Eq. 16: with ᾱ_t → 0 and η = 1, σ² → 1 - ᾱ_{t_prev} leaves nothing of ε,
+    though rounding may have σ² above it.
+    """
+    beta = schedules.linear(1000).beta[1:102].clone()
+    beta[-1] = 1 - 2**-53
+    schedule, t_prev = schedules.from_beta(beta), torch.arange(1, 101)
+    x_0, eps, noise = torch.randn(3, 100, 7, dtype=torch.float64)
+    found = step_from_x_0(schedule, x_0, eps, torch.full((100,), 101), t_prev, 1.0, noise)
+    bar = schedule.alpha_bar[t_prev, None]
+    wanted = bar.sqrt() * x_0 + (1 - bar).sqrt() * noise
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-7)
+
+
 def test_noise_must_be_given():
     """DDIM Eq. 12 with η > 0 has a z."""
     x = torch.zeros(1, 2)

@@ -158,6 +158,19 @@ def stopless(features, handles, steps):
     return (drag.sample(features, q + steps[:, None]) - drag.sample(features, q)).abs().sum()
 
 
+@pytest.mark.parametrize(
+    ("handle", "corner"),
+    [([12.4, 10.9], [12, 10]), ([-0.3, -0.2], [0, 0]), ([12.2, -0.4], [12, 0])],
+)
+def test_a_handle_off_the_map_is_tracked_to_its_border(handle, corner):
+    """Drag Eq. 5: q stays on the map, of which the corner's cell is the last, and has its features;
+    beside it a handle inside is found where it is.
+    """
+    templates = drag.sample(plane(), points(corner, [6.25, 3.5]))
+    found = drag.track(plane(), templates, points(handle, [6, 4]), 1.0)
+    torch.testing.assert_close(found, points(corner, [6.25, 3.5]))
+
+
 def test_a_step_against_the_gradient_moves_a_blob_along():
     """Drag Eq. 3: descent on the features themselves carries the blob towards the target."""
     features = blob([4.0, 5.0]).requires_grad_()

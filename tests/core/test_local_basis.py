@@ -55,6 +55,26 @@ def test_directions_are_tangents_that_move_h_by_their_value(net, x):
         torch.testing.assert_close(slope, found.values[:, i, None] * found.left[:, i])
 
 
+def test_defaults_are_a_hundredth_and_a_hundred_iterations():
+    """Iso Sec. 4.3: ‖Jᵀu - σv‖ ≤ 0.01 σ_1 is enough, and no smaller one is waited for; where none
+    is small enough, as for a tolerance of 1e-30, the hundredth iteration is the last.
+    """
+    seeded = torch.Generator().manual_seed(3)
+    x = torch.randn(1, 3, 29, generator=seeded, dtype=torch.float64)
+    W = torch.randn(53, 87, generator=seeded, dtype=torch.float64)
+
+    def run(**options):
+        start, t = torch.Generator().manual_seed(2), torch.ones(1, dtype=torch.int64)
+        return local_basis(lambda x, t: x.flatten(1) @ W.T, x, t, 1, generator=start, **options)
+
+    found = run()
+    assert (found.residual <= 1e-2 * found.values).all()
+    assert torch.equal(found.iterations, run(tolerance=1e-2).iterations)
+    assert found.iterations > run(tolerance=0.1).iterations
+    with pytest.warns(UserWarning, match="after 100 iterations"):
+        assert run(tolerance=1e-30).iterations.max() == 100
+
+
 def test_the_sign_does_not_depend_on_the_start(net, x):
     """Iso Sec. 4.3: of both vectors of a pair, whatever the random start."""
     t = torch.ones(B, dtype=torch.int64)

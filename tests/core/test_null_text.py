@@ -158,6 +158,13 @@ def test_first_adam_step_is_the_rate_in_the_sign_of_the_gradient():
     torch.testing.assert_close(adam_step(0.1 * g, 0.001 * g**2, 1, 0.3), 0.3 * g.sign())
 
 
+def test_a_gradient_as_small_as_adams_epsilon_moves_by_half_the_rate():
+    """Adam Alg. 1: g / (|g| + ε) with ε = 1e-8 and g = ±1e-8, and by a quarter where it is ε/3."""
+    g = 1e-8 * torch.tensor([1, -1, 1 / 3], dtype=torch.float64)
+    wanted = torch.tensor([0.15, -0.15, 0.075], dtype=torch.float64)
+    torch.testing.assert_close(adam_step(0.1 * g, 0.001 * g**2, 1, 0.3), wanted)
+
+
 def bound(images, seed=8):
     context = drawn(images, TOKENS, WIDTH, seed=seed)
     return guided(curved, context, context, 1.0)

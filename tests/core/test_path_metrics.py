@@ -57,6 +57,13 @@ def test_the_second_place_lies_ahead():
     assert torch.equal(seen[0][B:], b) and not torch.equal(seen[0][:B], a)
 
 
+def test_the_distance_is_from_the_first_place_to_the_second():
+    """Iso Sec. 4.1: d(x_w, x_{w+ε}), for a d that tells them apart; from a to b at ε = 1."""
+    a, b, _ = on_a_sphere()
+    found = path_lengths(lambda x: x, lambda x, y: (2 * y - x).sum(1), a, b, torch.zeros(B), 1.0)
+    torch.testing.assert_close(found, (2 * b - a).sum(1))
+
+
 def test_path_length_of_a_curved_map_is_its_squared_speed():
     """Iso Sec. 4.1: ‖d/dw G(slerp(w))‖² by differentiating through the arc, as ε → 0."""
     a, b, angle = on_a_sphere()

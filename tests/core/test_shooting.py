@@ -48,6 +48,18 @@ def test_an_isometry_is_shot_along_the_slerp():
         torch.testing.assert_close(one, arc(x, i * 4.0 / 7 * v))
 
 
+def test_a_step_costs_a_basis_and_the_last_one_none():
+    """Iso Sec. 4.3: four are found on five steps, where each of the first four leads."""
+    x, seen = point(0.5, 0.6, -0.4), []
+
+    def find(y):
+        seen.append(y)
+        return basis_of(stretched)(y)
+
+    path = shoot(find, x, start_at(stretched, x), 1.2, 5)
+    assert torch.equal(torch.stack(seen), path[:-1])
+
+
 def turning_along_the_surface(steps):
     """The share of h'' that is not along the surface's normal, halfway along a path."""
     x = point(0.5, 0.6, -0.4)

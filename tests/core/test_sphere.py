@@ -112,6 +112,18 @@ def test_radius_is_the_length_of_noise():
         sphere.radius(schedule, torch.zeros(shape), t, "r")
 
 
+def test_radius_of_an_image_is_the_root_of_its_sum_of_squares():
+    """Iso Sec. 3.1: over channels, rows and columns, one number per image; half precision is not
+    enough for it, and not used.
+    """
+    x = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    r = sphere.radius(linear(10), x, torch.tensor([1, 2]))
+    assert r.tolist() == pytest.approx([math.sqrt(sum(row.flatten() ** 2)) for row in x])
+    half = sphere.radius(linear(10), 300 * x.half(), torch.tensor([1, 2]))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half.double(), 300 * r, rtol=1e-3, atol=0)
+
+
 def test_onto_keeps_the_direction(x):
     """Iso Sec. 3.1: moved to the sphere, and not at all where it lies on it."""
     r = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)

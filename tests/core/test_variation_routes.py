@@ -115,6 +115,17 @@ def weight_gradient(route, network, kind, dtype=torch.float64, **options):
     return loss, v, torch.cat([p.grad.flatten() for p in network.parameters()])
 
 
+@pytest.mark.parametrize("route", ROUTES.values())
+def test_the_noise_gets_no_gradient(network, route):
+    """Smooth Eq. 10: the gradient is the weights' alone, even where ε would take one."""
+    x_0, eps, t, d = point()
+    eps.requires_grad_()
+    _, v = route(network, SCHEDULE, x_0, eps, t, d, "eps")
+    v.sum().backward()
+    assert eps.grad is None
+    assert network.outward.weight.grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_routes_agree(network, kind):
     """Smooth Eq. 10: one value and one weight gradient by three routes, in float64."""

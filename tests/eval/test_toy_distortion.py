@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from latentgeo.core.isometry import pullback
 from latentgeo.core.sphere import unit_chart
 from latentgeo.eval.toy_autoencoder import held_out_points
 from latentgeo.eval.toy_commands import ToyIsometry
@@ -65,6 +66,17 @@ def test_a_shadow_folds_half_of_the_sphere(turn):
     assert upright.folded == 0 and upright.condition == pytest.approx(1, abs=1e-5)
 
 
+def test_a_map_onto_a_line_has_one_singular_value():
+    """Iso Sec. 3: of x ↦ (x_1, x_1), σ_1 = √2 √(1 - x_1²) and σ_2 = 0, also where rounding has σ_2²
+    below 0.
+    """
+    x = points(60.0)
+    found = distortion(lambda x: x[:, :1].expand(-1, 2), x)
+    sigma = (2 * (1 - x[:, 0].square())).sqrt()
+    both = torch.cat([sigma, torch.zeros_like(sigma)])
+    assert found.spread == pytest.approx((both.std() / both.mean()).item(), rel=1e-4)
+
+
 def stretched(x):
     return (x * torch.tensor([1.0, 2.0, 0.5], dtype=x.dtype))[:, :2]
 
@@ -81,6 +93,9 @@ def test_errors_fall_as_the_square_root():
         assert one.measured == pytest.approx(one.predicted, rel=0.12)
         assert one.predicted == pytest.approx(found[0].predicted / math.sqrt(one.probes))
     assert [one.groups for one in found] == [53 * 64 // 2**i for i in range(7)]
+    R = pullback(stretched, x)
+    first, second = R.diagonal(dim1=1, dim2=2).sum(1), R.square().sum((1, 2))
+    assert found[0].predicted == pytest.approx((2 * second / first**2).mean().sqrt().item())
 
 
 def test_an_estimate_is_within_its_error():

@@ -1,11 +1,16 @@
 """`latentgeo interpolate --images`: both ends, shared null texts, and the baselines."""
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
 from PIL import Image
 
+from latentgeo.core import anid
+from latentgeo.core.device import generator
+from latentgeo.core.interpolate import slerp
+from latentgeo.core.schedule import times
 from latentgeo.eval.main import main
 from latentgeo.infer import video
 from latentgeo.infer.between import anid_walk, frame_texts, frames_of, vae_walk
@@ -13,6 +18,7 @@ from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import check_walk
 from latentgeo.infer.inversion import encode
 from latentgeo.infer.invert import read_inversion, rebuilt
+from latentgeo.infer.photos import read_photos
 from latentgeo.infer.pipeline import load_model
 
 PAIR = ["a smiling person", "a sad person"]
@@ -65,11 +71,44 @@ def test_the_walk_ends_where_each_inversion_leads(tiny, bundle, photos, tmp_path
 
 
 def test_baselines_end_at_the_autoencoders_images(tiny, bundle, photos, tmp_path):
+    """ANID Sec. 4.1: the first and last frame are the images, as the autoencoder has them."""
     cmd = command(tiny, photos, tmp_path)
     line = vae_walk(cmd, "m", bundle).images
     noised = anid_walk(cmd, "m", bundle).images
     torch.testing.assert_close(noised[[0, -1]], line[[0, -1]], rtol=0, atol=1e-5)
     assert (noised[1:-1] - line[1:-1]).abs().flatten(1).amax(1).min() > 1e-2
+
+
+@torch.no_grad()
+def test_frames_are_made_between_their_parents_by_hand(tiny, bundle, photos, tmp_path, monkeypatch):
+    """ANID Sec. 4.1: of four, the second between the ends, then the third between it and the last.
+
+    With six steps of DDIM, 50 % of them are three and 25 % are two, 1.5 rounded to even.
+    """
+    monkeypatch.setattr(anid, "STEPS", 6)
+    found = anid_walk(command(tiny, photos, tmp_path, frames=4, guidance=2.0), "m", bundle)
+    z = bundle.encode(read_photos(list(photos), 2, None))
+    eps = torch.randn(z[:1].shape, generator=generator(0, "anid"))
+    visited, texts = times(bundle.schedule, 6), encode(bundle, PAIR)
+    bar = bundle.schedule.alpha_bar.float()
+
+    def made(a, b, ratio, share, place):
+        steps = visited[-share - 1 :]
+        noisy = [bar[steps[0]].sqrt() * one + (1 - bar[steps[0]]).sqrt() * eps for one in (a, b)]
+        x, own = slerp(*noisy, ratio), torch.lerp(*texts.context[:, None], place)
+        for t, t_prev in pairwise(steps):
+            with_text, without = (
+                bundle.predict(words)(x, torch.tensor([t])) for words in (own, texts.null)
+            )
+            mixed = 2 * with_text - without
+            x_0 = (x - (1 - bar[t]).sqrt() * mixed) / bar[t].sqrt()
+            x = bar[t_prev].sqrt() * x_0 + (1 - bar[t_prev]).sqrt() * mixed
+        return x
+
+    second = made(z[:1], z[1:], 1 / 3, 3, 1 / 3)
+    third = made(second, z[1:], 1 / 2, 2, 2 / 3)
+    wanted = bundle.decode(torch.cat([second, third]))
+    torch.testing.assert_close(found.images[1:3], wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

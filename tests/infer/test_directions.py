@@ -75,12 +75,22 @@ def test_the_square_has_the_directions_on_its_axes():
 
 def test_shooting_begins_along_the_arc_and_leaves_it():
     """Iso Sec. 4.3: its first step is the arc's; later ones are not, but on the sphere too."""
-    cmd = command(shoot=1, gammas=(-1.0, 0.0, 1.0, 2.0))
+    cmd = command(shoot=1, gammas=(-1.0, 0.0, 1.0, 2.0, -2.0))
     model, start, basis = found(cmd)
     points, arcs = shot(model, cmd, start, basis), traversed(cmd, start.x, basis)
     torch.testing.assert_close(points[:, :3], arcs[:, :3])
-    assert (points[:, 3] - arcs[:, 3]).flatten(1).norm(dim=1).min() > 1e-2
-    torch.testing.assert_close(points.flatten(2).norm(dim=2), start.x.norm().expand(2, 4))
+    assert (points[:, 3:] - arcs[:, 3:]).flatten(2).norm(dim=2).min() > 1e-2
+    torch.testing.assert_close(points.flatten(2).norm(dim=2), start.x.norm().expand(2, 5))
+    ways = (points - start.x).flatten(2).norm(dim=2)
+    assert (ways[:, 3:] > 1.5 * ways[:, [2, 0]]).all()  # a second step does not turn back
+
+
+def test_shooting_nowhere_is_the_noise():
+    """Iso Sec. 4.3: γ = 0 alone takes no step; as many pictures as directions and γ."""
+    cmd = command(shoot=1, gammas=(0.0, 0.0, 0.0))
+    model, start, basis = found(cmd)
+    points = shot(model, cmd, start, basis)
+    assert torch.equal(points, start.x.expand(2, 3, 3, 12, 12))
 
 
 def test_a_later_time_is_on_the_way_to_the_same_image():

@@ -1,6 +1,7 @@
 """Dragging a tiny model's latents: each stage, and the whole."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -147,6 +148,8 @@ def test_tracks_start_at_the_handles_and_the_loss_is_of_every_update(bundle, inv
     )
     for now in moved.tracks:
         assert (now >= 0).all() and (now <= points([WIDTH - 1, HEIGHT - 1])).all()
+    for before, now in pairwise(moved.tracks):
+        assert (now - before).abs().max() <= HOW.cell * HOW.track_radius + 1e-4
     assert not z_t.requires_grad and not moved.z.requires_grad
 
 
@@ -188,6 +191,7 @@ def test_latent_mask_is_of_most_pixels_of_a_cell():
 
 
 def test_protected_latents_are_the_originals(bundle, inverted):
+    """Drag Sec. 3.5: both are denoised side by side; what the mask protects is the original's."""
     context, _, z_t = inverted
     wanted = request(editable=(0, 0, 20, HEIGHT))
     how = replace(HOW, protect=True)

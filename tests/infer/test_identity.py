@@ -1,11 +1,13 @@
 """The identity LoRA learns one image, on the layers asked for, and leaves no trace."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from latentgeo.core.device import generator
+from latentgeo.core.schedule import linear
 from latentgeo.infer.identity import NAME, Identity, copies, denoising_loss, identity_lora
 from latentgeo.models import lora, lora_targets
 from latentgeo.models.bundle import load_bundle
@@ -54,6 +56,23 @@ def test_loss_is_that_of_the_noise_in_the_latents(bundle, image):
         found = denoising_loss(bundle, z_0, context, generator(2)).item()
     count = z_0.numel()
     assert abs(found - 1) < 5 * (2 / count) ** 0.5
+
+
+def test_times_are_all_of_the_schedules_and_no_other(bundle):
+    """Drag Eq. 2: t is 1, 2 or 3 of three, and ε is the noise in the z_t that the network sees."""
+    seen, short = [], linear(3)
+
+    def raw(context):
+        return lambda z_t, t: seen.append((z_t, t)) or torch.zeros_like(z_t)
+
+    model = SimpleNamespace(schedule=short, config=bundle.config, raw=raw, dtype=torch.float32)
+    z_0 = torch.randn(101, 4, 2, 3, generator=generator(1))
+    found = denoising_loss(model, z_0, torch.zeros(101, 1, 1), generator(2))
+    ((z_t, t),) = seen
+    assert set(t.tolist()) == {1, 2, 3}
+    bar = short.alpha_bar.float()[t].reshape(-1, 1, 1, 1)
+    eps = (z_t - bar.sqrt() * z_0) / (1 - bar).sqrt()
+    torch.testing.assert_close(found, eps.square().mean(), rtol=1e-4, atol=0)
 
 
 def test_copies_are_moved_by_up_to_the_shift_with_their_border_repeated():

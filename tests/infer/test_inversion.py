@@ -56,12 +56,15 @@ def test_null_texts_lead_nearer(tiny_bundle, shared):
 
 
 def test_what_was_found_is_gone_on_from(tiny_bundle):
+    """SmoothS Eq. 4, SmoothS Eq. 5: after one step or two the rest is what it was."""
     z, texts = latents(tiny_bundle), encode(tiny_bundle, PROMPTS)
     pivot = ascend(tiny_bundle, z, texts, FIT)
     whole = list(null_texts(tiny_bundle, pivot, texts, FIT, True))
-    nulls = torch.stack([null for null, _ in whole[:2]])
-    ((null, x),) = null_texts(tiny_bundle, pivot, texts, FIT, True, nulls, whole[1][1])
-    assert torch.equal(null, whole[2][0]) and torch.equal(x, whole[2][1])
+    for done in (1, 2):
+        nulls = torch.stack([null for null, _ in whole[:done]])
+        rest = list(null_texts(tiny_bundle, pivot, texts, FIT, True, nulls, whole[done - 1][1]))
+        for found, wanted in zip(rest, whole[done:], strict=True):
+            assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
 
 
 def test_sixteen_bit_networks_fit_null_texts_in_float32(tiny):

@@ -111,12 +111,19 @@ def test_initial_weights_have_the_published_spread():
         "embeddings.token_embedding": 0.02,
         "embeddings.position_embedding": 0.01,
         f"{layer}.self_attn.q_proj": 128**-0.5,
+        f"{layer}.self_attn.k_proj": 128**-0.5,
+        f"{layer}.self_attn.v_proj": 128**-0.5,
         f"{layer}.self_attn.out_proj": 128**-0.5 / 2,
         f"{layer}.mlp.fc1": 256**-0.5,
         f"{layer}.mlp.fc2": 128**-0.5 / 2,
     }.items():
         assert float(state[f"{name}.weight"].std()) == pytest.approx(std, rel=0.05), name
     assert float(state[f"{layer}.mlp.fc1.bias"].abs().max()) == 0
+
+
+def test_no_texts_have_no_wrong_tokens():
+    """CLIP Sec. 2.4: an empty batch has no least token to look at, and nothing to refuse."""
+    small().check(torch.zeros(0, 5, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,16 @@ def test_equals_an_independent_implementation():
         )
 
 
+def test_a_seeded_latent_is_the_mean_and_its_own_spread_of_noise():
+    """SmoothS Eq. 1: z_0 = s (μ + exp(log σ² / 2) ε), ε of the generator as it is."""
+    vae, x = small_vae(), images()
+    mean, log_variance = vae.posterior(x)
+    eps = torch.randn(mean.shape, generator=torch.Generator().manual_seed(5)).double()
+    wanted = 0.18215 * (mean + log_variance.exp().sqrt() * eps)
+    found = vae.encode(x, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(found, wanted)
+
+
 def test_latent_scale_round_trip():
     """SmoothS Eq. 1: decode undoes the scale that encode applied, whatever its value."""
     vae, x = small_vae(), images()

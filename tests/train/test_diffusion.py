@@ -63,6 +63,16 @@ def test_loss_depends_on_the_caption(tiny: TextToImage) -> None:
     assert all(p.grad is not None for p in task.bundle.text.parameters())
 
 
+def test_each_loss_is_weighed_by_its_time(tiny: TextToImage) -> None:
+    """LDM Eq. 3: with --min-snr the mean over samples is of errors times their own t's weight."""
+    loss, z_t, tau, out = observed(make_task(tiny, min_snr=5.0), ["disc 1", "disc 2", "disc 3"])
+    bar = scaled_linear().alpha_bar[tau + 1][:, None, None, None]
+    noise = (z_t - bar.sqrt() * certain_latents(3)[:, :4]) / (1 - bar).sqrt()
+    snr = (bar / (1 - bar)).flatten()
+    each = (noise - out).square().mean((1, 2, 3)) * snr.clamp(max=5) / snr
+    torch.testing.assert_close(loss, each.mean(), rtol=1e-9, atol=0)
+
+
 def test_captions_are_dropped() -> None:
     """CFG Alg. 1: each with probability p, by binomial bounds; p = 0 drops none and p = 1 all."""
     captions = ["x"] * 5_003

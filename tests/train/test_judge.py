@@ -1,6 +1,7 @@
 """Training of the judge: its loss, its temperature, short captions, and an exact resume."""
 
 import math
+import random
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from latentgeo.core.contrastive import contrastive_loss
 from latentgeo.eval.main import main
 from latentgeo.models.small_clip import SmallClip, SmallClipConfig, load_small_clip
 from latentgeo.train.draws import Draws
-from latentgeo.train.judge import PROMPTS, JudgeTask
+from latentgeo.train.judge import PROMPTS, SEEDS, JudgeTask
 from latentgeo.train.log import read_log
 
 CPU = torch.device("cpu")
@@ -27,6 +28,13 @@ def batch(n: int = 5):
     draw = torch.Generator().manual_seed(2)
     images = torch.rand(n, 3, 16, 16, generator=draw) * 2 - 1
     return images, [f"disc {i}" for i in range(n)]
+
+
+def plain_cosines(task, images, texts):
+    """Return the cosine (B, B) of every image and text, one pair at a time."""
+    seen, said = task.model.image_features(images), task.model.text_features(task.tokenizer(texts))
+    pairs = [[F.cosine_similarity(a, b, dim=0).item() for b in said] for a in seen]
+    return torch.tensor(pairs)
 
 
 def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
@@ -47,7 +55,39 @@ def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
         task.model.logit_scale.exp(),
     )
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
-    assert 0 <= terms["matched"] <= 1
+    own = plain_cosines(task, images, texts).argmax(1)
+    matched = sum(i == int(best) for i, best in enumerate(own)) / 5
+    assert terms["matched"].item() == pytest.approx(matched)
+
+
+def test_the_smallest_seed_is_zero(task, monkeypatch):
+    """CLIP Sec. 2.3: seeds begin at 0, whose prompts are of persons, as those of 1 are of faces."""
+    monkeypatch.setattr("latentgeo.train.judge.SEEDS", 0)
+    seen, embedded = [], task.embedded
+    monkeypatch.setattr(task, "embedded", lambda texts: seen.append(texts) or embedded(texts))
+    task.loss(batch(), Draws(0, 10, 5))
+    assert seen == [batch()[1] + task.prompts(0)]
+    assert all("person" in text for text in task.prompts(0))
+    assert [text.replace("person", "face") for text in task.prompts(0)] == task.prompts(1)
+
+
+def test_a_batch_is_drawn_by_its_first_sample(task, monkeypatch):
+    """CLIP Sec. 2.3: what is done to the images, and who the prompts are of, is by its seed; each
+    caption is shortened by its own.
+    """
+    seeds = Draws(0, 10, 5).integers(0, SEEDS).tolist()
+    assert len(set(seeds)) == 5
+    seen, said, asked, prompts = [], [], [], task.prompts
+    monkeypatch.setattr(
+        "latentgeo.train.judge.augment", lambda x, draw: seen.append(draw.initial_seed()) or x
+    )
+    monkeypatch.setattr(
+        "latentgeo.train.judge.shortened", lambda text, draw: said.append(draw.random()) or text
+    )
+    monkeypatch.setattr(task, "prompts", lambda seed: asked.append(seed) or prompts(seed))
+    task.loss(batch(), Draws(0, 10, 5))
+    assert seen == asked == seeds[:1]
+    assert said == [random.Random(seed).random() for seed in seeds]
 
 
 def test_stated_values_are_asked_for(task):
