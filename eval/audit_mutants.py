@@ -5,7 +5,7 @@ conditions, signs, `.detach()`, and a time t for its neighbour. Left alone is wh
 mathematics: docstrings, annotations, decorators, messages and progress bars, a check that raises,
 written out or called (`check_times(…)`, a configuration's `__post_init__`), a command's `run`, and
 what draws a picture, known by its `Canvas`. Of a class, its methods are changed. The arguments of a
-symmetric function, as `max`, are not exchanged.
+symmetric function, as `max`, are not exchanged, nor what makes a seed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }
 NEIGHBOURS = ("_prev", "_next")  # t and t_prev, bar and bar_prev
 SYMMETRIC = ("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity", "mse_loss")
+SEEDING = ("generator", "mix")  # another order is another seed
 CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
 MESSAGES = ("progress", "warn", "print")
 NOT_MATHEMATICS = ("run", "__post_init__")
@@ -107,17 +108,18 @@ def _tree(file: str) -> ast.Module:
 def _functions(tree: ast.Module, line: int, name: str) -> Iterator[tuple[str, ast.AST]]:
     """Yield the function that begins at a line, or the methods of the class that does."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.lineno == line and not _draws(node):
+        if isinstance(node, ast.FunctionDef) and node.lineno == line and _computes(node):
             yield name, node
         elif isinstance(node, ast.ClassDef) and node.lineno == line:
             for child in node.body:
-                if isinstance(child, ast.FunctionDef) and child.name not in NOT_MATHEMATICS:
+                if isinstance(child, ast.FunctionDef) and _computes(child):
                     yield f"{name}.{child.name}", child
 
 
-def _draws(function: ast.AST) -> bool:
-    """Whether a function is given the canvas that it draws on."""
-    return "Canvas" in _kinds(function).values()
+def _computes(function: ast.FunctionDef) -> bool:
+    """Whether a function is neither a check nor a command's run, and is given no canvas."""
+    named = function.name.startswith(CHECKS) or function.name in NOT_MATHEMATICS
+    return not named and "Canvas" not in _kinds(function).values()
 
 
 def _mathematics(node: ast.AST, around: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
@@ -203,10 +205,13 @@ def _calls(node: ast.Call, kinds: dict[str, str]) -> Iterator[ast.expr]:
         elif not node.keywords:  # x.sqrt()
             yield node.func.value
     match node.args:
-        case [first, second, *rest] if _called(node) not in SYMMETRIC and _exchangeable(
-            first, second, kinds
-        ):
+        case [first, second, *rest] if _ordered(node) and _exchangeable(first, second, kinds):
             yield ast.Call(node.func, [second, first, *rest], node.keywords)
+
+
+def _ordered(call: ast.Call) -> bool:
+    """Whether it matters to a function which of its arguments comes first."""
+    return _called(call) not in (*SYMMETRIC, *SEEDING)
 
 
 def _exchangeable(first: ast.expr, second: ast.expr, kinds: dict[str, str]) -> bool:

@@ -176,6 +176,19 @@ def test_routes_agree_in_float32():
     assert ((secant - exact).norm() / exact.norm()) < 1e-3
 
 
+def test_the_default_step_balances_rounding_and_curvature():
+    """Smooth Eq. 10 by differences in float32: the square root's step has more rounding."""
+    torch.manual_seed(0)
+    network = Tiny()
+    _, _, exact = weight_gradient(double_backward, network, "eps", torch.float32)
+
+    def error(**step):
+        found = weight_gradient(central_difference, network, "eps", torch.float32, **step)[2]
+        return (found - exact).norm()
+
+    assert error() < 0.5 * error(h=torch.finfo(torch.float32).eps ** 0.5)
+
+
 @pytest.mark.parametrize("name", ROUTES)
 def test_base_loss_shares_the_first_pass(network, name):
     """Smooth Eq. 10, Smooth Eq. 14: `raw` is the network's output at x_t, with its gradient."""

@@ -34,10 +34,10 @@ def test_the_edits_own_shift_of_eps_is_the_edit(name, layer, both):
         torch.manual_seed(1)
         table = GlobalDirection(torch.randn_like(x[0]))
         one = replace(one, direction=table, layer=layer)
-    editing = Editing(attributes=[one], scales=torch.ones(3, 1), t_boost=200, both=both)
+    editing = Editing(attributes=[one], scales=torch.ones(3, 1), t_boost=300, both=both)
     wanted = edit(model, x, editing, visited, drawing())
     delta = own_shift(model, one, 5)
-    found = shift_eps(model, x, delta, visited, 400, 200, drawing(), both)
+    found = shift_eps(model, x, delta, visited, 400, 300, drawing(), both)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
     assert (shift_eps(model, x, delta, visited, 1001) - wanted).abs().max() > 1e-3
 

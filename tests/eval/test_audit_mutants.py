@@ -42,6 +42,7 @@ def row(code, test="tests/core/test_ddim.py::test_round_trip"):
         ("f(a, b, c)", ["f(b, a, c)"]),
         ("f(a, a)", []),
         ("max(a, b)", []),
+        ("generator(seed, name)", []),
         ("torch.maximum(a, b)", []),
         ("f(*a, b)", []),
         ("f(schedule, x)", []),

@@ -55,6 +55,7 @@ def test_its_own_features_change_nothing(bundle, x_T):
 
 
 def test_features_and_attention_each_change_the_target(bundle, x_T):
+    """PnP Alg. 1: each is put in at the share of the steps that is asked for."""
     plain = run(bundle, x_T, features=0.0, attention=0.0).chunk(2)[1]
     for how in ({"features": 1.0, "attention": 0.0}, {"features": 0.0, "attention": 1.0}):
         changed = run(bundle, x_T, **how).chunk(2)[1]

@@ -106,7 +106,7 @@ def test_decode_undoes_encode(merges):
 
 
 def test_too_long_is_cut_with_one_warning():
-    """The row keeps start and end, the warning counts, and the second call is silent."""
+    """CLIP Sec. 2.4: start and end are kept, the warning counts, and the second call is silent."""
     tokenizer = Tokenizer(context=5)
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than 5 tokens .* has 8"):
         rows = tokenizer(["a", "a b c d e f"])
