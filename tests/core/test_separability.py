@@ -40,5 +40,6 @@ def test_separability_multiplies():
 
 @pytest.mark.parametrize("wrong", [torch.zeros(2, 2), torch.tensor([[-1.0, 2.0]]), torch.ones(3)])
 def test_what_is_no_table_is_refused(wrong):
+    """Iso Eq. 9: one axis, negative counts, and no counts at all."""
     with pytest.raises(ValueError, match="joint: wanted counts"):
         conditional_entropy(wrong)

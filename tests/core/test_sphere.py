@@ -108,6 +108,8 @@ def test_radius_is_the_length_of_noise():
     assert sphere.radius(schedule, torch.zeros(shape), t, "sqrt_n").tolist() == pytest.approx(
         [n**0.5] * 2
     )
+    one = sphere.radius(schedule, torch.zeros(1, *shape[1:]), t[:1], "sqrt_n")
+    assert one.tolist() == pytest.approx([n**0.5])  # n is of an image, not of the batch
     with pytest.raises(ValueError, match="policy: got 'r'"):
         sphere.radius(schedule, torch.zeros(shape), t, "r")
 
