@@ -47,6 +47,7 @@ def test_published_constants():
 
 def test_cosine_is_the_squared_cosine_until_the_clip():
     """IDDPM Eq. 17: √ᾱ_t cos(π/2 s/(1+s)) is a cosine whose angle grows evenly until the clip."""
+    assert schedules.cosine().T == 1000
     schedule = schedules.cosine(101)
     angle = (schedule.alpha_bar[:100].sqrt() * math.cos(0.008 / 1.008 * math.pi / 2)).acos()
     torch.testing.assert_close(angle.diff(), torch.full_like(angle[1:], math.pi / 2 / 1.008 / 101))

@@ -116,7 +116,7 @@ def by_hand(model, judge, one, x_T, visited):
 
 def test_losses_and_paths_as_printed(model):
     """Asyrp Alg. 2, Asyrp Eq. 7: both paths of two attributes with intervals of their own."""
-    task, x_T = task_of(model, [(1, 700), (2, 400)]), noise(2)
+    task, x_T = task_of(model, [(1, 700), (2, 501)]), noise(2)  # 501 is a time of the path
     wanted = [
         [by_hand(model, task.judge, one, x_T[i : i + 1], task.visited) for i in range(2)]
         for one in task.learnings

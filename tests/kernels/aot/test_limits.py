@@ -63,7 +63,7 @@ def test_float32_is_half_as_fast():
 
 
 def test_there_is_no_ceiling_where_the_code_does_not_say():
-    with pytest.raises(ValueError, match="this architecture's rate"):
+    with pytest.raises(ValueError, match="wanted an architecture whose rate"):
         tensor_share(ARCHS["sm_100"], 1, 2, 1, 1)
 
 
