@@ -144,7 +144,9 @@ class _Transposed(Function):
             for a, b in pairs
             if a is not None and b is not None
         ]
-        return terms[0] if len(terms) == 1 else terms[0] + terms[1]
+        if not terms:  # x alone moves, and nothing of it but its shape is here
+            return torch.zeros_like(x)
+        return sum(terms[1:], start=terms[0])
 
 
 def _gradients(
