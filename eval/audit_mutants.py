@@ -211,7 +211,7 @@ def _calls(node: ast.Call, kinds: dict[str, str]) -> Iterator[ast.expr]:
 
 def _ordered(call: ast.Call) -> bool:
     """Whether it matters to a function which of its arguments comes first."""
-    return _called(call) not in (*SYMMETRIC, *SEEDING)
+    return _called(call) not in (*SYMMETRIC, *SEEDING, "transpose")
 
 
 def _exchangeable(first: ast.expr, second: ast.expr, kinds: dict[str, str]) -> bool:

@@ -8,7 +8,7 @@ from latentgeo.eval.asyrp_looks import Reading
 
 
 def test_one_shift_for_all_is_the_donors_too(subject, shift, own_way):
-    """Asyrp Sec. 5.3: with Δh that does not depend on the image its effect is the own one."""
+    """Asyrp Sec. 3.2, Asyrp Sec. 5.3: a Δh that does not depend on the image has its own effect."""
     rows = measure(subject, shift, [0, 1, 2])
     for i, row in enumerate(rows):
         own = subject.looks(shift, [i], subject.own(shift, [i]))[0]

@@ -71,6 +71,14 @@ def test_the_block_decides_what_is_injected(bundle, x_T):
         run(bundle, x_T, block=4)
 
 
+def test_attention_of_the_block_itself_is_injected(bundle, x_T):
+    """PnP Alg. 1: A of the blocks from the chosen one on, as the last one that has any shows."""
+    last = max(s.decoder for s in sites(bundle.unet) if not s.cross and s.decoder is not None)
+    plain = run(bundle, x_T, features=0.0, attention=0.0)
+    own = run(bundle, x_T, block=last, features=0.0, attention=1.0)
+    assert (own - plain).abs().max() > 1e-6
+
+
 def test_the_published_block_is_a_third_of_the_way_up():
     """PnP Alg. 1: f^4 of Stable Diffusion's blocks 0 to 11."""
     with torch.device("meta"):
