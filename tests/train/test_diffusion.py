@@ -12,6 +12,7 @@ from latentgeo.models.bundle import TextToImage
 from latentgeo.train.commands import TrainDiffusion
 from latentgeo.train.diffusion import DiffusionTask, drop_captions, snr_weight
 from latentgeo.train.draws import Draws
+from latentgeo.train.latents import moments
 
 CPU = torch.device("cpu")
 
@@ -51,6 +52,19 @@ def test_loss(tiny: TextToImage) -> None:
     assert noise.mean().abs() < 5 / noise.numel() ** 0.5
     assert noise.std() == pytest.approx(1, abs=0.1)
     torch.testing.assert_close(loss, ((noise - out) ** 2).mean(), rtol=1e-9, atol=0)
+
+
+def test_loss_of_images_is_that_of_their_moments(tiny: TextToImage) -> None:
+    """LDM Eq. 3: without a cache the autoencoder sees each batch, and finds the same latents."""
+    cached, uncached = make_task(tiny), make_task(tiny, cache_latents=False)
+    tiny.to("cpu", torch.float32)  # in which moments are kept
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(4)) * 2 - 1
+    captions = ["disc 1", "disc 2", "disc 3"]
+    with torch.no_grad():
+        kept = moments(tiny.vae, images)
+    wanted, _ = cached.loss((kept, captions), Draws(7, 0, 3))
+    found, _ = uncached.loss((images, captions), Draws(7, 0, 3))
+    torch.testing.assert_close(found, wanted)
 
 
 def test_loss_depends_on_the_caption(tiny: TextToImage) -> None:
