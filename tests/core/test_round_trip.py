@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from latentgeo.core.round_trip import round_trip
 from latentgeo.models.layers import Conv2d, GroupNormSiLU, LayerNorm
+from tests.kernels.test_convolution import Convolutions
 
 B, C, SIDE, M = 3, 2, 5, 7
 N = C * SIDE
@@ -63,21 +63,6 @@ def test_gradient_is_two_forms_in_the_jacobian(net):
         assert a.abs().max() > 0
 
 
-class Runs(TorchDispatchMode):
-    """Counts runs of convolutions: forward, and in x and W of a backward pass."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is torch.ops.aten.convolution.default:
-            self.count += 1
-        if func is torch.ops.aten.convolution_backward.default:
-            self.count += sum(args[-1][:2])
-        return func(*args, **(kwargs or {}))
-
-
 def test_units_are_nine():
     """Of every layer 3 runs there and back and 6 of the gradient, less at the ends.
 
@@ -85,7 +70,7 @@ def test_units_are_nine():
     """
     layers = [Conv2d(6, 6, 3, padding=1) for _ in range(3)]
     net = nn.Sequential(layers[0], GroupNormSiLU(2, 6), layers[1], nn.SiLU(), layers[2]).double()
-    with Runs() as runs:
+    with Convolutions() as runs:
         s, y = round_trip(net, drawn(B, 6, 4, 4), drawn(B, 6, 4, 4, seed=2))
         assert runs.count == 3 * 3
         (s.square().sum() + y.square().sum()).backward()
