@@ -210,6 +210,15 @@ def test_warm_start_from_the_step_before():
         assert moved.max() <= learning_rate(i, 7) * (1 + 1e-6) and moved.max() > 0
 
 
+def test_beyond_100_steps_each_is_taken_at_the_rate_for_as_many():
+    """NTI Alg. 1: Adam's first update is as large as its rate, here at the last of 150 steps."""
+    visited = times(SCHEDULE, 150)
+    pivot = pivots(ddim.invert, bound(2), SCHEDULE, drawn(2, *SHAPE, seed=7), visited)
+    last = {"x": pivot[149], "first": 149, "inner": 1}
+    ((after, _),) = descend(curved, SCHEDULE, pivot, visited, CONTEXT, NULL, W, **last)
+    assert (after - NULL).abs().max().item() == pytest.approx(1e-2 / 150, rel=5e-3)
+
+
 def test_goes_on_where_it_stopped():
     _, whole = walk()
     null, x = whole[2]

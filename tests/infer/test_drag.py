@@ -204,10 +204,11 @@ def test_the_original_is_denoised_as_if_alone_and_the_edited_looks_at_it(bundle,
     """Drag Sec. 3.5: K and V from the first layer or step asked for on."""
     context, _, z_t = inverted
     everywhere, found = torch.ones(HEIGHT, WIDTH), {}
+    last = len(drag_times(bundle, HOW)) - 2
     for name, changes in {
         "never": {"reference_step": 99},
         "always": {"reference_layer": 0},
-        "late": {"reference_layer": 0, "reference_step": 2},
+        "late": {"reference_layer": 0, "reference_step": last},
         "default": {},
     }.items():
         how = replace(HOW, **changes)

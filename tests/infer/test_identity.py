@@ -58,13 +58,16 @@ def test_loss_is_that_of_the_noise_in_the_latents(bundle, image):
     assert abs(found - 1) < 5 * (2 / count) ** 0.5
 
 
+def zeros_that_note(seen):
+    """Return a network of zeros that appends every (z_t, t) to `seen`."""
+    return lambda context: lambda z_t, t: seen.append((z_t, t)) or torch.zeros_like(z_t)
+
+
 def test_times_are_all_of_the_schedules_and_no_other(bundle):
     """Drag Eq. 2: t is 1, 2 or 3 of three, and ε is the noise in the z_t that the network sees."""
     seen, short = [], linear(3)
 
-    def raw(context):
-        return lambda z_t, t: seen.append((z_t, t)) or torch.zeros_like(z_t)
-
+    raw = zeros_that_note(seen)
     model = SimpleNamespace(schedule=short, config=bundle.config, raw=raw, dtype=torch.float32)
     z_0 = torch.randn(101, 4, 2, 3, generator=generator(1))
     found = denoising_loss(model, z_0, torch.zeros(101, 1, 1), generator(2))
@@ -73,6 +76,24 @@ def test_times_are_all_of_the_schedules_and_no_other(bundle):
     bar = short.alpha_bar.float()[t].reshape(-1, 1, 1, 1)
     eps = (z_t - bar.sqrt() * z_0) / (1 - bar).sqrt()
     torch.testing.assert_close(found, eps.square().mean(), rtol=1e-4, atol=0)
+
+
+def test_a_model_of_v_is_held_to_v():
+    """Drag Eq. 2: in the terms of the model, v = √ᾱ ε - √(1-ᾱ) z_0 (Salimans and Ho)."""
+    seen, short = [], linear(3)
+    model = SimpleNamespace(
+        schedule=short,
+        config=SimpleNamespace(prediction="v"),
+        raw=zeros_that_note(seen),
+        dtype=torch.float32,
+    )
+    z_0 = torch.randn(31, 4, 2, 3, generator=generator(1))
+    found = denoising_loss(model, z_0, torch.zeros(31, 1, 1), generator(2))
+    ((z_t, t),) = seen
+    bar = short.alpha_bar.float()[t].reshape(-1, 1, 1, 1)
+    eps = (z_t - bar.sqrt() * z_0) / (1 - bar).sqrt()
+    v = bar.sqrt() * eps - (1 - bar).sqrt() * z_0
+    torch.testing.assert_close(found, v.square().mean(), rtol=1e-4, atol=0)
 
 
 def test_copies_are_moved_by_up_to_the_shift_with_their_border_repeated():

@@ -105,6 +105,16 @@ def test_edits_of_a_batch_are_those_of_each(bundle, x_T):
     assert all(site.layer.control is None for site in sites(bundle.unet))
 
 
+def test_an_image_need_not_be_square(bundle):
+    """P2P Alg. 1: maps are laid out as the image is, not its mirror image."""
+    wide = seed_noises([3, 5], (4, 6, 10)).double()
+    words = (("pink", "red"), ("glasses",))
+    source, target = run(bundle, wide, blend=words).chunk(2)
+    edit = editing(bundle, SOURCES, TARGETS, STEPS, W, W)
+    torch.testing.assert_close(source, reconstruct(edit, wide), **EXACT)
+    assert target.shape == wide.shape and not torch.allclose(target, source)
+
+
 def test_a_model_in_16_bits_is_edited_too(tiny, x_T):
     """The latents stay in float32, the maps are edited in float32."""
     half = load_model(str(tiny.model), "cpu", "bf16")

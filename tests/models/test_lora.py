@@ -77,6 +77,11 @@ def test_attention_is_the_default():
     assert list(lora.attach(model, rank=2).ranks) == [f"mid.{name}" for name in ATTENTION]
 
 
+def test_rank_is_8_unless_told():
+    """LoRA Sec. 4.1: r of every layer."""
+    assert set(lora.attach(net()).ranks.values()) == {8}
+
+
 def test_stable_diffusion_has_the_published_count():
     """Smooth Eq. 6: rank 4 on SD 1.5's 128 projections is 797,184 numbers, as files of it hold."""
     with torch.device("meta"):
