@@ -49,7 +49,7 @@ def towards(schedule: Schedule, eps: Tensor, t: Tensor, t_prev: Tensor, eta: flo
     Asyrp Eq. 3   D_t(ε) = √(1-α_{t-1}-σ_t²) ε,   σ_t = η √((1-α_{t-1})/(1-α_t)) √(1-α_t/α_{t-1})
     """
     left = 1 - schedule.bar(t_prev, eps) - sigma(schedule, eps, t, t_prev, eta).square()
-    return (left.clamp(min=0).sqrt() * eps).to(eps.dtype)  # 0 up to rounding at t_prev = 0, η = 1
+    return (left.clamp(min=0).sqrt() * eps).to(eps.dtype)  # 0 up to rounding near t_prev = 0, η = 1
 
 
 def asymmetric_step(
@@ -131,8 +131,8 @@ def symmetric_shift(schedule: Schedule, like: Tensor, t: Tensor, t_prev: Tensor)
                    β_max. At t = 1 the ratio is 1, and a stride of many steps has a large β_t)
     """
     bar, bar_prev = schedule.bar(t, like), schedule.bar(t_prev, like)
-    beta = 1 - bar / bar_prev
-    return ((1 - bar - beta).clamp(min=0).sqrt() - (1 - bar).sqrt()) / (1 - beta).sqrt()
+    kept = bar / bar_prev  # 1-β_t, α_t at least, rounded too; as 1 - (1 - …) it may round to 0
+    return ((kept - bar).sqrt() - (1 - bar).sqrt()) / kept.sqrt()
 
 
 def directional_loss(image: Tensor, image_edit: Tensor, text: Tensor, text_edit: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from latentgeo.core import asyrp, ddim
-from latentgeo.core.schedule import linear, scaled_linear
+from latentgeo.core.schedule import cosine, linear, scaled_linear
 
 SCHEDULE, T = linear(), 1000
 
@@ -36,6 +36,20 @@ def test_predicted_and_towards_are_a_ddim_step(eta):
     both = (asyrp.towards(SCHEDULE, torch.ones_like(eps), at(700), at(651), eta)) ** 2
     both = both + ddim.sigma(SCHEDULE, x_t, at(700), at(651), eta) ** 2
     torch.testing.assert_close(both, (1 - SCHEDULE.bar(at(651), x_t)).expand_as(both))
+
+
+def test_what_is_0_but_for_rounding_has_a_root():
+    """Asyrp Eq. 3, Asyrp Eq. 16: in float32, whatever the two times are."""
+    schedule = cosine()
+    late, early = torch.meshgrid(torch.arange(1, 1001, 3), torch.arange(0, 1000, 7), indexing="ij")
+    t, t_prev = late[late > early], early[late > early]
+    one = torch.ones(len(t), 1)
+    D = asyrp.towards(schedule, one, t, t_prev, 1.0)
+    exact = asyrp.towards(schedule, one.double(), t, t_prev, 1.0)
+    torch.testing.assert_close(D, exact.float(), rtol=0, atol=1e-3)
+    whole = asyrp.symmetric_shift(schedule, one, t, t_prev)
+    exact = asyrp.symmetric_shift(schedule, one.double(), t, t_prev)
+    torch.testing.assert_close(whole, exact.float(), rtol=2e-3, atol=1e-4)
 
 
 def test_the_shift_enters_the_predicted_image_alone():
@@ -130,13 +144,15 @@ def test_directional_similarity_is_a_cosine():
         torch.testing.assert_close(found, torch.tensor(wanted))
         loss = asyrp.directional_loss(image, edited, text, text_edit)
         torch.testing.assert_close(loss, 1 - torch.tensor(wanted))
+    one = asyrp.directional_similarity(image[0], aslant[0], text, text_edit)
+    torch.testing.assert_close(one, torch.tensor(2**-0.5))
 
 
 def test_training_loss_weighs_both_terms():
     """Asyrp Eq. 7, Asyrp Sec. J.1: an offset of 0.5 in half of the pixels is |·| = 0.25."""
-    P = torch.zeros(2, 3, 4, 4)
+    P = drawn()[:2].float().reshape(2, 2, 3, 7)[..., :6]
     P_edit = P.clone()
-    P_edit[1, :, :2] = -0.5
+    P_edit[1, ..., :3] -= 0.5
     direction = torch.tensor([0.2, 1.0])
     found = asyrp.training_loss(direction, P_edit, P, 0.8, asyrp.recon_weight(0.9))
     torch.testing.assert_close(found, torch.tensor([0.16, 0.8 + 2.7 * 0.25]))
@@ -170,6 +186,7 @@ def test_t_edit_is_where_the_prediction_is_close_enough():
     assert asyrp.edit_threshold(0) == 0.33 and asyrp.edit_threshold(0.4) == pytest.approx(0.198)
     assert asyrp.t_edit(times, distance, asyrp.edit_threshold(0)) == 200
     assert asyrp.t_edit(times, distance, asyrp.edit_threshold(0.4)) == 100
+    assert asyrp.t_edit(times, distance, 0.3) == 200  # just as close as asked
     assert asyrp.t_edit(times, distance, 0.015) == 0 and asyrp.t_edit(times, distance, 1) == 400
 
 
