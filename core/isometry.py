@@ -90,8 +90,8 @@ def traces(
     with x.
     """
     if probes.shape[1:] != x.shape or not len(probes):
-        got = f"{tuple(probes.shape)}"
-        raise ValueError(f"probes: got {got}, wanted (R, {', '.join(map(str, x.shape))})")
+        wanted = f"(R, {', '.join(map(str, x.shape))}), R at least 1"
+        raise ValueError(f"probes: got {tuple(probes.shape)}, wanted {wanted}")
     x = x.detach()
     g = metric_of(x, geometry)
     pairs = [_of_probe(encode, x, tangent(x, v), graph) for v in probes]
@@ -139,7 +139,7 @@ def isometry_loss_error(found: Traces) -> Tensor:
     units = found if found.first.shape[1] == 1 else Traces(*(one.mean(0) for one in found))
     first, second = (one.detach().flatten() for one in units)
     if len(first) == 1:
-        return torch.full_like(first[0], torch.inf)
+        return first.new_tensor(torch.inf)
     F, S = first.mean(), second.mean()
     return ((second - 2 * (S / F) * first) / F.square()).std() / len(first) ** 0.5
 
@@ -151,7 +151,7 @@ def standard_errors(found: Traces) -> Traces:
     """
     count = len(found.first)
     if count == 1:
-        return Traces(*(torch.full_like(one[0], torch.inf).detach() for one in found))
+        return Traces(*(torch.full_like(one[0], torch.inf) for one in found))
     return Traces(*(one.detach().std(0) / count**0.5 for one in found))
 
 

@@ -107,7 +107,7 @@ def clipped(predict: Predict, schedule: Schedule, bound: float = 1.0) -> Predict
     return lambda x_t, t: clip_eps(schedule, x_t, predict(x_t, t), t, bound)
 
 
-def clip_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor, bound: float = 1.0) -> Tensor:
+def clip_eps(schedule: Schedule, x_t: Tensor, eps: Tensor, t: Tensor, bound: float) -> Tensor:
     """Return the ε (B, ...) that explains x_t by x̂_0 clipped to [-bound, bound]; t >= 1.
 
     DDPM Sec. 3.3   ε' = ε + √ᾱ_t (x̂_0 - clip(x̂_0)) / √(1-ᾱ_t), which is ε where x̂_0 is within

@@ -116,8 +116,7 @@ def region(word_maps: Tensor, size: tuple[int, int], threshold: float = THRESHOL
 
     P2P Alg. 1   B(x) = x > k, of the map divided by its largest value, as released
     """
-    peak = word_maps.amax(dim=(-2, -1), keepdim=True)
-    scaled = word_maps / torch.where(peak > 0, peak, 1)
+    scaled = word_maps / word_maps.amax(dim=(-2, -1), keepdim=True)  # of zeros NaN, not > k
     return F.interpolate(scaled, size=size, mode="bilinear") > threshold
 
 

@@ -101,7 +101,7 @@ def update(state: RunningMean, sums: Tensor) -> RunningMean:
 
 
 def mean_at(state: RunningMean, schedule: Schedule, t: Tensor) -> Tensor:
-    """Return a (B,) without a graph for the times t (B,).
+    """Return a (B,) for the times t (B,); `batch_sums` has cut it from any graph.
 
     Smooth Eq. 9   a = raw / (1 - decay^count)   (corrected: the released code uses `raw`)
 
@@ -111,7 +111,7 @@ def mean_at(state: RunningMean, schedule: Schedule, t: Tensor) -> Tensor:
     index = range_of(state, schedule, t).to(state.raw.device)
     if bool((state.count[index] == 0).any()):
         raise ValueError("the running mean is empty for some t: update it with the batch first")
-    return (state.raw / (1 - state.decay ** state.count.to(state.raw.dtype)))[index].detach()
+    return (state.raw / (1 - state.decay ** state.count.to(state.raw.dtype)))[index]
 
 
 def regularizer(v: Tensor, a: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def radius(schedule: Schedule, x_t: Tensor, t: Tensor, policy: Radius = "norm") 
     an image of another size than its time says, by what x_0 adds to the length. Raises ValueError
     for a policy that there is not.
     """
-    n = x_t[0].numel()
+    n = x_t.shape[1:].numel()
     exact = wide(x_t.dtype)
     if policy == "norm":
         return x_t.flatten(1).to(exact).norm(dim=1)

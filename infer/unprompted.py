@@ -157,7 +157,7 @@ def eps_of(model: ImageModel, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
 
 def as_sampled(model: ImageModel, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     """Return an ε (B, C, h, w) with x̂_0 in [-1, 1], if the model is sampled so."""
-    return clip_eps(model.schedule, x_t, eps, t) if model.config.sampling.clip else eps
+    return clip_eps(model.schedule, x_t, eps, t, 1.0) if model.config.sampling.clip else eps
 
 
 def ancestral(

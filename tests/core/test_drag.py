@@ -121,6 +121,8 @@ def test_loss_of_a_plane_is_its_slope():
     first = 0.6 + 0.8 + abs(2 * 0.6 - 3 * 0.8)
     second = 1 + 0 + 2
     torch.testing.assert_close(found.item(), 9 * (first + second))
+    wide = drag.motion_supervision(plane(), points([4, 5], [7, 6]), steps, 3)
+    torch.testing.assert_close(wide.item(), 49 * (first + second))
 
 
 def test_official_loss_is_per_channel():

@@ -140,11 +140,11 @@ def test_probes_scatter_as_their_variance_says(net, x):
 
 
 def test_standard_errors_are_the_scatter_of_repetitions(net, x):
-    """Iso Eq. 8, Iso Eq. 6: 101 estimates by 5 probes each spread as they state."""
+    """Iso Eq. 8, Iso Eq. 6: 101 estimates by 17 probes each spread as they state."""
     generator = torch.Generator().manual_seed(4)
-    probes = torch.randn(505, B, C, SIDE, generator=generator, dtype=torch.float64)
+    probes = torch.randn(1717, B, C, SIDE, generator=generator, dtype=torch.float64)
     every = isometry.traces(net, x, probes, graph=False)
-    pairs = zip(every.first.split(5), every.second.split(5), strict=True)
+    pairs = zip(every.first.split(17), every.second.split(17), strict=True)
     runs = [isometry.Traces(*pair) for pair in pairs]
     for name in ("first", "second"):
         means = torch.stack([getattr(run, name).mean(0) for run in runs])
@@ -189,8 +189,21 @@ def test_weight_starts_above_p_T():
     torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 1e-4, 1e-4]))
 
 
+@pytest.mark.parametrize("graph", [True, False])
+def test_x_is_held(net, x, graph):
+    """Iso Sec. A.2: the traces have no gradient in x_t, only in the weights."""
+    leaf = x.clone().requires_grad_()
+    found = isometry.traces(net, leaf, x[None], graph=graph)
+    assert found.first.requires_grad == graph
+    if graph:
+        (found.first.sum() + found.second.sum()).backward()
+    assert leaf.grad is None
+
+
 def test_bad_input_is_named(net, x):
-    with pytest.raises(ValueError, match=r"probes: got \(3, 2, 3\), wanted \(R, 3, 2, 3\)"):
+    with pytest.raises(ValueError, match=r"probes: got \(3, 2, 3\), wanted \(R, 3, 2, 3\), R at"):
         isometry.traces(net, x, x)
+    with pytest.raises(ValueError, match=r"probes: got \(0, 3, 2, 3\), wanted"):
+        isometry.traces(net, x, x[None][:0])
     with pytest.raises(ValueError, match="geometry: got 'flat'"):
         isometry.traces(net, x, x[None], "flat")

@@ -201,7 +201,7 @@ def test_one_probe_has_no_error_to_speak_of(net, x):
 @pytest.mark.parametrize("chunk", [None, 1, 2])
 @pytest.mark.parametrize("samples", [None, 1, 2])
 def test_samples_are_independent_of_batch_and_chunks(net, x, chunk, samples):
-    """One sample at a time, with its own row of what else the map takes, gives the same."""
+    """Iso Eq. 8: one sample at a time, with its own row of what else the map takes, is the same."""
     gain, vs = torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64), drawn(R, B, CHANNELS, SIDE)
     together = hutchinson(net, x, vs, (gain,), chunk, samples)
     for i in range(B):

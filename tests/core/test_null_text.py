@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from latentgeo.core import ddim
+from latentgeo.core import ddim, null_text
 from latentgeo.core import schedule as schedules
 from latentgeo.core.guidance import guided
 from latentgeo.core.null_text import (
@@ -152,6 +152,24 @@ def test_a_batch_stops_each_null_text_where_it_would_alone():
     torch.testing.assert_close(together, torch.cat([found for found, _ in alone]))
 
 
+def test_images_that_share_a_null_text_are_its_own():
+    """NTI Alg. 1, SmoothS Eq. 5: of two ∅ for two images each, either is fitted as if alone."""
+    goal, null = goal_of(curved, 4), drawn(2, TOKENS, WIDTH, seed=5)
+    together = fit(curved, goal, null, 1e-2, 0.0, 3)
+    for i in range(2):
+        rows = torch.tensor([2 * i, 2 * i + 1])
+        alone = fit(curved, goal.rows(rows), null[i : i + 1], 1e-2, 0.0, 3)
+        torch.testing.assert_close(together[i : i + 1], alone)
+
+
+def test_a_null_text_is_not_touched():
+    """SmoothS Eq. 5: whoever asks for a gradient keeps a tensor that tracks none."""
+    goal, null = goal_of(curved, 1), drawn(1, TOKENS, WIDTH, seed=5)
+    before = null.clone()
+    gradient(curved, goal, null)
+    assert not null.requires_grad and torch.equal(null, before)
+
+
 def test_first_adam_step_is_the_rate_in_the_sign_of_the_gradient():
     """Adam Alg. 1: m̂ = g and v̂ = g² at n = 1."""
     g = drawn(5)
@@ -217,6 +235,22 @@ def test_beyond_100_steps_each_is_taken_at_the_rate_for_as_many():
     last = {"x": pivot[149], "first": 149, "inner": 1}
     ((after, _),) = descend(curved, SCHEDULE, pivot, visited, CONTEXT, NULL, W, **last)
     assert (after - NULL).abs().max().item() == pytest.approx(1e-2 / 150, rel=5e-3)
+
+
+def test_each_step_is_fitted_at_its_own_rate_and_tolerance(monkeypatch):
+    """NTI Alg. 1: both change from step to step as released."""
+    seen = []
+    whole = null_text.fit
+
+    def noted(predict, goal, null, rate, enough, inner):
+        seen.append((rate, enough))
+        return whole(predict, goal, null, rate, enough, inner)
+
+    monkeypatch.setattr(null_text, "fit", noted)
+    walk(inner=1)
+    rates = [1e-2 * (1 - i / 100) for i in range(7)]
+    assert [rate for rate, _ in seen] == pytest.approx(rates)
+    assert [enough for _, enough in seen] == pytest.approx([1e-5 + 2e-5 * i for i in range(7)])
 
 
 def test_goes_on_where_it_stopped():

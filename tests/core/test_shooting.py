@@ -7,6 +7,7 @@ import torch
 
 from latentgeo.core.local_basis import arc, local_basis
 from latentgeo.core.shooting import shoot, transported
+from latentgeo.core.singular import Singular
 
 T = torch.ones(1, dtype=torch.int64)
 
@@ -89,6 +90,16 @@ def test_transport_is_the_projection_and_its_preimage():
     pushed = stretched(v, T)  # linear, so its own Jacobian
     torch.testing.assert_close(pushed / pushed.norm(), u)
     assert v.norm().item() == pytest.approx(1) and abs((v * x).sum().item()) < 1e-9
+
+
+def test_what_is_squashed_carries_nothing():
+    """Iso Sec. 4.3: Σ⁻¹ is that of the singular values above 0."""
+    left, right = torch.eye(3)[None, :2].double(), torch.eye(5)[None, 1:3].double()
+    values, none = torch.tensor([[2.0, 0.0]]).double(), torch.zeros(1, 2)
+    basis = Singular(left, values, right, none, none)
+    u, v = transported(basis, torch.tensor([[0.6, 0.8, 0.0]]).double())
+    torch.testing.assert_close(u, torch.tensor([[0.6, 0.8, 0.0]]).double())
+    torch.testing.assert_close(v, right[:, 0])
 
 
 def test_points_are_on_the_sphere_and_equally_far_apart():
