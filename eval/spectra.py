@@ -67,7 +67,7 @@ class Spectra:
 
         Iso Eq. 10   MCN = E[σ_M / σ_m]
         """
-        flat = torch.from_numpy(self.values.reshape(-1, self.values.shape[2]))
+        flat = torch.from_numpy(self.values).flatten(0, 1)
         return condition_number(flat).numpy().reshape(self.values.shape[:2]).mean(1)
 
     def _conditioning(self, name: str, first: "Spectra | None") -> Found:

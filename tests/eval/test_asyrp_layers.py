@@ -51,6 +51,14 @@ def test_two_equal_images_change_alike(subject, edits):
         assert row["alike"] == pytest.approx(1, abs=1e-4)
 
 
+def test_the_donor_is_the_next_image(subject, edits):
+    """Asyrp Sec. D.3: image 0 and its donor 1 are the same here, 1 and 2 are not."""
+    order = torch.tensor([0, 0, *range(2, len(subject.x_T))])
+    twins = replace(subject, x_T=subject.x_T[order], memo={})
+    first, second = measure(twins, edits[2], [0, 1])
+    assert first["alike"] == pytest.approx(1, abs=1e-4) and second["alike"] < 0.999
+
+
 def test_homogeneity_of_an_edit_in_eps(subject, edits):
     """Asyrp Sec. 3.2: it has a Δε of its own, which a donor's is too, and no Δh."""
     rows = asyrp_homogeneity.measure(subject, edits[2], [0, 1])

@@ -18,6 +18,9 @@ def test_r_squared_of_known_shapes():
     np.testing.assert_allclose(r_squared(SCALES, y), wanted)
     known = r_squared(SCALES, np.stack([3 - 0.1 * SCALES, SCALES**2, np.full(5, 2.0)]))
     np.testing.assert_allclose(known, [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(r_squared(SCALES, y[0]), wanted[0])
+    beside = r_squared(SCALES + 3, 1e-3 * y.reshape(7, 1, 5))  # of any place, size and shape
+    np.testing.assert_allclose(beside, wanted[:, None])
 
 
 def test_lines_with_noise_that_cancels():

@@ -47,6 +47,14 @@ def test_frechet_is_the_cost_of_the_optimal_map():
     assert found == pytest.approx(cost, rel=1e-8)
 
 
+def test_no_distance_is_below_0():
+    """FID Eq. 6: of equal Gaussians, and of equal sets, rounding falls on either side."""
+    for seed in range(20):
+        cov = covariance(seed)
+        assert 0 <= frechet_distance(cov[0], cov, cov[0], cov) < 1e-12
+        assert 0 <= feature_distance(cov[:5], cov[:5]) < 1e-12
+
+
 def test_symmetric_zero_and_invariant():
     c_1, c_2, basis = covariance(1), covariance(2), rotation()
     m_1, m_2 = torch.randn(2, 7, generator=torch.Generator().manual_seed(3)).double()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from latentgeo.core.interpolate import slerp
+from latentgeo.eval import isometry_rows
 from latentgeo.eval.isometry_commands import EvalIsometry
 from latentgeo.eval.isometry_rows import (
     Subject,
@@ -63,6 +64,31 @@ def test_path_length_is_a_difference_quotient(subject):
     assert 0 <= row["rounding"] < 1e-9 * row["length"]  # of float64
     last, beyond = pair_rows(subject, CMD, [7, 8])
     assert "rounding" in last and "rounding" not in beyond
+
+
+def test_both_places_of_a_pair_are_on_its_arc(subject, monkeypatch):
+    """Iso Sec. 4.1: w is uniform in [0, 1 - ε]; a pair has the same place of it for every ε."""
+    seen = {}
+
+    def noted(images, distance, a, b, w, epsilon, scale):
+        seen[epsilon] = w
+        return torch.zeros(len(w))
+
+    monkeypatch.setattr(isometry_rows, "path_lengths", noted)
+    for epsilon in (1e-9, 0.25, 0.5):
+        pair_rows(subject, replace(CMD, epsilon=epsilon), range(50, 90))
+    place = seen[1e-9]
+    assert 0 <= place.min() < 0.1 and 0.9 < place.max() < 1
+    for epsilon in (0.25, 0.5):
+        torch.testing.assert_close(seen[epsilon], (1 - epsilon) * place)
+
+
+def test_rounding_is_that_of_as_many_pairs_as_are_asked_for(subject):
+    """Iso Sec. 4.1: those below 8, which may be any number of those at hand."""
+    rows = pair_rows(subject, CMD, [5, 6, 7, 8])
+    assert [0 <= row.get("rounding", 1) < 1e-9 * row["length"] for row in rows] == [True] * 3 + [
+        False
+    ]
 
 
 def test_walks_are_arcs_of_noise_and_what_they_become(subject):

@@ -32,6 +32,7 @@ def test_a_part_that_goes_counts_in_the_mean_and_hardly_in_the_pixels():
     a, b = square(2, side=1)[None], square(2, side=0)[None]
     assert pixel_agreement(a, b).item() == pytest.approx(142 / 143)
     assert mean_iou(a, b, 2).item() == pytest.approx((142 / 143 + 0) / 2)
+    assert mean_iou(a, a, 2).item() == 1
 
 
 def test_of_random_parts_is_that_of_sets():

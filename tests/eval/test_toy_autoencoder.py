@@ -49,9 +49,11 @@ def test_one_probe_is_right_on_average():
     torch.manual_seed(0)
     encode = layers(3, 2, 7)
     x = held_out_points(COMMAND, 1).float().expand(20_000, 3)
-    draw = torch.Generator().manual_seed(1)
+    draw, same = (torch.Generator().manual_seed(1) for _ in range(2))
     ratio = penalty(encode, x, "estimated", draw) / penalty(encode, x[:1], "sphere", draw)
     assert ratio.item() == pytest.approx(1, abs=0.06)
+    torch.randn(1, *x.shape, generator=same)
+    assert torch.equal(draw.get_state(), same.get_state())  # one
 
 
 def test_training_lowers_what_it_says_and_repeats_itself():
