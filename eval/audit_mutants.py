@@ -38,7 +38,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }
 NEIGHBOURS = ("_prev", "_next")  # t and t_prev, bar and bar_prev
 SYMMETRIC = ("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity")
-SYMMETRIC += ("mse_loss", "mse", "psnr", "distance", "w2")
+SYMMETRIC += ("mse_loss", "simple_loss", "mse", "psnr", "distance", "w2")
 SEEDING = ("generator", "mix")  # another order is another seed
 CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
 MESSAGES = ("progress", "warn", "print")

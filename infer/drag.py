@@ -12,7 +12,7 @@ Guidance   w = 1: the conditional model alone, in every part.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import count, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -224,7 +224,7 @@ def optimise(
     z = z_t.clone().requires_grad_()
     optimizer = torch.optim.Adam([z], lr=how.lr)
     tracks, losses = [request.handles], []
-    for k in range(how.iterations + 1):
+    for k in count():
         features, below, x_0 = latent.look(z)
         if k:
             handles = drag.track(features.detach(), templates, handles, how.track_radius)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from latentgeo.core.local_basis import arc
+from latentgeo.core.shooting import transported
 from latentgeo.eval.main import main
 from latentgeo.infer.direction_commands import Directions
 from latentgeo.infer.directions import basis_at, noisy_image, shot, square, traversed
@@ -83,6 +85,19 @@ def test_shooting_begins_along_the_arc_and_leaves_it():
     torch.testing.assert_close(points.flatten(2).norm(dim=2), start.x.norm().expand(2, 5))
     ways = (points - start.x).flatten(2).norm(dim=2)
     assert (ways[:, 3:] > 1.5 * ways[:, [2, 0]]).all()  # a second step does not turn back
+
+
+def test_two_steps_of_shooting_by_hand():
+    """Iso Sec. 4.3: half of γ = 1 along v, then along v as carried to the basis there, at one t."""
+    cmd = command(shoot=2, gammas=(0.5, 1.0, -1.0))
+    model, start, basis = found(cmd)
+    u, v = (torch.cat([side[0], -side[0]]) for side in (basis.left, basis.right))
+    half = math.radians(cmd.angle) * start.x.norm() / 2
+    first = arc(start.x.expand_as(v), half * v)
+    _, v = transported(basis_at(model, cmd, first, start.visited[0], cmd.rank), u)
+    second = arc(first, half * v)
+    wanted = torch.stack([first[:2], second[:2], second[2:]], dim=1)
+    torch.testing.assert_close(shot(model, cmd, start, basis), wanted)
 
 
 def test_shooting_nowhere_is_the_noise():

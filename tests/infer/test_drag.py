@@ -138,11 +138,12 @@ def test_tracks_start_at_the_handles_and_the_loss_is_of_every_update(bundle, inv
     seen = []
     wanted = request(handles=((9, 10), (20, 3)), targets=((17, 10), (20, 21)))
     moved = optimise(
-        bundle, z_t, context, wanted, HOW, lambda k, x_0, now: seen.append((k, x_0.shape, now))
+        bundle, z_t, context, wanted, HOW, lambda k, x_0, now: seen.append((k, x_0, now))
     )
     assert len(moved.tracks) == HOW.iterations + 1 and len(moved.losses) == HOW.iterations
     assert torch.equal(moved.tracks[0], wanted.handles)
     assert [k for k, _, _ in seen] == list(range(HOW.iterations + 1))
+    assert all(x_0.shape == z_t.shape and not x_0.requires_grad for _, x_0, _ in seen)
     assert all(
         torch.equal(now, there) for (_, _, now), there in zip(seen, moved.tracks, strict=True)
     )
