@@ -144,13 +144,17 @@ def _is_talk(node: ast.AST) -> bool:
     """Whether a node is a docstring, a message, or a check that does nothing but raise."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return True
-    if isinstance(node, ast.Expr) and _called(node.value).startswith(CHECKS):
+    if _is_check(node) or _called(node) in MESSAGES:
         return True
-    if _called(node) in MESSAGES:
-        return True
-    if isinstance(node, ast.If) and all(isinstance(line, ast.Raise) for line in node.body):
+    if isinstance(node, ast.If) and all(map(_is_check, node.body)):
         return not node.orelse
     return isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr)
+
+
+def _is_check(node: ast.AST) -> bool:
+    """Whether a line may raise and does nothing else."""
+    checks = isinstance(node, ast.Expr) and _called(node.value).startswith(CHECKS)
+    return checks or isinstance(node, ast.Raise)
 
 
 def _called(node: ast.AST) -> str:

@@ -50,10 +50,12 @@ def trace_ratio(r: Tensor, s: Tensor) -> Tensor:
     Raises `ValueError` for shapes or dtypes that do not fit.
     """
     if not r.ndim or not s.ndim or r.shape[0] != s.shape[0] or r.dtype != s.dtype:
-        got = f"r {tuple(r.shape)} of {r.dtype} and s {tuple(s.shape)} of {s.dtype}"
-        raise ValueError(f"trace_ratio: got {got}, wanted as many samples of one dtype")
+        raise ValueError(
+            f"trace_ratio: got r {tuple(r.shape)} of {r.dtype} and "
+            f"s {tuple(s.shape)} of {s.dtype}, wanted as many samples of one dtype"
+        )
     _check("trace_ratio", r)
-    return differentiable(TraceRatio(), r.unsqueeze(0), s.unsqueeze(0)).squeeze(0)
+    return differentiable(TraceRatio(), r.unsqueeze(0), s.unsqueeze(0)).squeeze()
 
 
 def _check(name: str, x: Tensor) -> None:

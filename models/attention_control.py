@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from latentgeo.models.layers import Attention
@@ -74,7 +75,7 @@ def probabilities(q: Tensor, k: Tensor) -> Tensor:
     LDM Sec. 3.3   the first factor of Attention(Q, K, V) = softmax(Q Kᵀ / √d) · V; 16-bit inputs
                    are computed in float32
     """
-    wide = q.float() if q.itemsize < 4 else q
+    wide = q.to(torch.promote_types(q.dtype, torch.float32))
     return (wide @ k.to(wide.dtype).mT * q.shape[-1] ** -0.5).softmax(-1)
 
 

@@ -40,7 +40,7 @@ def test_the_edits_own_shift_of_eps_is_the_edit(name, layer, both):
     found = shift_eps(model, x, delta, visited, 400, 300, drawing(), both)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
     assert (shift_eps(model, x, delta, visited, 1001) - wanted).abs().max() > 1e-3
-    boost, last = visited[2:4]  # noise is fresh below a time that is visited, shifted or not
+    boost = visited[2]  # noise is fresh below a time that is visited, shifted or not
     wanted = edit(model, x, replace(editing, t_boost=boost), visited, drawing())
     found = shift_eps(model, x, delta, visited, 400, boost, drawing(), both)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)

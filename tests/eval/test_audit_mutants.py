@@ -75,6 +75,8 @@ def test_what_is_no_mathematics_is_left_alone():
     assert not mutants([row("eval/toy_isometry.py:training_plot")])  # it draws on a canvas
     texts = [str(mutant) for mutant in mutants([row("core/couplings.py:optimal")])]
     assert texts and not any("check_clouds" in text for text in texts)  # one with a name
+    texts = [str(mutant) for mutant in mutants([row("models/clip.py:TextEncoder")])]
+    assert texts and not any("is_compiling" in text for text in texts)  # when to check
     texts = [mutant.before for mutant in mutants([row("infer/between.py:anid_walk")])]
     assert "cmd.frames - 1" in texts and "cmd.frames - 2" not in texts  # a progress bar's length
 

@@ -56,13 +56,14 @@ def test_null_texts_lead_nearer(tiny_bundle, shared):
 
 
 def test_what_was_found_is_gone_on_from(tiny_bundle):
-    """SmoothS Eq. 4, SmoothS Eq. 5: after one step or two the rest is what it was."""
+    """SmoothS Eq. 4, SmoothS Eq. 5: after no step, one or two the rest is what it was."""
     z, texts = latents(tiny_bundle), encode(tiny_bundle, PROMPTS)
     pivot = ascend(tiny_bundle, z, texts, FIT)
     whole = list(null_texts(tiny_bundle, pivot, texts, FIT, True))
-    for done in (1, 2):
-        nulls = torch.stack([null for null, _ in whole[:done]])
-        rest = list(null_texts(tiny_bundle, pivot, texts, FIT, True, nulls, whole[done - 1][1]))
+    every = torch.stack([null for null, _ in whole])
+    for done in (0, 1, 2):
+        x = whole[done - 1][1] if done else None
+        rest = list(null_texts(tiny_bundle, pivot, texts, FIT, True, every[:done], x))
         for found, wanted in zip(rest, whole[done:], strict=True):
             assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
 

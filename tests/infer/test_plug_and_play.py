@@ -5,8 +5,9 @@ import torch
 
 from latentgeo.infer.pipeline import Sampling, denoise, load_model, seed_noises
 from latentgeo.infer.plug_and_play import PlugAndPlay, feature_block, injected, plug_and_play
-from latentgeo.infer.text_editing import editing, reconstruct
-from latentgeo.models.attention_control import sites
+from latentgeo.infer.text_editing import editing, reconstruct, side_by_side
+from latentgeo.kernels.attention import attention
+from latentgeo.models.attention_control import controlled, sites
 from latentgeo.models.unet import UNet, UNetConfig
 
 SOURCES = ["a smiling person with red hair", "a sad person"]
@@ -77,6 +78,19 @@ def test_attention_of_the_block_itself_is_injected(bundle, x_T):
     plain = run(bundle, x_T, features=0.0, attention=0.0)
     own = run(bundle, x_T, block=last, features=0.0, attention=1.0)
     assert (own - plain).abs().max() > 1e-6
+
+
+def test_attention_is_injected_where_pixels_look_at_pixels(bundle, x_T):
+    """PnP Alg. 1: A is self-attention, softmax of the source's Q and K, on the target's own V."""
+    edit = editing(bundle, SOURCES, TARGETS, STEPS, W, W)
+    own = [s for s in sites(bundle.unet) if not s.cross and s.decoder is not None]
+
+    def attend(site, q, k, v):
+        return attention(injected(q, 2), injected(k, 2), v)
+
+    wanted = side_by_side(edit, x_T, lambda i: controlled(own, attend))
+    found = plug_and_play(edit, x_T, PlugAndPlay(features=0.0, attention=1.0, block=0))
+    torch.testing.assert_close(found, wanted, **EXACT)
 
 
 def test_the_published_block_is_a_third_of_the_way_up():

@@ -140,6 +140,21 @@ def test_the_whole_process_as_printed(name, prediction):
 
 
 @torch.no_grad()
+def test_noise_is_drawn_below_t_boost_alone_and_each_state_is_told():
+    """Asyrp Alg. 1: t ≥ t_boost has none, a time that is visited at t_boost itself neither."""
+    model, x, _ = given("ddpm")
+    visited, told, draw = editing_times(model.schedule, 5), [], drawing()
+    editing = Editing(attributes=[], scales=torch.zeros(3, 0), t_boost=visited[2])
+    drawn = []
+    found = edit(
+        model, x, editing, visited,
+        lambda x: drawn.append(1) or draw(x), None, lambda t, x: told.append((t, x)),
+    )  # fmt: skip
+    assert len(drawn) == 2
+    assert [t for t, _ in told] == list(visited[1:]) and torch.equal(told[-1][1], found)
+
+
+@torch.no_grad()
 def test_samples_of_one_batch_at_their_own_times():
     """Asyrp Eq. 9: mixed t in a batch give what each gives alone."""
     model, x, _ = given("ddpm")
@@ -204,6 +219,13 @@ def test_mean_and_global_shifts_are_those_of_the_edits():
     assert table.times.tolist() == [t for t in visited if t >= 400]
     torch.testing.assert_close(table.shifts, torch.stack(seen).mean(1))
     torch.testing.assert_close(everywhere(table).shift, torch.stack(seen).mean((0, 1)))
+    last = visited[2]
+    table = averaged(model, x, replace(one, t_edit=last), visited)
+    assert table.times.tolist() == list(visited[:3])
+    seen.clear()
+    watching = replace(one, direction=watched, t_edit=last)
+    edit(model, x, Editing(attributes=[watching], scales=torch.ones(3, 1)), visited)
+    torch.testing.assert_close(table.shifts, torch.stack(seen).mean(1))  # of the edit itself
     with pytest.raises(ValueError, match="t_edit 1001"):
         averaged(model, x, replace(one, t_edit=1001), visited)
 

@@ -147,7 +147,7 @@ def test_second_derivatives():
 
 
 def test_patches_are_a_rearrangement():
-    """With patch p the network is that of p² times the channels, on rearranged pixels."""
+    """DDPM Sec. 4: with patch p it is that of p² times the channels, on rearranged pixels."""
     shape = {"channels": (8, 12), "attention": (False, True), "blocks": 1, "groups": 4}
     unet = small(DDPMConfig(in_channels=3, out_channels=3, patch=2, **shape))
     plain = DDPMUNet(DDPMConfig(in_channels=12, out_channels=12, **shape)).double().eval()

@@ -24,6 +24,18 @@ def test_merge_is_w_plus_scaled_ba():
         torch.testing.assert_close(merged[f"{layer}.weight"], wanted, rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize("scale", [0.0, 1.0, 2.0, -1.0])
+def test_update_is_times_its_scale(scale):
+    """LoRA Eq. 3: s B A x of any s; α / r is 1 here."""
+    model = nn.Sequential(nn.Linear(5, 7).double())
+    x = torch.randn(3, 5, dtype=torch.float64)
+    plain = model(x)
+    lora.attach(model, rank=2, alpha=2, targets=("0",))
+    A, B = (lora.lora_state(trained(model), prefix="")[f"0.lora_{key}.weight"] for key in "AB")
+    lora.set_scale(model, lora.DEFAULT, scale)
+    torch.testing.assert_close(model(x) - plain, scale * x @ A.T @ B.T)
+
+
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect"])
 def test_update_is_the_merged_layer(padding_mode):
     """LoRA Eq. 3: h = W_0 x + B A x equals the plain layer with the weight W_0 + B A."""

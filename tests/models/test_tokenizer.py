@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import re
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -103,6 +104,10 @@ def test_decode_undoes_encode(merges):
     tokenizer = Tokenizer(merges=merges)
     text = "a café in 東京 , with a 🐱 !"
     assert tokenizer.decode(tokenizer([text.upper()])[0]) == text
+    assert tokenizer.decode([0]) == "!"
+    for wrong in (-1, tokenizer.vocabulary_size):
+        with pytest.raises(ValueError, match=f"ids .{wrong}. are outside 0 to"):
+            tokenizer.decode([wrong])
 
 
 def test_too_long_is_cut_with_one_warning():
@@ -112,6 +117,9 @@ def test_too_long_is_cut_with_one_warning():
         rows = tokenizer(["a", "a b c d e f"])
     assert rows[1].tolist() == [49406, 320, 321, 322, 49407]
     tokenizer(["a b c d e f"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Tokenizer(context=5)(["a b c"])  # just fits
 
 
 def test_special_tokens_in_a_text_count_as_such(full):

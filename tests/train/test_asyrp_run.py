@@ -127,6 +127,13 @@ def test_other_kinds_and_images_inverted_once(place, judged, pictures, tmp_path,
     assert main(["edit-semantic", *model, *edit_words]) == 0
 
 
+def test_inversions_lie_in_the_run_unless_told(place, judged, pictures, tmp_path):
+    """Asyrp Alg. 2: images are inverted once, and kept."""
+    given = ("--data", pictures, "--images", 2, "--t-edit", 400, "--steps", 1)
+    assert main(words(place, tmp_path, *given)) == 0
+    assert len(list((tmp_path / "inversions").iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     "more", [("--layer", "up.0"), ("--layer", "eps", "--kind", "table"), ("--layer", "down.1")]
 )

@@ -54,6 +54,17 @@ def test_loss(tiny: TextToImage) -> None:
     torch.testing.assert_close(loss, ((noise - out) ** 2).mean(), rtol=1e-9, atol=0)
 
 
+def test_times_are_all_of_the_schedules(tiny: TextToImage, monkeypatch: Any) -> None:
+    """LDM Eq. 3: t uniform on 1 … T."""
+    asked, draws = [], Draws(7, 0, 1)
+    integers = draws.integers
+    monkeypatch.setattr(
+        draws, "integers", lambda low, high, *rest: asked.append((low, high)) or integers(low, high)
+    )
+    make_task(tiny).loss((certain_latents(1), ["disc 1"]), draws)
+    assert asked == [(1, 1000)]
+
+
 def test_loss_of_images_is_that_of_their_moments(tiny: TextToImage) -> None:
     """LDM Eq. 3: without a cache the autoencoder sees each batch, and finds the same latents."""
     cached, uncached = make_task(tiny), make_task(tiny, cache_latents=False)

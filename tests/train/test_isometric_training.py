@@ -94,6 +94,17 @@ def test_dropout_is_of_the_denoising_loss_alone(model):
     assert torch.equal(once.second, again.second)
 
 
+def test_times_of_both_terms_are_all_of_the_schedules(model, monkeypatch):
+    """Iso Eq. 7: t uniform on 1 … T, drawn for each term."""
+    asked, draws = [], Draws(0, 0, 1)
+    integers = draws.integers
+    monkeypatch.setattr(
+        draws, "integers", lambda low, high, *rest: asked.append((low, high)) or integers(low, high)
+    )
+    IsometricTask(model, TrainIsometric(out=OUT), CPU).loss(images(1), draws)
+    assert asked == [(1, 1000)] * 2
+
+
 def test_isometry_from_the_formed_pullback(model):
     """Iso Eq. 6, Iso Eq. 7: λ E vᵀR²v / (E vᵀRv)² at one t > pT, R formed."""
     settings = TrainIsometric(out=OUT, iso_weight=0.3, p=0.5, probes=2)

@@ -58,6 +58,20 @@ def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
     own = plain_cosines(task, images, texts).argmax(1)
     matched = sum(i == int(best) for i, best in enumerate(own)) / 5
     assert terms["matched"].item() == pytest.approx(matched)
+    assert not any(term.requires_grad for term in terms.values())
+
+
+def test_predictions_are_seen_in_the_place_of_images(task, monkeypatch):
+    """CLIP Sec. 2.3: of the augmented images, by the draws of the same samples."""
+    monkeypatch.setattr("latentgeo.train.judge.augment", lambda images, draw: images.flip(3))
+    draws, given = Draws(0, 10, 5), []
+    through = JudgeTask(task.model, CPU, lambda x, d: given.append((x, d)) or x.flip(3))
+    found, _ = through.loss(batch(), draws)
+    ((x, drawn),) = given
+    assert torch.equal(x, batch()[0].flip(3)) and drawn is draws
+    monkeypatch.setattr("latentgeo.train.judge.augment", lambda images, draw: images)
+    wanted, _ = task.loss(batch(), Draws(0, 10, 5))
+    assert found.item() == wanted.item()
 
 
 def test_the_smallest_seed_is_zero(task, monkeypatch):
