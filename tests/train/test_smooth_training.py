@@ -243,7 +243,7 @@ def test_any_layout_is_trained_and_the_adapter_fits_it(
 
 
 def test_training_goes_on_from_a_file(tmp_path: Path, pictures: Path, tiny: TextToImage) -> None:
-    """Smooth Sec. 4.1: at a rate too small to matter the weights are the file's that it began with."""
+    """Smooth Sec. 4.1: at a rate too small to matter the weights stay those of the file."""
     save_bundle(tiny, tmp_path / "model")
     first = smooth(tmp_path, pictures, "first", rank=3)
     again = load_file(smooth(tmp_path, pictures, "again", lora=str(first), rate=1e-12))
