@@ -90,8 +90,10 @@ def traces(
     with x.
     """
     if probes.shape[1:] != x.shape or not len(probes):
-        wanted = f"(R, {', '.join(map(str, x.shape))}), R at least 1"
-        raise ValueError(f"probes: got {tuple(probes.shape)}, wanted {wanted}")
+        raise ValueError(
+            f"probes: got {tuple(probes.shape)}, "
+            f"wanted (R, {', '.join(map(str, x.shape))}), R at least 1"
+        )
     x = x.detach()
     g = metric_of(x, geometry)
     pairs = [_of_probe(encode, x, tangent(x, v), graph) for v in probes]

@@ -71,7 +71,7 @@ def variation(
     Smooth Eq. 9    v = √(1-ᾱ_t) ‖J_εᵀ Δx̂_0‖
     Smooth Eq. 10   v = ‖∇_ε (√(1-ᾱ_t) x̂_0 · Δx̂_0)‖, since Δx̂_0 is drawn independently of ε
     """
-    leaf = eps.detach().clone().requires_grad_()
+    leaf = eps.detach().requires_grad_()
     with torch.enable_grad():
         y, _ = _scaled_x_0(predict, schedule, x_0, t, kind)(leaf)
         (pulled,) = torch.autograd.grad(y, leaf, direction)
@@ -91,7 +91,7 @@ def double_backward(
 
     Smooth Eq. 10   v = ‖∇_ε (√(1-ᾱ_t) x̂_0 · Δx̂_0)‖
     """
-    leaf = eps.detach().clone().requires_grad_()
+    leaf = eps.detach().requires_grad_()
     y, raw = _scaled_x_0(predict, schedule, x_0, t, kind)(leaf)
     (pulled,) = torch.autograd.grad(y, leaf, direction, create_graph=True)
     return Variation(raw, _norm(pulled))
@@ -170,7 +170,7 @@ def _pull(
     y_of: Callable[[Tensor], tuple[Tensor, Tensor]], eps: Tensor, direction: Tensor, keep: bool
 ) -> Pulled:
     """Return raw, v = ‖Jᵀd‖ (B,) and u = Jᵀd/v (B, ...), raw alone with its graph, if to keep."""
-    leaf = eps.detach().clone().requires_grad_()
+    leaf = eps.detach().requires_grad_()
     y, raw = y_of(leaf)
     (pulled,) = torch.autograd.grad(y, leaf, direction, retain_graph=keep)
     v = _norm(pulled)

@@ -5,7 +5,6 @@ Importing this module imports no torch, and no more does an audit without `--che
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +34,17 @@ def text_table(ledger: tuple[Row, ...], outcomes: dict[str, Outcome]) -> str:
 
 
 def mutate(ledger: tuple[Row, ...], count: int, seed: int) -> None:
-    """Judge `count` mutants drawn by the seed, or all; RuntimeError if any is not noticed.
+    """Judge `count` mutants drawn by the seed, or all there are; RuntimeError if one survives.
 
     Raises FileNotFoundError where there are no tests, as in an installed wheel.
     """
-    from latentgeo.eval.audit_mutants import mutants
+    from latentgeo.eval.audit_mutants import mutants, sample
     from latentgeo.eval.audit_mutation import judge
 
     if not _has_tests():
         raise FileNotFoundError(f"{ROOT / 'tests'}: mutants need a checkout with its tests")
     found = mutants(ledger)
-    drawn = random.Random(seed).sample(found, min(count, len(found)))
+    drawn = sample(found, count, seed)
     verdicts = judge(drawn, lambda verdict: print(verdict, flush=True))
     counts = Counter(verdict.status for verdict in verdicts)
     seconds = sum(verdict.seconds for verdict in verdicts) / max(len(verdicts), 1)

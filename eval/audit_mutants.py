@@ -15,6 +15,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 
 from latentgeo.eval import audit_ledger
 from latentgeo.eval.audit_ledger import Row, split_reference
@@ -37,8 +38,10 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.NotEq: ast.Eq,
 }
 NEIGHBOURS = ("_prev", "_next")  # t and t_prev, bar and bar_prev
-SYMMETRIC = ("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity")
-SYMMETRIC += ("mse_loss", "simple_loss", "mse", "psnr", "distance", "w2")
+SYMMETRIC = (
+    *("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity", "_inner"),
+    *("mse_loss", "simple_loss", "mse", "psnr", "ssim", "distance", "w2", "squared_w2"),
+)
 SEEDING = ("generator", "mix")  # another order is another seed
 CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
 MESSAGES = ("progress", "warn", "print")
@@ -79,6 +82,17 @@ def mutants(ledger: Iterable[Row]) -> list[Mutant]:
         for mutant in _of_reference(reference, tuple(sorted(behind))):
             found.setdefault((mutant.file, mutant.place, mutant.choice), mutant)
     return list(found.values())
+
+
+def sample(found: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Return `count` of the mutants, or all, drawn so that one's chance is its own affair.
+
+    A mutant is drawn or not by the hash of what it is: a change of other code leaves it in the draw
+    of its seed, and a survivor that a new test kills is met again.
+    """
+    return sorted(found, key=lambda mutant: sha256(f"{seed} {mutant.key}".encode()).digest())[
+        :count
+    ]
 
 
 def _of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:

@@ -9,6 +9,7 @@ Notation  x (B, 3) points of the sphere; h = encode(x) (B, 2) their places in th
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 import torch
@@ -80,19 +81,25 @@ def trained(cmd: ToyIsometry, kind: Kind, repeat: int) -> Trained:
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cmd.steps)
     draw, probing = generator(cmd.seed, "points", repeat), generator(cmd.seed, "probes", repeat)
     held_out, curve = held_out_points(cmd, 256).float(), []
-    for step in range(cmd.steps + 1):
+    for step in count():
         if step % EVERY == 0 or step == cmd.steps:
             curve.append((step, exact_loss(encode, held_out)))
+        if step == cmd.steps:
+            break
         x = points_of(cmd.points, cmd.gap, draw)
-        loss = (decode(encode(x)) - x).square().sum(1).mean()
+        loss = error(encode, decode, x)
         if kind != "reconstruction":
             loss = loss + cmd.weight * penalty(encode, x, kind, probing)
-        if step < cmd.steps:
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            cosine.step()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        cosine.step()
     return Trained(encode.double().requires_grad_(False), decode.double(), curve)
+
+
+def error(encode: nn.Module, decode: nn.Module, x: Tensor) -> Tensor:
+    """Return E ‖decode(encode(x)) - x‖² () of the points x (B, 3)."""
+    return (decode(encode(x)) - x).square().sum(1).mean()
 
 
 def held_out_points(cmd: ToyIsometry, count: int) -> Tensor:

@@ -63,9 +63,9 @@ class IsometricTask(ddpm.DdpmTask):
         base = self.denoising(x_0, draws)
         terms = {"base": base.detach()}
         t = draws.integers(1, T, self.device)[:1]  # of all images
-        if bool(t <= self.settings.p * T):
-            return base, terms
         share = weight(t, T, self.settings.p, self.settings.iso_weight).item()
+        if not share:
+            return base, terms
         found = self.traces(x_0, t.expand(len(x_0)), draws)
         iso = LOSSES[self.settings.ratio](found)
         self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach().cpu()

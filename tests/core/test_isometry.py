@@ -49,6 +49,19 @@ def in_the_chart(net, x, geometry):
     return R.diagonal(dim1=1, dim2=2).sum(1), (R @ R).diagonal(dim1=1, dim2=2).sum(1)
 
 
+def test_the_pullback_is_the_square_of_a_push(net, x):
+    """Iso Eq. 4: uᵀRv = ⟨J P u, J P v⟩ for any u and v, by differences of h."""
+    R = isometry.pullback(net, x)
+    generator = torch.Generator().manual_seed(2)
+    pair = torch.randn(2, B, C, SIDE, generator=generator, dtype=torch.float64)
+    pushed = []
+    for w in sphere.tangent(x, pair):
+        pushed.append((net(x + 1e-6 * w) - net(x - 1e-6 * w)) / 2e-6)
+    u, v = pair.flatten(2)
+    found = torch.einsum("bi,bij,bj->b", u, R, v)
+    torch.testing.assert_close(found, (pushed[0] * pushed[1]).sum(1), rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.parametrize("geometry", ["sphere", "plane"])
 def test_traces_are_those_of_the_chart(net, x, geometry):
     """Iso Eq. 4, Iso Eq. 6: without a chart, as with Iso Eq. 2's coordinates and Iso Eq. 3."""

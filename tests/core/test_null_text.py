@@ -166,7 +166,7 @@ def test_a_null_text_is_not_touched():
     """SmoothS Eq. 5: whoever asks for a gradient keeps a tensor that tracks none."""
     goal, null = goal_of(curved, 1), drawn(1, TOKENS, WIDTH, seed=5)
     before = null.clone()
-    gradient(curved, goal, null)
+    assert not any(found.requires_grad for found in gradient(curved, goal, null))
     assert not null.requires_grad and torch.equal(null, before)
 
 

@@ -136,18 +136,18 @@ def test_each_step_has_its_own_null():
 
 
 @pytest.mark.parametrize(
-    ("w_source", "w_target", "rows"), [(1, 1, 4), (1, 3.0, 6), (2.0, 3.0, 8), (2.0, 1, 8)]
+    ("w_source", "w_target", "rows"), [(1, 1, 6), (1, 3.0, 9), (2.0, 3.0, 12), (2.0, 1, 12)]
 )
 def test_a_pair_is_both_sides_in_one_call(w_source, w_target, rows):
     """Smooth Eq. 5 for either side with a scale of its own; a w of 1 for both needs no ∅_t."""
     visited, null = times(SCHEDULE, 5), normal(5, 2, 7, seed=1)
-    source, target = normal(2, 2, 7, seed=2), normal(1, 2, 7, seed=3)
-    x, t = normal(4, 3, seed=4), torch.full((4,), visited[2])
+    source, target = normal(3, 2, 7, seed=2), normal(1, 2, 7, seed=3)
+    x, t = normal(6, 3, seed=4), torch.full((6,), visited[2])
     calls: list[int] = []
     sides = Prompted(source, w_source), Prompted(target, w_target)
     out = guided_pair(network(calls), *sides, null, visited)(x, t)
     assert calls == [rows]
-    for part, context, w in ((x[:2], source, w_source), (x[2:], target, w_target)):
-        alone = guided(network(), context, null[2:3], w)(part, t[:2])
-        mine = out[:2] if part.data_ptr() == x.data_ptr() else out[2:]
+    for part, context, w in ((x[:3], source, w_source), (x[3:], target, w_target)):
+        alone = guided(network(), context, null[2:3], w)(part, t[:3])
+        mine = out[:3] if part.data_ptr() == x.data_ptr() else out[3:]
         torch.testing.assert_close(mine, alone, rtol=1e-12, atol=1e-12)

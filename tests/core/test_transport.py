@@ -73,6 +73,7 @@ def test_displacement_along_the_optimal_coupling_is_a_geodesic(seed):
     sigma = optimal(x, y)
     places = [0.0, 0.13, 0.5, 0.77, 1.0]
     way = [displacement(x, y, sigma, s) for s in places]
+    assert torch.equal(way[0], x) and torch.equal(way[-1], matched(y, sigma))
     for s, here in zip(places, way, strict=True):
         for t, there in zip(places, way, strict=True):
             expected = abs(t - s) * w2(x, y)

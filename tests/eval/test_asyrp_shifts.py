@@ -40,9 +40,10 @@ def test_the_edits_own_shift_of_eps_is_the_edit(name, layer, both):
     found = shift_eps(model, x, delta, visited, 400, 300, drawing(), both)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
     assert (shift_eps(model, x, delta, visited, 1001) - wanted).abs().max() > 1e-3
-    boost = visited[2]  # noise is fresh below a time that is visited, shifted or not
-    wanted = edit(model, x, replace(editing, t_boost=boost), visited, drawing())
-    found = shift_eps(model, x, delta, visited, 400, boost, drawing(), both)
+    boost, last = visited[2], visited[3]  # no shift below either, at a time of boosting none
+    early = replace(editing, attributes=[replace(one, t_edit=last)], t_boost=boost)
+    wanted = edit(model, x, early, visited, drawing())
+    found = shift_eps(model, x, delta, visited, last, boost, drawing(), both)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
@@ -98,9 +99,12 @@ def test_random_shifts_have_the_size_asked_for():
         torch.testing.assert_close(found.flatten(1).norm(dim=1), wanted)
         cosine = torch.cosine_similarity(found.flatten(1), h.flatten(1))
         assert cosine.abs().max() < 0.5
-    ones = sizes * torch.ones_like(h)
-    for found in (
-        as_large(lambda *_: ones, drawing())(h, h, t),
-        as_large_eps(lambda *_: ones, drawing())(h, h, t),
-    ):
-        torch.testing.assert_close(norms(found), norms(ones))
+    ones, temb = sizes * torch.ones_like(h), torch.randn(3, 11)
+
+    def as_given(*given):
+        """What was asked of the direction, or of the shift of ε."""
+        assert all(mine is wanted for mine, wanted in zip(given, asked, strict=True))
+        return ones
+
+    for large, asked in ((as_large, (h, temb, t)), (as_large_eps, (2 * h, h, t))):
+        torch.testing.assert_close(norms(large(as_given, drawing())(*asked)), norms(ones))

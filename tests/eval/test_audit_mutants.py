@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from latentgeo.eval.audit_ledger import Row
-from latentgeo.eval.audit_mutants import changes, mutants, mutated, unchanged
+from latentgeo.eval.audit_mutants import changes, mutants, mutated, sample, unchanged
 
 
 def row(code, test="tests/core/test_ddim.py::test_round_trip"):
@@ -79,6 +79,19 @@ def test_what_is_no_mathematics_is_left_alone():
     assert texts and not any("is_compiling" in text for text in texts)  # when to check
     texts = [mutant.before for mutant in mutants([row("infer/between.py:anid_walk")])]
     assert "cmd.frames - 1" in texts and "cmd.frames - 2" not in texts  # a progress bar's length
+
+
+def test_a_draw_stays_when_others_come_and_go():
+    """A mutant of the smaller pool is in the larger one's draw, unless a new one is before it."""
+    few = mutants([row("core/ddim.py:sigma"), row("core/ddim.py:step")])
+    many = mutants(
+        [row("core/ddim.py:sigma"), row("core/ddim.py:step"), row("core/ddpm.py:sample")]
+    )
+    first, again = sample(few, 9, 3), sample(many, 9, 3)
+    assert len(first) == 9 and first == sample(few[::-1], 9, 3) != sample(few, 9, 4)
+    kept = [mutant for mutant in again if mutant.file == "core/ddim.py"]
+    assert kept == first[: len(kept)]
+    assert len(sample(few, 10**6, 3)) == len(few)
 
 
 def test_a_class_is_changed_in_its_methods():

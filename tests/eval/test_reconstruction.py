@@ -84,6 +84,7 @@ def test_window_is_a_gaussian_that_sums_to_one():
     point[..., 10, 10] = 1
     found = local_mean(point)[0, 0]
     assert found.shape == (11, 11) and found.sum().item() == pytest.approx(1, abs=1e-12)
+    assert local_mean(point.expand(2, 3, 21, 21)).shape == (2, 3, 11, 11)
     assert (found[5, 5] / found[5, 8]).item() == pytest.approx(np.exp(4.5 / 1.5**2), rel=1e-12)
 
 

@@ -67,6 +67,8 @@ def test_equal_models_have_equal_cells_and_missing_ones_none(model, tiny, tmp_pa
     assert "No model is here for: λ = 1" in text
     kept = json.loads((tmp_path / "results.json").read_text())["results"]
     assert len(kept) == len(results)
+    changes = [one.metric.split(", minus ")[1] for one in results if ", minus " in one.metric]
+    assert {*changes} == {"base"}
     assert all(one["n"] and one["settings"] for one in kept)
     (ratio,) = [
         one for one in results

@@ -29,6 +29,10 @@ def test_means_are_over_pairs(found, walk_rows):
     ]
     one = found["m: optimal", LPIPS]
     assert one.value == pytest.approx(np.mean(expected)) and one.n == 25
+    walks = compared(walk_rows())
+    for pair in (0, 13):
+        own = [row["couplings"]["optimal"]["lpips"] for row in walk_rows() if row["pair"] == pair]
+        assert walks.values["optimal"][LPIPS][pair] == pytest.approx(np.mean(own))
 
 
 @pytest.mark.parametrize("metric", METRICS)

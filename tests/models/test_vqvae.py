@@ -68,7 +68,7 @@ def test_cells_become_their_nearest_codes():
 
 
 def test_gradient_passes_straight_through():
-    """The derivative in z is that of the identity; none reaches the codebook."""
+    """LDM Sec. 3.1: the derivative in z is that of the identity; none reaches the codebook."""
     quantizer = Quantizer(11, 3).double()
     z = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad((quantizer(z) * 3).sum(), z)
@@ -78,7 +78,7 @@ def test_gradient_passes_straight_through():
 
 
 def test_latent_scale_round_trip():
-    """Decode undoes the scale that encode applied, whatever its value."""
+    """LDM Sec. 3.1: decode undoes the scale that encode applied, whatever its value."""
     model, x = small(), images()
     scaled = small(VQConfig(channels=(8, 12, 16), groups=4, codes=53, scale=0.5))
     z = model.encode(x)

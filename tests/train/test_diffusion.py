@@ -54,6 +54,16 @@ def test_loss(tiny: TextToImage) -> None:
     torch.testing.assert_close(loss, ((noise - out) ** 2).mean(), rtol=1e-9, atol=0)
 
 
+def test_loss_of_a_model_of_v(tiny: TextToImage) -> None:
+    """LDM Eq. 3, of v = √ᾱ ε - √(1-ᾱ) z_0 where the network is of v."""
+    loss, z_t, tau, out = observed(make_task(tiny, prediction="v"), ["disc 1", "disc 2", "disc 3"])
+    z_0 = certain_latents(3)[:, :4]
+    bar = scaled_linear().alpha_bar[tau + 1][:, None, None, None]
+    noise = (z_t - bar.sqrt() * z_0) / (1 - bar).sqrt()
+    v = bar.sqrt() * noise - (1 - bar).sqrt() * z_0
+    torch.testing.assert_close(loss, (v - out).square().mean(), rtol=1e-9, atol=0)
+
+
 def test_times_are_all_of_the_schedules(tiny: TextToImage, monkeypatch: Any) -> None:
     """LDM Eq. 3: t uniform on 1 … T."""
     asked, draws = [], Draws(7, 0, 1)
@@ -90,11 +100,12 @@ def test_loss_depends_on_the_caption(tiny: TextToImage) -> None:
 
 def test_each_loss_is_weighed_by_its_time(tiny: TextToImage) -> None:
     """LDM Eq. 3: with --min-snr the mean over samples is of errors times their own t's weight."""
-    loss, z_t, tau, out = observed(make_task(tiny, min_snr=5.0), ["disc 1", "disc 2", "disc 3"])
+    loss, z_t, tau, out = observed(make_task(tiny, min_snr=0.1), ["disc 1", "disc 2", "disc 3"])
     bar = scaled_linear().alpha_bar[tau + 1][:, None, None, None]
     noise = (z_t - bar.sqrt() * certain_latents(3)[:, :4]) / (1 - bar).sqrt()
     snr = (bar / (1 - bar)).flatten()
-    each = (noise - out).square().mean((1, 2, 3)) * snr.clamp(max=5) / snr
+    assert snr.max() > 0.2
+    each = (noise - out).square().mean((1, 2, 3)) * snr.clamp(max=0.1) / snr
     torch.testing.assert_close(loss, each.mean(), rtol=1e-9, atol=0)
 
 

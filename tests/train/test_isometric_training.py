@@ -133,6 +133,7 @@ def test_no_isometry_up_to_pT(model):
     first = first_time_above(500, 2, False)
     loss, terms = task.loss((x, texts), Draws(0, first, 2))
     assert loss.item() == terms["base"].item()
+    assert loss.requires_grad and not terms["base"].requires_grad
     assert task.end_step() == {}
 
 

@@ -20,7 +20,7 @@ SHAPE = SmallClipConfig(size=16, channels=(8, 8), projection=7)
 
 @pytest.fixture
 def task() -> JudgeTask:
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     return JudgeTask(SmallClip(SHAPE), CPU)
 
 
@@ -55,8 +55,11 @@ def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
         task.model.logit_scale.exp(),
     )
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
-    own = plain_cosines(task, images, texts).argmax(1)
-    matched = sum(i == int(best) for i, best in enumerate(own)) / 5
+    cosines = plain_cosines(task, images, texts)
+    matched, of_texts = (
+        sum(i == int(best) for i, best in enumerate(cosines.argmax(dim))) / 5 for dim in (1, 0)
+    )
+    assert matched != of_texts  # the text of each image, not the image of each text
     assert terms["matched"].item() == pytest.approx(matched)
     assert not any(term.requires_grad for term in terms.values())
 
@@ -124,12 +127,28 @@ def test_stated_values_are_asked_for(task):
     torch.testing.assert_close(task.asked(images, told, torch.tensor(3.0), captions), wanted)
 
 
+def test_what_is_asked_for_adds_to_the_loss(task, monkeypatch):
+    """CLIP Sec. 2.3: captions that state something cost both, and the match is of the images."""
+    monkeypatch.setattr("latentgeo.train.judge.augment", lambda images, draw: images)
+    monkeypatch.setattr("latentgeo.train.judge.shortened", lambda text, draw: text)
+    mouths = ("sad", "smiling", "cheeky", "serious")
+    texts = [f"a {mouths[i % 4]} person with {hair}" for i, hair in enumerate(["long hair"] * 7)]
+    images, _ = batch(7)
+    loss, terms = task.loss((images, texts), Draws(0, 10, 7))
+    seen = F.normalize(task.model.image_features(images), dim=1)
+    said = F.normalize(task.model.text_features(task.tokenizer(texts)), dim=1)
+    plain = contrastive_loss(seen, said, task.model.logit_scale.exp())
+    assert terms["asked"] > 0.1
+    assert loss.item() == pytest.approx(plain.item() + terms["asked"].item(), rel=1e-5)
+
+
 def test_temperature_stays_in_its_bound(task):
     """CLIP Sec. 2.5: at most 100, and what lies below is left alone."""
     task.model.logit_scale.data.fill_(7.0)
     assert task.end_step()["scale"].item() == pytest.approx(100, rel=1e-5)
     task.model.logit_scale.data.fill_(math.log(3))
     assert task.end_step()["scale"].item() == pytest.approx(3)
+    assert not task.end_step()["scale"].requires_grad
 
 
 def words(out, pictures, steps, *more):

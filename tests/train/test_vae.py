@@ -37,4 +37,5 @@ def test_loss_from_the_definition(perceptual):
     wanted = l1 + 0.3 * kl + (0.2 * squares(x, y).mean() if perceptual else 0)
     torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=0)
     torch.testing.assert_close(terms["kl"], kl, rtol=1e-5, atol=0)
+    assert not any(term.requires_grad for term in terms.values())
     assert set(terms) == {"l1", "kl"} | ({"lpips"} if perceptual else set())
