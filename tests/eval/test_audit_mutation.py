@@ -7,7 +7,7 @@ from latentgeo.eval.audit_ledger import ROOT, rows
 from latentgeo.eval.audit_mutants import mutants
 from latentgeo.eval.audit_mutation import equivalents, importers
 
-MOST_EQUIVALENT = 40
+MOST_EQUIVALENT = 75  # of 2,700 mutants
 CODE = """
 from dataclasses import replace
 from latentgeo.eval import audit_mutation
