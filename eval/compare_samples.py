@@ -4,7 +4,7 @@ Judges read an image once: what they saw of each is a row, so that a run goes on
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +36,10 @@ from latentgeo.models.perceptual import load_lpips
 
 Values = NDArray[np.float64]
 EDIT: Method = "smooth"  # the way of editing by text: Smooth Eq. 15
+SHOWN = "edits by text"  # beside models, of which one may be called smooth
 SHARES: Mapping[str, Callable[[Seen], Values]] = {  # (N,) of each edit
-    f"{EDIT}: {WANTED}": lambda seen: seen.wanted,
-    f"{EDIT}: {KEPT}": lambda seen: seen.kept / seen.others,
+    f"{SHOWN}: {WANTED}": lambda seen: seen.wanted,
+    f"{SHOWN}: {KEPT}": lambda seen: seen.kept / seen.others,
 }
 HITS = 5
 
@@ -109,7 +110,10 @@ def edit(bench: Bench) -> Outcome:
     seen: dict[tuple[str, str], Seen] = {
         (one.name, EDIT): _edited(bench, wanted, one, faces) for one in bench.contenders
     }
-    results = all_results(wanted, list(bench.contenders), seen)
+    results = [
+        replace(one, metric=one.metric.replace(f"{EDIT}: ", f"{SHOWN}: "))
+        for one in all_results(wanted, list(bench.contenders), seen)
+    ]
     base = seen[bench.base.name, EDIT]
     for metric, share in SHARES.items():
         ratios = {

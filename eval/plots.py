@@ -94,5 +94,5 @@ def curves_plot(
         axes.plot(x, mean, "o-", color=colour, label=label, linewidth=1.6, markersize=3)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9)
+    drawing.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="outside upper center")
     return svg(drawing)

@@ -62,7 +62,7 @@ def test_every_metric_is_a_ratio_to_the_base(done):
         "caption adherence",
         "index: mean consecutive LPIPS",
         "optimal: mean consecutive LPIPS",
-        "smooth: other attributes kept",
+        "edits by text: other attributes kept",
     ):
         one = found[metric + base, "both"]
         n[metric] = one.n

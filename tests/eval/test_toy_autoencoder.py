@@ -46,7 +46,7 @@ def test_three_axes_are_exact(kind):
 
 
 def test_one_probe_is_right_on_average():
-    """Iso Eq. 8: over many points that are one and the same, exact and estimated agree."""
+    """Iso Eq. 6, Iso Eq. 8: one probe agrees on average, over many points that are the same."""
     torch.manual_seed(0)
     encode = layers(3, 2, 7)
     x = held_out_points(COMMAND, 1).float().expand(20_000, 3)
