@@ -15,8 +15,9 @@ from torch import Tensor
 
 from latentgeo.core.asyrp import Judge
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import sha256
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval import (
     asyrp_consistency,
     asyrp_homogeneity,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from latentgeo.core.device import mix
+from latentgeo.core.seeds import mix
 from latentgeo.eval.asyrp_looks import Look, Readers, Reading, compare, read
 from latentgeo.eval.asyrp_shifts import EpsShift, shift_eps
 from latentgeo.eval.asyrp_wanted import Wanted

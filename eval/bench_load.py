@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from latentgeo.core.device import pick_dtype, progress
+from latentgeo.core.device import pick_dtype
+from latentgeo.core.progress import progress
 from latentgeo.eval.bench import preset_config
 from latentgeo.eval.isolated import Isolated
 from latentgeo.eval.load_process import LOADERS, Job, Load

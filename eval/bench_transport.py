@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.couplings import assign, inner_costs, optimal
-from latentgeo.core.device import generator
+from latentgeo.core.seeds import generator
 from latentgeo.core.sinkhorn import sinkhorn
 from latentgeo.core.transport import cost
 

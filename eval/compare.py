@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval.compare_commands import Compare
 from latentgeo.eval.compare_measure import (
     Bench,

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latentgeo.core.device import pick_device, process_group
+from latentgeo.core.device import pick_device
+from latentgeo.core.ranks import process_group
 from latentgeo.eval import report as html
 from latentgeo.eval.asyrp import all_measured, prepared
 from latentgeo.eval.asyrp_commands import EvalAsyrp

@@ -24,8 +24,8 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 from latentgeo.eval.drag_commands import EvalDrag
 from latentgeo.eval.heldout import Captioned, captioned
 from latentgeo.eval.point_match import match, point_features

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import mix, progress
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import mix
 from latentgeo.eval.contenders import Contender, check_models, contender
 from latentgeo.eval.edit_commands import EvalEdit
 from latentgeo.eval.edit_regions import regions

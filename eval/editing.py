@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import mix
+from latentgeo.core.seeds import mix
 from latentgeo.eval.caption_adherence import Attributes
 from latentgeo.eval.results import Result, result
 from latentgeo.eval.statistics import function_of_means, mean_interval, proportion_interval

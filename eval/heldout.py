@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from latentgeo.core.device import generator
+from latentgeo.core.seeds import generator
 from latentgeo.models.bundle import ZOO
 
 AVATARS = ZOO / "data" / "avatars.zip"

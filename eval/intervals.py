@@ -21,9 +21,11 @@ from torch import Tensor
 
 from latentgeo.core import asyrp, ddim
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import is_main, mix, pick_device, pick_dtype, process_group
+from latentgeo.core.device import pick_device, pick_dtype
 from latentgeo.core.files import atomic_write, sha256
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.core.schedule import batch_time
+from latentgeo.core.seeds import mix
 from latentgeo.eval.heldout import Captioned, captioned
 from latentgeo.eval.intervals_commands import EvalIntervals
 from latentgeo.eval.jobs import measured_jobs

@@ -9,8 +9,9 @@ it stopped; under torchrun the jobs are shared out, and all processes must see t
 from collections.abc import Mapping
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.isometry_commands import EvalIsometry
 from latentgeo.eval.isometry_measure import Measuring, asked, loaded

@@ -17,11 +17,11 @@ from latentgeo.core import ddim
 from latentgeo.core.bidiagonal import spectrum_ends
 from latentgeo.core.conditioning import all_values, pooled
 from latentgeo.core.ddpm import q_sample
-from latentgeo.core.device import generator, mix
 from latentgeo.core.interpolate import sweep
 from latentgeo.core.linearize import Map
 from latentgeo.core.path_metrics import nudged, path_lengths, relative_lengths
 from latentgeo.core.schedule import batch_time
+from latentgeo.core.seeds import generator, mix
 from latentgeo.eval.isometry_commands import EvalIsometry
 from latentgeo.eval.quality import Judges
 from latentgeo.eval.rows import Row

@@ -5,7 +5,8 @@ Under torchrun the prompts are shared out; the folder must then be one that all 
 """
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval.commands import EvalIstd
 from latentgeo.eval.contenders import check_models, contender, measured
 from latentgeo.eval.heldout import read_captions

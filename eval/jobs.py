@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from latentgeo.core.device import barrier, progress, ranks
+from latentgeo.core.progress import progress
+from latentgeo.core.ranks import barrier, ranks
 from latentgeo.eval.rows import Row, append_rows, open_rows, read_rows
 
 J = TypeVar("J", bound=Hashable)  # a job: what its row says of which it is

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from latentgeo.core.cli import environment
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 from latentgeo.kernels.aot import golden_files
 from latentgeo.kernels.aot.process import start
 from latentgeo.kernels.aot.rows import Failure, Request, Row

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import mix, progress
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import mix
 from latentgeo.eval.caption_adherence import Adherence, adherence
 from latentgeo.eval.clip_score import ClipJudge, clip_judge
 from latentgeo.eval.fid import DEEPEST, deep_features, feature_distance

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval.contenders import Contender, check_models, contender, kept_rows
 from latentgeo.eval.heldout import Captioned, captioned
 from latentgeo.eval.inversion_commands import EvalReconstruction, Way

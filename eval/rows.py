@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from latentgeo.core.device import barrier, is_main, ranks
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import barrier, is_main, ranks
 
 Row = dict[str, object]
 K = TypeVar("K", bound=Hashable)

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import generator
+from latentgeo.core.seeds import generator
 from latentgeo.core.separability import conditional_entropy, linear_separability
 from latentgeo.eval.statistics import Estimate, exponential, jackknife
 from latentgeo.models.classifier import AttributeClassifier

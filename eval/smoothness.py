@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.device import generator
 from latentgeo.core.interpolate import sweep
+from latentgeo.core.seeds import generator
 from latentgeo.eval.jobs import measured_rows
 from latentgeo.eval.results import RATIO, Result, result
 from latentgeo.eval.rows import Row, by_prompt

@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from latentgeo.core.device import generator, mix
 from latentgeo.core.isometry import Geometry, exact_traces, isometry_loss, traces
+from latentgeo.core.seeds import generator, mix
 from latentgeo.eval.toy_commands import ToyIsometry
 
 Kind = Literal["reconstruction", "plane", "sphere", "estimated"]

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from PIL import Image
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import generator, progress
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import generator
 from latentgeo.eval.canvas import Axes, Canvas, Colour
 from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.statistics import mean_interval

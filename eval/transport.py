@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from latentgeo.core.cli import environment, write_run
-from latentgeo.core.device import is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import is_main, process_group
 from latentgeo.eval import report as html
 from latentgeo.eval.contenders import Contender, check_models, contender, kept_rows
 from latentgeo.eval.heldout import captioned, read_captions

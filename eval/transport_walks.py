@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.couplings import index, optimal
-from latentgeo.core.device import generator, mix
+from latentgeo.core.seeds import generator, mix
 from latentgeo.core.transport import gaussian_squared_w2, matched, path_length, w2
 from latentgeo.eval.jobs import measured_rows
 from latentgeo.eval.prompt_pairs import Pair

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import anid, ddim
-from latentgeo.core.device import generator, progress
 from latentgeo.core.guidance import guided
 from latentgeo.core.interpolate import lerp, sweep
+from latentgeo.core.progress import progress
 from latentgeo.core.schedule import batch_time, late_times
+from latentgeo.core.seeds import generator
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import Walk, noise_walk, write_walks
 from latentgeo.infer.inversion import Inverting, Texts, back, encode

@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import generator, progress
 from latentgeo.core.files import atomic_write
 from latentgeo.core.local_basis import Encode, arc, combined, line, local_basis
+from latentgeo.core.progress import progress
 from latentgeo.core.schedule import batch_time
+from latentgeo.core.seeds import generator
 from latentgeo.core.shooting import shoot
 from latentgeo.core.singular import Singular
 from latentgeo.infer.direction_commands import Directions

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import progress
 from latentgeo.core.drag import rescale
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 from latentgeo.infer.drag import Dragged, Dragging, Request, edit
 from latentgeo.infer.drag_commands import Drag
 from latentgeo.infer.drag_image import Picture, parse_points, read_picture, read_points

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import mix, pick_device, pick_dtype, progress
+from latentgeo.core.device import pick_device, pick_dtype
 from latentgeo.core.files import sha256
+from latentgeo.core.progress import progress
 from latentgeo.core.schedule import batch_time
+from latentgeo.core.seeds import mix
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.intervals import Intervals, read_intervals
 from latentgeo.infer.photos import read_photos

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import generator, progress
 from latentgeo.core.files import atomic_write, sha256
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import generator
 from latentgeo.infer.edit_commands import EditText
 from latentgeo.infer.edit_methods import run_edit
 from latentgeo.infer.images import grid, save_png, to_picture

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentgeo.core.ddpm import q_sample, simple_loss
-from latentgeo.core.device import generator, mix, progress
 from latentgeo.core.parameterization import target
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import generator, mix
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.lora import ATTENTION, attach, detach, lora_parameters
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from latentgeo.core import ddim
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import progress
 from latentgeo.core.injection import injected, side_by_side
+from latentgeo.core.progress import progress
 from latentgeo.infer.direction_commands import InjectContent
 from latentgeo.infer.images import PAPER, grid, save_png, to_picture
 from latentgeo.infer.pipeline import seed_noises

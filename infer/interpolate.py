@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
 from latentgeo.core.interpolate import sweep
 from latentgeo.core.limits import each_once
+from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.images import grid, save_gif, save_png, to_picture
 from latentgeo.infer.pipeline import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.core.transport import path_length
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import Walk, noise_walk, short_names, write_walks

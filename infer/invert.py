@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.infer.images import save_png, to_picture
 from latentgeo.infer.interpolate import distinct
 from latentgeo.infer.inversion import Inverting, ascend, back, encode, null_texts

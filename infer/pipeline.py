@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import ddim
-from latentgeo.core.device import generator, pick_device, pick_dtype
+from latentgeo.core.device import pick_device, pick_dtype
 from latentgeo.core.guidance import PredictWithContext, guided
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.schedule import Schedule, batch_time, times
+from latentgeo.core.seeds import generator
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.load import add_lora, find_lora, find_model, load_text_to_image
 from latentgeo.models.formats.load_image import fuse_lora, load_image_model

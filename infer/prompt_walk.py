@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import couplings, ddim
-from latentgeo.core.device import generator
+from latentgeo.core.seeds import generator
 from latentgeo.core.transport import prompt_walk
 from latentgeo.infer.pipeline import Sampling, contextual_predict, decoded, sampling_times
 from latentgeo.models.bundle import TextToImage

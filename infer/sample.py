@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Sample
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.pipeline import (

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from latentgeo.core.cli import version, write_run
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Sample
 from latentgeo.infer.images import save_png, to_picture
 from latentgeo.infer.pipeline import load_image, loaded_hash, parse_model, seed_noises

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import ddim
-from latentgeo.core.device import barrier, progress, ranks
+from latentgeo.core.progress import progress
+from latentgeo.core.ranks import barrier, ranks
 from latentgeo.infer.photos import photo_hash
 from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.infer.unprompted import denoiser_of

@@ -24,7 +24,8 @@ OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside f
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
-    "core/device.py": {"numpy", "tqdm"},
+    "core/progress.py": {"tqdm"},
+    "core/seeds.py": {"numpy"},  # its generator, where all are seeded
     "eval/audit_errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
     "eval/audit_mutation.py": {"pytest"},
     "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from latentgeo.core import asyrp
-from latentgeo.core.device import mix, ranks
+from latentgeo.core.ranks import ranks
 from latentgeo.core.schedule import batch_time
+from latentgeo.core.seeds import mix
 from latentgeo.infer.intervals import Intervals, read_intervals
 from latentgeo.infer.pipeline import loaded_hash, parse_model, seed_noises
 from latentgeo.infer.semantic import editing_times

@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 from latentgeo.models.segmenter import PARTS
 from latentgeo.train.avatars import SUPERSAMPLING, Look, drawing, face_plan, placed, rasterized
 

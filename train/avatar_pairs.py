@@ -9,8 +9,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 from latentgeo.models.avatars import draw
 from latentgeo.train.avatars import draw_look, picture, webp
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.models.avatars import caption, draw, draw_stated
 
 if TYPE_CHECKING:

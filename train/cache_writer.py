@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentgeo.core.device import pick_device, pick_dtype, progress, ranks
+from latentgeo.core.device import pick_device, pick_dtype
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
+from latentgeo.core.ranks import ranks
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.formats.safetensors_file import write_safetensors

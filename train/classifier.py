@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentgeo.core.cli import option, run_command
-from latentgeo.core.device import generator, pick_device, progress, seed_everything
+from latentgeo.core.device import pick_device
+from latentgeo.core.progress import progress
+from latentgeo.core.seeds import generator, seed_everything
 from latentgeo.models.classifier import (
     EMBEDDED,
     AttributeClassifier,

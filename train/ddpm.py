@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample, simple_loss
-from latentgeo.core.device import mix
 from latentgeo.core.parameterization import target
+from latentgeo.core.seeds import mix
 from latentgeo.infer.pipeline import seed_noises
 from latentgeo.infer.unprompted import ImageSampling, generate_images
 from latentgeo.models.formats.load_image import load_image_model

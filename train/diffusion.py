@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample
-from latentgeo.core.device import mix
 from latentgeo.core.parameterization import target
 from latentgeo.core.schedule import Schedule
+from latentgeo.core.seeds import mix
 from latentgeo.infer.pipeline import Sampling, generate, seed_noises
 from latentgeo.models.bundle import (
     BundleConfig,

@@ -69,7 +69,7 @@ class EmojiFolder:
 
         Raises ValueError for a folder that is there already, and for a source without emoji.
         """
-        from latentgeo.core.device import progress
+        from latentgeo.core.progress import progress
         from latentgeo.train.items import BadItem, Rejects
 
         metadata = self.out / "metadata.jsonl"

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample
-from latentgeo.core.device import all_reduce_mean, ranks
 from latentgeo.core.files import atomic_write
 from latentgeo.core.isometry import (
     Traces,
@@ -27,6 +26,7 @@ from latentgeo.core.isometry import (
     traces,
     weight,
 )
+from latentgeo.core.ranks import all_reduce_mean, ranks
 from latentgeo.core.sphere import onto, radius
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.lora import attach, save_lora

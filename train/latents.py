@@ -10,7 +10,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from latentgeo.core.device import progress
+from latentgeo.core.progress import progress
 from latentgeo.models.vae import VAE
 from latentgeo.train.data import Source, collate
 from latentgeo.train.draws import Draws

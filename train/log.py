@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from latentgeo.core.device import progress
 from latentgeo.core.files import atomic_write
+from latentgeo.core.progress import progress
 
 SHOWN = ("loss", "reg", "a", "images_per_second")  # in the progress bar, where a record has them
 

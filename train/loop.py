@@ -20,14 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latentgeo.core.device import (
-    all_reduce_mean,
-    average_gradients,
-    barrier,
-    capture_random_state,
-    ranks,
-    restore_random_state,
-)
+from latentgeo.core.ranks import all_reduce_mean, average_gradients, barrier, ranks
+from latentgeo.core.seeds import capture_random_state, restore_random_state
 from latentgeo.train import checkpoint
 from latentgeo.train.draws import Draws
 from latentgeo.train.ema import EMA

@@ -12,15 +12,10 @@ import torch
 from torch import nn
 
 from latentgeo.core.cli import environment, write_run
-from latentgeo.core.device import (
-    barrier,
-    is_main,
-    pick_device,
-    process_group,
-    ranks,
-    seed_everything,
-)
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write, sha256
+from latentgeo.core.ranks import barrier, is_main, process_group, ranks
+from latentgeo.core.seeds import seed_everything
 from latentgeo.models.bundle import ZOO
 from latentgeo.train.checkpoint import checkpoints, folder_of
 from latentgeo.train.data import AVATARS, Batches, Source

@@ -21,7 +21,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
 
-from latentgeo.core.device import is_main, ranks
+from latentgeo.core.ranks import is_main, ranks
 from latentgeo.models.recompute import BLOCKS
 
 S = TypeVar("S")

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.ddpm import simple_loss
-from latentgeo.core.device import all_reduce_mean, ranks
 from latentgeo.core.parameterization import target
+from latentgeo.core.ranks import all_reduce_mean, ranks
 from latentgeo.core.smooth import (
     RunningMean,
     batch_sums,

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from latentgeo.core.device import is_main
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import is_main
 from latentgeo.models.bundle import TextToImage, save_bundle
 from latentgeo.models.formats.load import find_lora, find_model
 from latentgeo.models.lora import ATTENTION, attach, load_lora, save_lora

@@ -15,8 +15,9 @@ from statistics import fmean
 from typing import Any
 
 from latentgeo.core.cli import write_run
-from latentgeo.core.device import barrier, is_main, pick_device, process_group
+from latentgeo.core.device import pick_device
 from latentgeo.core.files import atomic_write
+from latentgeo.core.ranks import barrier, is_main, process_group
 from latentgeo.train.checkpoint import checkpoints, folder_of, step_of
 from latentgeo.train.commands import SweepSmooth, TrainSmooth
 from latentgeo.train.log import read_log

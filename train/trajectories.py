@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latentgeo.core.device import mix, ranks
+from latentgeo.core.ranks import ranks
+from latentgeo.core.seeds import mix
 from latentgeo.train.task import Batch
 
 

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from latentgeo.core import anid
-from latentgeo.core.device import generator
 from latentgeo.core.interpolate import slerp
 from latentgeo.core.schedule import times
+from latentgeo.core.seeds import generator
 from latentgeo.eval.main import main
 from latentgeo.infer import video
 from latentgeo.infer.between import anid_walk, frame_texts, frames_of, vae_walk

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from latentgeo.core.device import generator
 from latentgeo.core.schedule import linear
+from latentgeo.core.seeds import generator
 from latentgeo.infer.identity import NAME, Identity, copies, denoising_loss, identity_lora
 from latentgeo.models import lora, lora_targets
 from latentgeo.models.bundle import load_bundle

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentgeo.core.device import ranks
+from latentgeo.core.ranks import ranks
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_layers import shiftable
 from latentgeo.models.delta_h import DirectionTable, embedding, new_direction

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latentgeo.core import asyrp
-from latentgeo.core.device import mix
+from latentgeo.core.seeds import mix
 from latentgeo.eval.main import main
 from latentgeo.infer.intervals import Intervals, write_intervals
 from latentgeo.infer.pipeline import seed_noises

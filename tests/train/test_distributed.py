@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from latentgeo.core.device import average_gradients, ranks
+from latentgeo.core.ranks import average_gradients, ranks
 from latentgeo.eval.main import main
 from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
 from latentgeo.models.lora import attach
