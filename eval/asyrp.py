@@ -7,7 +7,6 @@ disk as they are finished, one folder per property and edit.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -38,13 +37,13 @@ from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate
 from latentgeo.infer.edit_semantic import attributes_of, direction_file
-from latentgeo.infer.pipeline import loaded_hash, parse_model
+from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_commands import EditSemantic
 from latentgeo.infer.semantic_noise import noises_of
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.classifier import load_classifier
 from latentgeo.models.formats.delta_file import read_purpose
-from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.judge import load_judge
 from latentgeo.models.perceptual import load_lpips
@@ -89,7 +88,7 @@ def evaluate_asyrp(cmd: EvalAsyrp) -> list[Result]:
 
 def prepared(cmd: EvalAsyrp, device: torch.device) -> tuple[Subject, list[Edit]]:
     """Return the model with its inverted images, and the edits; ValueError if they do not fit."""
-    model = frozen(cmd.model, device, cmd.model_config)
+    model = load_plain(cmd.model, device, config=cmd.model_config)
     judge = load_judge(cmd.judge, device)
     edits = edits_of(cmd, model, judge)
     rivals = rivals_of(cmd, edits, device)
@@ -149,15 +148,6 @@ def settings_of(cmd: EvalAsyrp, name: str, subject: Subject, one: Edit) -> dict[
     return settings | ({"rival": rival.hash} if name == "rivals" and rival else {})
 
 
-def frozen(spec: str, device: torch.device, config: Path | None = None) -> ImageModel:
-    """Return a model without text or classes, in float32; ValueError for another."""
-    parsed = parse_model(spec)
-    model = load_image_model(parsed.source, device, config=config)
-    if parsed.loras or model.config.classes is not None:
-        raise ValueError(f"model: {spec} has a LoRA or classes, which are not measured here")
-    return model
-
-
 def edits_of(cmd: EvalAsyrp, model: ImageModel, judge: Judge) -> list[Edit]:
     """Return the edits with what they want; ValueError where a file does not say its texts."""
     given = EditSemantic(
@@ -204,7 +194,7 @@ def rivals_of(cmd: EvalAsyrp, edits: Sequence[Edit], device: torch.device) -> di
         name, _, spec = rival.partition("=")
         if name not in names:
             raise ValueError(f"rivals: got {name!r}, wanted an edit's name of {', '.join(names)}")
-        found[name] = frozen(spec, device)
+        found[name] = load_plain(spec, device)
     return found
 
 

@@ -34,10 +34,10 @@ from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate, mean_interval
 from latentgeo.infer.intervals import Intervals, write_intervals
-from latentgeo.infer.pipeline import loaded_hash, parse_model
+from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.unprompted import denoiser_of
-from latentgeo.models.formats.load_image import load_image_model
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.perceptual import Lpips, load_lpips
 
@@ -52,10 +52,7 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     Raises ValueError for a model with an adapter or classes.
     """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    spec = parse_model(cmd.model)
-    model = load_image_model(spec.source, device, dtype, cmd.model_config)
-    if spec.loras or model.config.classes is not None:
-        raise ValueError(f"model: {cmd.model} has a LoRA or classes, which are not measured here")
+    model = load_plain(cmd.model, device, dtype, cmd.model_config)
     held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
     settings: dict[str, object] = {
         "model": cmd.model,

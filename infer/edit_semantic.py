@@ -33,10 +33,10 @@ from latentgeo.infer.semantic_commands import EditSemantic
 from latentgeo.infer.semantic_layers import check_layer, shiftable
 from latentgeo.infer.semantic_noise import noises_of
 from latentgeo.infer.unprompted import image_shape
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.delta_h import Direction, embedding
 from latentgeo.models.formats.delta_file import Purpose, read_direction, read_purpose
 from latentgeo.models.formats.load import find_direction, find_model
-from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.unet_layers import H
 
@@ -64,7 +64,7 @@ class Starts:
 
 def edit_semantic(cmd: EditSemantic) -> list[Path]:
     """Edit every image by every direction, or by all at once; return the files, the grid last."""
-    model = _load(cmd)
+    model = load_plain(cmd.model, pick_device(cmd.device), pick_dtype(cmd.dtype), cmd.model_config)
     named = attributes_of(cmd, model)
     visited = editing_times(model.schedule, cmd.steps)
     write_run(cmd, cmd.out)
@@ -235,15 +235,6 @@ def record(
         "seed": cmd.seed,
         "version": version("latentgeo"),
     }
-
-
-def _load(cmd: EditSemantic) -> ImageModel:
-    spec = parse_model(cmd.model)
-    where, kind = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    model = load_image_model(spec.source, where, kind, cmd.model_config)
-    if spec.loras or model.config.classes is not None:
-        raise ValueError(f"model: {cmd.model} has a LoRA or classes, which are not edited here")
-    return model
 
 
 def _evened(cmd: EditSemantic, model: ImageModel, one: Named, visited: tuple[int, ...]) -> Named:

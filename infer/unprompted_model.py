@@ -1,12 +1,15 @@
 """What the commands on one model without text share: the model, its class, how it is sampled."""
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from latentgeo.core.cli import version
 from latentgeo.infer.direction_commands import Unprompted
-from latentgeo.infer.pipeline import load_image, loaded_hash
+from latentgeo.infer.pipeline import load_image, loaded_hash, parse_model
 from latentgeo.infer.unprompted import ImageSampling
+from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 
 
@@ -18,6 +21,25 @@ def load_unprompted(cmd: Unprompted) -> tuple[ImageModel, int | None]:
         wanted = f"one of 0 to {known - 1}" if known else "none"
         raise ValueError(f"label: got {cmd.label}, wanted {wanted}: {model.config.name}")
     return model, cmd.label
+
+
+def load_plain(
+    spec: str,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    config: str | Path | None = None,
+) -> ImageModel:
+    """Return a frozen model of images alone, whose bottleneck is to be edited or measured.
+
+    Raises ValueError for one with an adapter or with classes.
+    """
+    parsed = parse_model(spec)
+    if parsed.loras:
+        raise ValueError(f"model: {spec} has an adapter, wanted a model of images without")
+    model = load_image_model(parsed.source, device, dtype, config)
+    if model.config.classes is not None:
+        raise ValueError(f"model: {spec} has classes, wanted a model of images without")
+    return model
 
 
 def sampling_of(model: ImageModel, cmd: Unprompted) -> ImageSampling:

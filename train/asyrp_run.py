@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,13 +11,13 @@ from latentgeo.core.ranks import ranks
 from latentgeo.core.schedule import batch_time
 from latentgeo.core.seeds import mix
 from latentgeo.infer.intervals import Intervals, read_intervals
-from latentgeo.infer.pipeline import loaded_hash, parse_model, seed_noises
+from latentgeo.infer.pipeline import loaded_hash, seed_noises
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_layers import EPS, check_layer, shiftable
 from latentgeo.infer.semantic_noise import noises_of
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.delta_h import DirectionTable, GlobalDirection, new_direction
 from latentgeo.models.formats.delta_file import Learned, Purpose
-from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel
 from latentgeo.models.unet_layers import H
 from latentgeo.train.asyrp import AsyrpTask, Descent, Learning
@@ -41,7 +40,7 @@ def train(settings: TrainAsyrp, judge: asyrp.Judge | None = None) -> None:
     if settings.intervals is not None:
         measured = read_intervals(settings.intervals)
     with session(settings, weight_hashes(settings.model)) as device:
-        model = load_frozen(settings.model, device, settings.model_config)
+        model = load_plain(settings.model, device, config=settings.model_config)
         check_layer(model, settings.layer)
         judge = judge or judge_of(settings, device)
         visited = editing_times(model.schedule, settings.trained_steps)
@@ -76,15 +75,6 @@ def wanted_of(settings: TrainAsyrp) -> list[Wanted]:
         return read_attributes(settings.attributes)
     source, target = settings.texts
     return [Wanted(name=settings.name or "", source=source, target=target)]
-
-
-def load_frozen(spec: str, device: torch.device, config: str | Path | None = None) -> ImageModel:
-    """Return a model of images without text or classes, in float32; ValueError for another."""
-    parsed = parse_model(spec)
-    model = load_image_model(parsed.source, device, config=config)
-    if parsed.loras or model.config.classes is not None:
-        raise ValueError(f"model: {spec} has a LoRA or classes, for which nothing is learned here")
-    return model
 
 
 def judge_of(settings: Directed, device: torch.device) -> asyrp.Judge:

@@ -19,9 +19,10 @@ from latentgeo.core import asyrp, ddim
 from latentgeo.core.schedule import batch_time
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.unprompted import denoiser_of
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.image_model import ImageModel, save_image_model
 from latentgeo.train.asyrp_commands import TrainDiffusionClip
-from latentgeo.train.asyrp_run import judge_of, load_frozen, run_loop, starts
+from latentgeo.train.asyrp_run import judge_of, run_loop, starts
 from latentgeo.train.draws import Draws
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import session, weight_hashes
@@ -116,7 +117,7 @@ def edited_by(model: ImageModel, x: Tensor, visited: tuple[int, ...]) -> Tensor:
 def train(settings: TrainDiffusionClip, judge: asyrp.Judge | None = None) -> None:
     """Run `latentgeo train-diffusion-clip`, with a judge of one's own in place of the named one."""
     with session(settings, weight_hashes(settings.model)) as device:
-        model = load_frozen(settings.model, device, settings.model_config)
+        model = load_plain(settings.model, device, config=settings.model_config)
         judge = judge or judge_of(settings, device)
         with torch.no_grad():
             texts = judge.texts(list(settings.texts)).to(device)

@@ -12,6 +12,7 @@ from latentgeo.eval.main import main
 from latentgeo.infer.intervals import Intervals, write_intervals
 from latentgeo.infer.pipeline import seed_noises
 from latentgeo.infer.semantic import Attribute, Editing, edit, editing_times
+from latentgeo.infer.unprompted_model import load_plain
 from latentgeo.models.delta_h import DirectionTable, GlobalDirection, ImplicitDirection
 from latentgeo.models.formats.delta_file import read_direction, read_purpose
 from latentgeo.models.image_model import new_image_model, save_image_model
@@ -74,7 +75,7 @@ def test_a_direction_does_what_its_texts_say(place, judged, tmp_path):
     log = read_log(tmp_path / "log.jsonl")
     assert log[-1]["step"] == 16 * 3  # 16 × 2 / 2 batches, 3 of 5 times
     assert log[-1]["bright.direction"] < 0.9 * log[0]["bright.direction"]
-    model = asyrp_run.load_frozen(str(place), torch.device("cpu"))
+    model = load_plain(str(place), torch.device("cpu"))
     x = seed_noises([mix(9, "held out", i) for i in range(7)], model.shape)
     visited = editing_times(model.schedule, 5)
     one = Attribute(direction=direction, t_edit=400, S=5)
@@ -153,7 +154,7 @@ def test_a_direction_of_another_layer(place, judged, tmp_path, more):
 
 def test_a_table_of_eps_moves_predictions_at_one_rate(place):
     """Asyrp Sec. 3.2, Asyrp Eq. 3: a step of descent moves P_t by -rate ∂L/∂P_t at every t."""
-    model = asyrp_run.load_frozen(str(place), torch.device("cpu")).to("cpu", torch.float64)
+    model = load_plain(str(place), torch.device("cpu")).to("cpu", torch.float64)
     times, moved = [1000, 700, 3], 0.2 * torch.randn(3, *model.shape).double()
     table = asyrp_run.eps_table(model, times, moved)
     x, eps, slope = torch.randn(3, 3, *model.shape).double()
