@@ -11,10 +11,9 @@ Together   M attributes have M losses, whose sum has each one's gradient: under 
            descent they are what they would be alone
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ from latentgeo.train.asyrp_commands import TrainAsyrp
 from latentgeo.train.draws import Draws
 from latentgeo.train.loop import Loop
 from latentgeo.train.task import Batch, Terms
-from latentgeo.train.trajectories import Paths
+from latentgeo.train.trajectories import OnPaths, Paths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +45,7 @@ class Learning:
     recon_weight: float
 
 
-class AsyrpTask:
+class AsyrpTask(OnPaths):
     """What the loop trains: the directions; the model and the judge are frozen."""
 
     def __init__(
@@ -63,6 +62,7 @@ class AsyrpTask:
         self.visited, self.settings, self.shown = visited, settings, shown
         self.places = sum(t >= min(one.t_edit for one in learnings) for t in visited[:-1])
         self.paths = Paths(1 + len(learnings), settings.batch, self.places)
+        self.device = model.device
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the weights of all directions."""
@@ -134,19 +134,6 @@ class AsyrpTask:
             terms[f"{one.purpose.name}.direction"] = direction.detach().mean()
             terms[f"{one.purpose.name}.recon"] = (P_edit.detach() - P).abs().mean()
         return total, terms
-
-    def end_step(self) -> Terms:
-        """Learn where the paths of all ranks are, for a checkpoint."""
-        self.paths.settle()
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return where the paths are."""
-        return self.paths.state()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.paths.load_state(state, self.model.device)
 
     def sample_grid(self) -> Tensor:
         """Return each shown image before its edits by every attribute: (N (1 + M), 3, H, W)."""

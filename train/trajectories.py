@@ -14,7 +14,7 @@ from torch import Tensor
 
 from latentgeo.core.ranks import ranks
 from latentgeo.core.seeds import mix
-from latentgeo.train.task import Batch
+from latentgeo.train.task import Batch, Terms
 
 
 class Trajectories:
@@ -107,3 +107,23 @@ def gathered(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(world)]
     torch.distributed.all_gather(parts, x.contiguous())
     return torch.cat(parts, dim=1)
+
+
+class OnPaths:
+    """The part of a task that goes along paths: where they are is its state."""
+
+    paths: Paths
+    device: torch.device
+
+    def end_step(self) -> Terms:
+        """Learn where the paths of all ranks are, for a checkpoint."""
+        self.paths.settle()
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return where the paths are."""
+        return self.paths.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.paths.load_state(state, self.device)

@@ -8,9 +8,7 @@ Notation   x (2, B, C, h, w) the frozen network's path and the copy's
 """
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +25,10 @@ from latentgeo.train.draws import Draws
 from latentgeo.train.loop import Loop
 from latentgeo.train.session import session, weight_hashes
 from latentgeo.train.task import Batch, Terms
-from latentgeo.train.trajectories import Paths
+from latentgeo.train.trajectories import OnPaths, Paths
 
 
-class WholeTask:
+class WholeTask(OnPaths):
     """What the loop trains: the UNet of a copy of the model."""
 
     def __init__(
@@ -50,6 +48,7 @@ class WholeTask:
         self.tuned.unet.requires_grad_(True)
         self.places = len(visited) - 1
         self.paths = Paths(2, settings.batch, self.places)
+        self.device = model.device
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return the copy's weights."""
@@ -80,19 +79,6 @@ class WholeTask:
             x[1] = ddim.step(schedule, x_edit, eps.detach(), now, prev)
         recon = (P_edit.detach() - P).abs().mean()
         return loss, {"direction": direction.detach().mean(), "recon": recon}
-
-    def end_step(self) -> Terms:
-        """Learn where the paths of all ranks are, for a checkpoint."""
-        self.paths.settle()
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Return where the paths are."""
-        return self.paths.state()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.paths.load_state(state, self.model.device)
 
     def sample_grid(self) -> Tensor:
         """Return each shown image as the frozen network and as the copy has it, (2 N, 3, H, W)."""
