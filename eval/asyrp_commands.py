@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least
 from latentgeo.infer.commands import MODEL_CONFIG
 
 PROPERTIES = (
@@ -65,10 +66,8 @@ class EvalAsyrp:
             raise ValueError(f"properties: got {unknown[0]!r}, wanted of {', '.join(known)}")
         if not self.edits or not self.properties:
             raise ValueError("edits and properties: wanted at least one of each")
-        least = {"images": 2, "steps": 2, "averaged": 1, "learned_steps": 1, "batch": 1, "t_0": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        at_least(self, 1, "averaged", "learned_steps", "batch", "t_0")
+        at_least(self, 2, "images", "steps")
         if any(length < 2 for length in self.lengths):
             raise ValueError(f"lengths: got {list(self.lengths)}, wanted 2 steps or more")
         if len(set(self.scales)) < 3 or len(set(self.scales)) != len(self.scales):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.cli import option, required
+from latentgeo.core.limits import at_least
 from latentgeo.infer.commands import MODEL_CONFIG, Dtype
 
 
@@ -59,12 +60,9 @@ class EditSemantic:
         if self.scale and len(self.scale) not in (1, len(self.direction)):
             wanted = f"1 or {len(self.direction)}, one per direction"
             raise ValueError(f"scale: got {len(self.scale)}, wanted {wanted}")
-        least = {"averaged": 1, "steps": 2, "learned_steps": 1, "refine": 0, "batch": 1}
-        least |= {"inversion_steps": 2, "t_edit": 1, "t_boost": 0}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
+        at_least(self, 0, "refine", "t_boost")
+        at_least(self, 1, "averaged", "learned_steps", "batch", "t_edit")
+        at_least(self, 2, "steps", "inversion_steps")
 
     def run(self) -> None:
         """Edit, and print the files written."""

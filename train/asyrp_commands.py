@@ -97,10 +97,8 @@ class TrainAsyrp(Directed):
             _ = self.texts
         elif any(one):
             raise ValueError("attributes: wanted a file, or --name, --source and --target")
-        for name, low in (("t_edit", 1), ("t_boost", 0)):
-            value = getattr(self, name)
-            if value is not None and not value >= low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
+        at_least(self, 0, "t_boost")
+        at_least(self, 1, "t_edit")
 
     def run(self) -> None:
         """Train, and write a file per attribute."""
