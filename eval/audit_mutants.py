@@ -40,7 +40,7 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 NEIGHBOURS = ("_prev", "_next")  # t and t_prev, bar and bar_prev
 SYMMETRIC = (
     *("max", "min", "maximum", "minimum", "promote_types", "cosine_similarity", "_inner"),
-    *("mse_loss", "simple_loss", "mse", "psnr", "ssim", "distance", "w2", "squared_w2"),
+    *("mse_loss", "simple_loss", "mse", "psnr", "ssim", "lpips", "distance", "w2", "squared_w2"),
 )
 SEEDING = ("generator", "mix")  # another order is another seed
 CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
