@@ -207,7 +207,7 @@ def find(source: str | Path) -> Path:
     """Return the folder of a bundle: an embedded name or a path."""
     embedded = ZOO / str(source)
     folder = embedded if (embedded / "config.json").is_file() else Path(source)
-    _existing(folder / "config.json")
+    _existing(folder / "config.json" if folder.exists() else folder)
     return folder
 
 

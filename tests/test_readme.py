@@ -1,6 +1,6 @@
 """The pages for readers: their command lines parse, what they point at is there, tables are tables.
 
-Nothing is run. A word in capitals or with … in it stands for a value; `<command>` for any command.
+Nothing is run here; `test_readme_runs.py` runs what the pages for users say.
 """
 
 import ast
@@ -8,97 +8,76 @@ import importlib
 import importlib.util
 import re
 import shlex
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from latentgeo.core.cli import flag, parse
-from latentgeo.core.config import Kind, kinds
+from latentgeo.core.config import kinds
 from latentgeo.eval.main import COMMANDS, command_class
+from tests.pages import (
+    MANUALS,
+    PAGES,
+    ROOT,
+    blocks_of,
+    class_of,
+    examples_of,
+    filled,
+    functions,
+    lines_of,
+    name_of,
+    spans_of,
+    text_of,
+)
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "core/README.md")]
-PAGES += [ROOT / name for name in ("kernels/README.md", "models/README.md")]
-PAGES += sorted((ROOT / "models" / "zoo").glob("*/README.md"))
 FOLDERS = ("core", "kernels", "models", "infer", "train", "eval", "tests")
 FILES = [path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*")]
 FILES += [path.name for path in ROOT.iterdir()]
 OTHERS = {"--help", "--version", "--config", "--clock-control"}  # of all, or of another program
-MAIN = "latentgeo.eval.main"
-MODULES = {"latentgeo.train.classifier": "TrainClassifier"}  # commands without a name
-PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|.*….*|\$[A-Z]+")
 
-each_page = pytest.mark.parametrize(
-    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
-)
+RUN_BY = {  # commands that no line of the pages has -> the test that runs them
+    "edit-text": "infer/test_edit_text.py::test_a_method_edits_an_image",
+    "inject-content": "infer/test_inject_content.py::test_from_the_command_line",
+    "invert": "infer/test_invert.py::test_an_inversion_is_a_file_and_makes_the_image_again",
+    "reconstruct": "infer/test_invert.py::test_an_inversion_is_a_file_and_makes_the_image_again",
+    "drag": "infer/test_drag_run.py::test_files_of_a_drag_have_the_images_size_and_its_points",
+    "train-vae": "train/test_commands.py::test_from_pictures_to_a_model",
+    "train-diffusion": "train/test_commands.py::test_from_pictures_to_a_model",
+    "train-ddpm": "train/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
+    "train-isometric": "train/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
+    "train-diffusion-clip": "train/test_whole_model.py::test_a_run_leaves_a_model_that_edits",
+    "sweep-smooth": "train/test_sweep.py::test_a_sweep_trains_each_once",
+    "train-judge": "train/test_judge.py::test_run_learns_and_resumes_to_the_bit",
+    "train-segmenter": "train/test_segmenter.py::test_run_learns_what_it_can_see",
+    "cache": "train/test_cache.py::test_moments_and_embeddings_are_those_of_the_model",
+    "eval-istd": "eval/test_smoothness.py::test_command_from_the_line_to_the_results",
+    "eval-quality": "eval/test_quality.py::test_command_from_the_line_to_the_results",
+    "eval-tables": "eval/test_tables.py::test_equal_models_have_equal_cells_and_missing_ones_none",
+    "eval-edit": "eval/test_edit_run.py::test_command_from_the_line_to_the_results",
+    "eval-transport": "eval/test_transport.py::test_command_from_the_line_to_the_report",
+    "eval-reconstruction": "eval/test_reconstruction_run.py"
+    "::test_the_command_writes_results_and_goes_on",
+    "eval-drag": "eval/test_drag.py::test_two_models_are_measured_on_the_same_cases",
+    "eval-judge": "eval/test_judge_quality.py::test_command_measures_the_embedded_judge",
+    "eval-segmenter": "eval/test_segmenter_quality.py"
+    "::test_of_masks_that_it_sees_itself_and_of_wrong_ones",
+    "toy-isometry": "eval/test_toy_isometry.py::test_pictures_numbers_and_table",
+    "bench-load": "eval/test_bench_load.py::test_both_load_in_turn",
+    "bench-sample": "eval/test_bench_sample.py"
+    "::test_the_table_has_both_their_ratio_and_their_difference",
+    "bench-transport": "eval/test_bench_transport.py::test_without_pot_its_rows_say_so",
+    "bench-null-text": "eval/test_bench_null_text.py::test_the_table",
+    "bench-isometric": "eval/test_bench_isometric.py::test_the_command",
+    "bench-unet": "eval/test_bench.py::test_both_are_timed_and_agree",
+    "bench-step": "test_readme_runs.py::test_the_commands_in_sentences_run",
+    "bench-account": "test_readme_runs.py::test_the_commands_in_sentences_run",
+    "render-avatars": "train/test_avatars.py::test_faces_depend_on_seed_and_number_alone",
+    "render-masks": "train/test_avatar_masks.py::test_command_writes_masks_of_the_faces",
+    "render-pairs": "train/test_avatar_pairs.py::test_pairs_differ_in_one_place_alone",
+    "emoji-folder": "train/test_emoji.py::test_both_sources_give_the_same_folder",
+}
 
-
-def text_of(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
-def code_of(text: str) -> str:
-    """Return the lines of the page's code, its continued lines joined; fences lose their marks."""
-    fenced = re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", text, flags=re.M | re.S)
-    plain = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    indented = [line[4:] for line in plain.splitlines() if line.startswith("    ")]
-    return "\n".join([*fenced, *indented]).replace("\\\n", " ")
-
-
-def spans_of(text: str) -> list[str]:
-    plain = re.sub(r"^```.*?^```|^    .*?$", "", text, flags=re.M | re.S)
-    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", plain)]
-
-
-def lines_of(code: str) -> Iterator[list[str]]:
-    """Yield the words behind `latentgeo` of each command line; [--x] may be left out."""
-    for line in code.splitlines():
-        if "latentgeo" not in line:
-            continue
-        line = re.sub(r"\[(--[^]]*)\]", r"\1", line)
-        words = shlex.split(line, comments=True)
-        ends = [i for i, word in enumerate(words) if word in ("&&", "|", ";")]
-        for start, end in zip([-1, *ends], [*ends, len(words)], strict=True):
-            yield from ours(words[start + 1 : end])
-
-
-def ours(words: list[str]) -> Iterator[list[str]]:
-    """Yield what one program's words give to a command of ours, whatever runs it."""
-    for i, (before, word) in enumerate(pairwise(["", *words])):
-        if (word == "latentgeo" and before != "-p") or (before == "-m" and word == MAIN):
-            yield words[i + 1 :]
-            return
-        if before == "-m" and word.startswith("latentgeo"):
-            assert word in MODULES, f"{word} is no command"
-            yield [word, *words[i + 1 :]]
-            return
-
-
-def class_of(name: str) -> type:
-    if name in MODULES:
-        found: type = getattr(importlib.import_module(name), MODULES[name])
-        return found
-    assert name in COMMANDS, f"no command {name!r}"
-    return command_class(name)
-
-
-def filled(command: type, words: list[str]) -> list[str]:
-    """Return the words of a line with a value in the place of each placeholder."""
-    known = {flag(name): kind for name, kind in kinds(command).items()}
-    kind, out = None, []
-    for word in words:
-        kind = known.get(word) if word.startswith("--") else kind
-        stands = kind is not None and PLACEHOLDER.fullmatch(word)
-        out.append(example(kind, word) if stands else word)
-    return out
-
-
-def example(kind: Kind, word: str) -> str:
-    if kind.choices:
-        return str(kind.choices[0])
-    return "2" if kind.scalar in (int, float) else word
+each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def check(words: list[str], whole: bool) -> None:
@@ -121,7 +100,7 @@ def check(words: list[str], whole: bool) -> None:
 @each_page
 def test_every_command_line_parses(page, monkeypatch):
     monkeypatch.chdir(page.parent)  # recipes are named as they lie beside the page
-    for words in lines_of(code_of(text_of(page))):
+    for words in lines_of("\n".join(blocks_of(text_of(page)))):
         try:
             check(words, whole=True)
         except (ValueError, FileNotFoundError, AssertionError) as error:
@@ -144,7 +123,7 @@ def test_every_command_line_parses(page, monkeypatch):
 def test_a_line_that_its_command_would_refuse_fails(line):
     page = f"Like this:\n\n    {line}\n".replace("\n  --", "\n      --")
     with pytest.raises((ValueError, AssertionError)):
-        for words in lines_of(code_of(page)):
+        for words in lines_of("\n".join(blocks_of(page))):
             check(words, whole=True)
 
 
@@ -195,12 +174,6 @@ def test_every_file_and_test_that_is_named_is_there(page):
             assert span in tests, f"no test {span}"
 
 
-def functions(path: Path) -> set[str]:
-    if path.suffix != ".py":
-        return set()
-    return set(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), flags=re.M))
-
-
 @each_page
 def test_every_table_has_a_head(page):
     """A row that an empty line parts from its table is shown as text."""
@@ -212,7 +185,7 @@ def test_every_table_has_a_head(page):
 
 @each_page
 def test_every_python_example_imports_what_there_is(page):
-    for source in re.findall(r"^```python\n(.*?)^```", text_of(page), flags=re.M | re.S):
+    for source in examples_of(text_of(page)):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("latentgeo"):
                 missing = [one.name for one in node.names if not is_there(node.module, one.name)]
@@ -228,3 +201,13 @@ def test_the_readmes_table_has_every_command_once():
     rows = re.findall(r"^\| (`latentgeo .*?) \|", text_of(ROOT / "README.md"), flags=re.M)
     found = [name.split()[0] for row in rows for name in re.findall(r"`(?:latentgeo )?(.*?)`", row)]
     assert sorted(found) == sorted(COMMANDS)
+
+
+def test_every_command_is_run_by_a_test():
+    """`test_readme_runs.py` runs those that the manuals have lines of."""
+    blocks = [block for page in MANUALS for block in blocks_of(text_of(page))]
+    lined = {words[0] for block in blocks for words in lines_of(block)}
+    assert lined | set(RUN_BY) == set(COMMANDS) and not lined & set(RUN_BY)
+    for name, place in RUN_BY.items():
+        file, test = place.split("::")
+        assert test in functions(ROOT / "tests" / file), f"{name}: no {place}"

@@ -228,6 +228,7 @@ def nothing_in(
     """Return the error that says that a source is empty, and why."""
     asked = "" if split == "all" else f" in the split {split!r}"
     asked += f" with {' and '.join(map(str, where))}" if where else ""
+    asked = asked or f"; {METADATA} has them (file_name and text a line), or a .txt beside each"
     return ValueError(f"{path}: no image with a caption{asked}. {rejects.summary()}".strip())
 
 

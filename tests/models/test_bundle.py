@@ -79,8 +79,10 @@ def test_v_prediction_is_turned_into_eps(folder):
 
 def test_errors_name_the_file_and_what_is_wrong(folder, tmp_path):
     """Missing folder, missing file, unknown key, wrong shapes, garbage: one clear sentence each."""
-    with pytest.raises(FileNotFoundError, match=r"nowhere.config\.json does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; a model is a folder"):
         load_bundle(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"config\.json does not exist"):
+        load_bundle(tmp_path)
     state = load_file(folder / "unet.safetensors")
     save_file({k: v for k, v in state.items() if k != "conv_in.bias"}, folder / "unet.safetensors")
     with pytest.raises(ValueError, match=r"unet\.safetensors does not fit: missing conv_in\.bias"):

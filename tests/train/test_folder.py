@@ -200,7 +200,9 @@ def test_empty_folders_name_themselves(tmp_path):
     """No folder, an empty one, and one with nothing but bad items."""
     with pytest.raises(FileNotFoundError, match="gone: no such folder"):
         Folder(tmp_path / "gone", FRAMING)
-    with pytest.raises(ValueError, match=f"{tmp_path}: no image with a caption"):
+    with pytest.raises(
+        ValueError, match=f"{tmp_path}: no image with a caption; metadata.jsonl has"
+    ):
         Folder(tmp_path, FRAMING)
     add(tmp_path, "1.png")
     with pytest.raises(ValueError, match="skipped 1 item: 1 no caption"):

@@ -1,0 +1,116 @@
+"""The pages for readers and the command lines in them, for the tests that parse and run these.
+
+A word in capitals or with … in it stands for a value; `<command>` for any command.
+"""
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from latentgeo.core.cli import flag
+from latentgeo.core.config import Kind, kinds
+from latentgeo.eval.main import COMMANDS, command_class
+
+ROOT = Path(__file__).parents[1]
+MANUALS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "core/README.md")]
+MANUALS += [ROOT / name for name in ("kernels/README.md", "models/README.md")]
+PAGES = MANUALS + sorted((ROOT / "models" / "zoo").glob("*/README.md"))
+MAIN = "latentgeo.eval.main"
+MODULES = {"latentgeo.train.classifier": "TrainClassifier"}  # commands without a name
+SHELL = ("", "bash", "sh", "console")  # languages of fences with command lines
+PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|.*….*|\$[A-Z]+")
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks_of(text: str) -> list[str]:
+    """Return the page's blocks of code, their continued lines joined, without what marks them."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.M | re.S)
+    found = [code for language, code in fences if language in SHELL]
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    indented = re.findall(r"(?:^    .*\n?)+", plain, flags=re.M)
+    found += [re.sub(r"^    ", "", block, flags=re.M) for block in indented]
+    return [block.replace("\\\n", " ") for block in found]
+
+
+def examples_of(text: str) -> list[str]:
+    """Return the page's examples in Python."""
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+
+
+def spans_of(text: str) -> list[str]:
+    """Return what stands between backticks in the page's sentences."""
+    plain = re.sub(r"^```.*?^```|^    .*?$", "", text, flags=re.M | re.S)
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", plain)]
+
+
+def programs_of(line: str) -> Iterator[list[str]]:
+    """Yield the words of each program of a command line; [--x] may be left out."""
+    line = re.sub(r"\[(--[^]]*)\]", r"\1", line)
+    words = shlex.split(line, comments=True)
+    ends = [i for i, word in enumerate(words) if word in ("&&", "|", ";")]
+    for start, end in zip([-1, *ends], [*ends, len(words)], strict=True):
+        yield words[start + 1 : end]
+
+
+def lines_of(code: str) -> Iterator[list[str]]:
+    """Yield the words behind `latentgeo` of each command line."""
+    for line in code.splitlines():
+        if "latentgeo" in line:
+            for words in programs_of(line):
+                yield from ours(words)
+
+
+def ours(words: list[str]) -> Iterator[list[str]]:
+    """Yield what one program's words give to a command of ours, whatever runs it."""
+    for i, (before, word) in enumerate(pairwise(["", *words])):
+        if (word == "latentgeo" and before != "-p") or (before == "-m" and word == MAIN):
+            yield words[i + 1 :]
+            return
+        if before == "-m" and word.startswith("latentgeo"):
+            assert word in MODULES, f"{word} is no command"
+            yield [word, *words[i + 1 :]]
+            return
+
+
+def class_of(name: str) -> type:
+    """Return the class of a command by its name, or by its module where it has none."""
+    if name in MODULES:
+        found: type = getattr(importlib.import_module(name), MODULES[name])
+        return found
+    assert name in COMMANDS, f"no command {name!r}"
+    return command_class(name)
+
+
+def filled(command: type, words: list[str]) -> list[str]:
+    """Return the words of a line with a value in the place of each placeholder."""
+    known = {flag(name): kind for name, kind in kinds(command).items()}
+    kind, out = None, []
+    for word in words:
+        kind = known.get(word) if word.startswith("--") else kind
+        stands = kind is not None and PLACEHOLDER.fullmatch(word)
+        out.append(example(kind, word) if stands else word)
+    return out
+
+
+def example(kind: Kind, word: str) -> str:
+    """Return a word that a setting takes in the place of a placeholder."""
+    if kind.choices:
+        return str(kind.choices[0])
+    return "2" if kind.scalar in (int, float) else word
+
+
+def functions(path: Path) -> set[str]:
+    """Return the names of a file's tests."""
+    if path.suffix != ".py":
+        return set()
+    return set(re.findall(r"^def (test_\w+)", text_of(path), flags=re.M))
