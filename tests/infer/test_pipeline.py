@@ -22,6 +22,9 @@ from latentgeo.infer.pipeline import (
     sampling_times,
     seed_noises,
 )
+from latentgeo.models.bundle import load_bundle
+from latentgeo.models.formats.load import load_text_to_image
+from latentgeo.models.lora import adapters
 
 PROMPTS = ["a smiling person", "a sad person with short hair", "a smiling person"]
 
@@ -186,6 +189,18 @@ def test_adapters_stack_and_their_updates_add_up(tiny):
     torch.testing.assert_close(*eps, rtol=0, atol=2e-5)
     assert (eps[0] - base).abs().max() > 1e-2
     assert parts.lora == "smooth_lora.safetensors+smooth_lora.safetensors"
+
+
+def test_an_adapter_is_part_of_the_weights_where_they_hold_it(tiny):
+    """LoRA Sec. 4.1: no layer more than the base has, and the same output; not so in 16 bits."""
+    beside = load_text_to_image(tiny.model, "smooth_lora")
+    fused, half = (load_model(tiny.smooth, "cpu", dtype) for dtype in ("fp32", "bf16"))
+    assert fused.unet.state_dict().keys() == load_bundle(tiny.model).unet.state_dict().keys()
+    assert adapters(fused.unet) == () != adapters(half.unet) == adapters(beside.unet)
+    x, t = seed_noises([1], fused.latent_shape), torch.tensor([500])
+    with torch.no_grad():
+        eps = [one.predict(one.encode_text(PROMPTS[:1]))(x, t) for one in (beside, fused)]
+    torch.testing.assert_close(*eps, rtol=0, atol=2e-5)
 
 
 def test_names_of_models_are_taken_apart():
