@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from latentgeo.infer.plots import COLOURS, INK, figure, svg
+from latentgeo.infer.plots import COLOURS, INK, figure, legend, svg
 
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.4, 2, 3, 5, 10, 20, 50, 100)  # of ratios
+TICKS = (  # of ratios, the first that reach far enough and have room
+    (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.4, 2, 3, 5, 10),
+    tuple(factor * 10.0**power for power in range(-4, 4) for factor in (1, 2, 5)),
+    tuple(10.0**power for power in range(-9, 10)),
+)
+ROOM = 10  # ticks at most
 
 
 def intervals_plot(
@@ -41,14 +46,21 @@ def ratios_plot(rows: Mapping[str, Mapping[str, tuple[float, float, float]]], la
                   label=model, markersize=4)  # fmt: skip
     axes.axvline(1, color=INK, linewidth=0.8, linestyle=":")
     low, high = axes.get_xlim()
-    axes.set_xticks([tick for tick in TICKS if low <= tick <= high])
+    axes.set_xticks(ticks(low, high))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(label)
-    drawing.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="outside upper center")
+    legend(drawing)
     return svg(drawing)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return numbers between two on a logarithmic axis, as many as can be read; 1 among them."""
+    far = [some for some in TICKS if some[0] <= low and high <= some[-1]] or TICKS[-1:]
+    every = [[tick for tick in some if low <= tick <= high] for some in far]
+    return next((some for some in every if len(some) <= ROOM), every[-1])
 
 
 def trade_off_plot(points: Mapping[str, tuple[float, float]], x_label: str, y_label: str) -> str:
@@ -94,5 +106,5 @@ def curves_plot(
         axes.plot(x, mean, "o-", color=colour, label=label, linewidth=1.6, markersize=3)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    drawing.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="outside upper center")
+    legend(drawing)
     return svg(drawing)

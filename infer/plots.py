@@ -23,7 +23,7 @@ def distances_plot(distances: Mapping[str, Sequence[float]], unit: str = "[0,1]"
 
     A flat line is an even walk: its standard deviation is what ISTD averages over prompts.
     """
-    drawing, axes = figure(1.6)
+    drawing, axes = figure(1.9)
     for (label, values), colour in zip(distances.items(), COLOURS * len(distances), strict=False):
         steps = range(1, len(values) + 1)
         axes.plot(steps, values, "o-", color=colour, label=label, linewidth=1.6, markersize=4)
@@ -31,8 +31,13 @@ def distances_plot(distances: Mapping[str, Sequence[float]], unit: str = "[0,1]"
     axes.set_xticks(range(1, max(map(len, distances.values())) + 1))
     axes.set_xlabel("step of the interpolation")
     axes.set_ylabel(f"L2 distance, {unit}")
-    axes.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="lower right")
+    legend(drawing)
     return svg(drawing)
+
+
+def legend(drawing: "Figure") -> None:
+    """Say above the axes, where it hides nothing, whose each colour is."""
+    drawing.legend(frameon=False, labelcolor=INK, fontsize=9, ncols=4, loc="outside upper center")
 
 
 def figure(height: float) -> tuple["Figure", "Axes"]:

@@ -7,6 +7,7 @@ from latentgeo.eval.plots import (
     intervals_plot,
     levels_plot,
     ratios_plot,
+    ticks,
     trade_off_plot,
 )
 
@@ -27,3 +28,10 @@ def test_intervals_and_trade_offs_carry_their_labels():
     ):
         ElementTree.fromstring(svg)
         assert all(label in svg for label in labels)
+
+
+def test_ticks_of_ratios_can_be_read():
+    assert ticks(0.4, 3.1) == [0.5, 0.7, 1, 1.4, 2, 3]
+    assert ticks(0.008, 5.5) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+    assert ticks(0.0009, 6) == [0.001, 0.01, 0.1, 1]
+    assert 1 in ticks(1e-12, 1e12)
