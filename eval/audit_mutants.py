@@ -90,9 +90,8 @@ def sample(found: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
     A mutant is drawn or not by the hash of what it is: a change of other code leaves it in the draw
     of its seed, and a survivor that a new test kills is met again.
     """
-    return sorted(found, key=lambda mutant: sha256(f"{seed} {mutant.key}".encode()).digest())[
-        :count
-    ]
+    ordered = sorted(found, key=lambda mutant: sha256(f"{seed} {mutant.key}".encode()).digest())
+    return ordered[:count]
 
 
 def _of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:

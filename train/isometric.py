@@ -63,13 +63,13 @@ class IsometricTask(ddpm.DdpmTask):
         base = self.denoising(x_0, draws)
         terms = {"base": base.detach()}
         t = draws.integers(1, T, self.device)[:1]  # of all images
-        share = weight(t, T, self.settings.p, self.settings.iso_weight).item()
-        if not share:
+        above = weight(t, T, self.settings.p, 1.0).item()  # with λ_iso = 0 L_iso is still measured
+        if not above:
             return base, terms
         found = self.traces(x_0, t.expand(len(x_0)), draws)
         iso = LOSSES[self.settings.ratio](found)
         self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach().cpu()
-        return base + share * iso, terms
+        return base + above * self.settings.iso_weight * iso, terms
 
     def traces(self, x_0: Tensor, t: Tensor, draws: Draws) -> Traces:
         """Return estimates of Tr(R) and Tr(R²) at x_t of x_0 (B, C, h, w), t (B,), by R probes."""

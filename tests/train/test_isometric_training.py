@@ -137,6 +137,13 @@ def test_no_isometry_up_to_pT(model):
     assert task.end_step() == {}
 
 
+def test_without_a_weight_the_loss_is_only_seen(model):
+    """Iso Eq. 7 with λ_iso = 0, a control: L is L_dsm, and L_iso is measured."""
+    task, (x, texts) = IsometricTask(model, TrainIsometric(out=OUT, iso_weight=0.0), CPU), images(2)
+    loss, terms = task.loss((x, texts), Draws(0, first_time_above(500, 2, True), 2))
+    assert loss.item() == terms["base"].item() and task.end_step()["iso"] > 0
+
+
 def test_isometry_moves_every_encoder_weight_and_no_other(model):
     """Iso Eq. 6: the gradient of the term alone; the decoder is not run for it."""
     settings = TrainIsometric(out=OUT, iso_weight=1.0)
