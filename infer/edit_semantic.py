@@ -67,8 +67,9 @@ def edit_semantic(cmd: EditSemantic) -> list[Path]:
     model = load_plain(cmd.model, pick_device(cmd.device), pick_dtype(cmd.dtype), cmd.model_config)
     named = attributes_of(cmd, model)
     visited = editing_times(model.schedule, cmd.steps)
+    photos = photos_of(cmd, model)
     write_run(cmd, cmd.out)
-    start = starts_of(cmd, model)
+    start = starts_of(cmd, model, photos)
     if cmd.shift != "own":
         named = [_evened(cmd, model, one, visited) for one in named]
     sets = [named] if cmd.combine else [[one] for one in named]
@@ -199,14 +200,19 @@ def check_width(model: ImageModel, learned: nn.Module, path: Path, layer: str = 
         raise ValueError(f"{path}: {first[0]} {first[1]} does not fit {layer} {tuple(h.shape[1:])}")
 
 
-def starts_of(cmd: EditSemantic, model: ImageModel) -> Starts:
+def photos_of(cmd: EditSemantic, model: ImageModel) -> Tensor | None:
+    """Return the images (N, 3, H, W) in [-1, 1] of the files named, or none of seeds."""
+    size = cmd.size or model.config.sampling.size
+    return read_photos(list(cmd.images), 1, size) if cmd.images else None
+
+
+def starts_of(cmd: EditSemantic, model: ImageModel, photos: Tensor | None) -> Starts:
     """Return the images' noises, from the cache or by inversion, or those of seeds."""
     shape = image_shape(model, cmd.size)
-    if cmd.seeds:
+    if photos is None:
         names = [f"seed {seed}" for seed in cmd.seeds]
         noises = seed_noises(cmd.seeds, shape)
         return Starts(names=names, noises=noises, seeds=cmd.seeds, photos=None)
-    photos = read_photos(list(cmd.images), 1, cmd.size or model.config.sampling.size)
     visited = editing_times(model.schedule, cmd.inversion_steps or cmd.steps)
     folder = cmd.out / "inversions" if cmd.cache is None else cmd.cache
     noises = noises_of(model, photos, visited, folder, cmd.refine)

@@ -39,7 +39,10 @@ def load_image_model(
     """
     place = find_model(source)
     path = None if lora is None else find_lora(lora, place)
-    model = _read(place, device, dtype, config, ema)
+    layout = image_layout(place)
+    if layout is None:
+        raise ValueError(f"{source} is not a model of images without text")
+    model = _read(place, layout, device, dtype, config, ema)
     if path is not None:
         fuse_lora(model, path, lora_scale)
     return model
@@ -54,14 +57,12 @@ def fuse_lora(model: ImageModel, path: Path, scale: float = 1.0) -> None:
 
 def _read(
     place: Path,
+    layout: str,
     device: torch.device | str,
     dtype: torch.dtype | None,
     config: str | Path | None,
     ema: bool,
 ) -> ImageModel:
-    layout = image_layout(place)
-    if layout is None:
-        raise ValueError(f"{place} is not a model of images without text")
     if layout in ("latentgeo", "diffusers"):
         if config is not None:
             raise ValueError(f"model_config: {place} has its own configuration")

@@ -122,3 +122,10 @@ def test_what_it_refuses(places, tmp_path, capsys, words, named, monkeypatch):
     monkeypatch.chdir(places)
     assert run(places, tmp_path, *words) == 2
     assert named in capsys.readouterr().err
+
+
+def test_images_that_are_not_there_leave_no_folder(places, tmp_path, capsys):
+    words = ("--images", tmp_path / "none.png", "--direction", places / "smile.safetensors")
+    assert run(places, tmp_path / "out", *words) == 2
+    assert "none.png: no such image" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

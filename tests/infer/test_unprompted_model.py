@@ -21,6 +21,8 @@ def test_adapters_and_classes_are_refused_by_name(tmp_path):
     """The first before any weight is read."""
     with pytest.raises(ValueError, match=r"model: nowhere\+x has an adapter, wanted"):
         load_plain("nowhere+x", CPU)
+    with pytest.raises(ValueError, match=r"^avatars is not a model of images without text"):
+        load_plain("avatars", CPU)
     save_image_model(made(CONFIGS["adm"]), tmp_path / "adm")
     with pytest.raises(ValueError, match="adm has classes, wanted a model of images without"):
         load_plain(str(tmp_path / "adm"), CPU)
