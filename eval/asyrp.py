@@ -37,7 +37,7 @@ from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate
 from latentgeo.infer.edit_semantic import attributes_of, direction_file
-from latentgeo.infer.pipeline import loaded_hash
+from latentgeo.infer.loading import loaded_hash
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_commands import EditSemantic
 from latentgeo.infer.semantic_noise import noises_of

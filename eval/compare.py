@@ -32,7 +32,7 @@ from latentgeo.eval.heldout import captioned
 from latentgeo.eval.quality import load_judges
 from latentgeo.eval.results import text_table, write_results
 from latentgeo.eval.separability import check_installed
-from latentgeo.infer.pipeline import parse_model
+from latentgeo.infer.loading import parse_model
 from latentgeo.models.perceptual import load_lpips
 
 SAMPLES = 6  # captions that every model is shown under

@@ -9,13 +9,8 @@ from latentgeo.eval.commands import Evaluation
 from latentgeo.eval.quality import Judged, Judges, draw_samples
 from latentgeo.eval.smoothness import FRAMES, Walks, measure
 from latentgeo.infer.interpolate import short_names
-from latentgeo.infer.pipeline import (
-    Sampling,
-    load_model,
-    loaded_hash,
-    parse_model,
-    sampling_of,
-)
+from latentgeo.infer.loading import load_model, loaded_hash, parse_model
+from latentgeo.infer.pipeline import Sampling, sampling_of
 from latentgeo.infer.sample import record
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.load import find_model

@@ -25,7 +25,7 @@ from latentgeo.eval.transport_walks import image_steps
 from latentgeo.infer.direction_commands import Directions
 from latentgeo.infer.directions import basis_at, labels, noisy_image, pictures_of, sheet, traversed
 from latentgeo.infer.images import grid, save_png, to_picture
-from latentgeo.infer.pipeline import parse_model
+from latentgeo.infer.loading import parse_model
 
 TITLE = "An isometric latent space"
 ANGLE = 3.0  # degrees of the sphere that γ = 1 moves by; at 10 these faces are black or white

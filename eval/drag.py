@@ -36,7 +36,7 @@ from latentgeo.infer.drag_run import with_points
 from latentgeo.infer.drag_settings import dragging_of
 from latentgeo.infer.images import grid, save_png
 from latentgeo.infer.interpolate import short_names
-from latentgeo.infer.pipeline import load_model, loaded_hash, parse_model
+from latentgeo.infer.loading import load_model, loaded_hash, parse_model
 from latentgeo.models.perceptual import Lpips, load_lpips
 
 CASES = Path(__file__).with_name("drag_cases.json")

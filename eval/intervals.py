@@ -34,7 +34,7 @@ from latentgeo.eval.results import Result, result, text_table, write_results
 from latentgeo.eval.rows import Row
 from latentgeo.eval.statistics import Estimate, mean_interval
 from latentgeo.infer.intervals import Intervals, write_intervals
-from latentgeo.infer.pipeline import loaded_hash
+from latentgeo.infer.loading import loaded_hash
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.unprompted import denoiser_of
 from latentgeo.infer.unprompted_model import load_plain

@@ -21,7 +21,7 @@ from latentgeo.eval.quality import Judged, load_judges, quality_results
 from latentgeo.eval.quality_run import judge_hashes
 from latentgeo.eval.results import Result, text_table, write_results
 from latentgeo.eval.separability import Read, check_installed, reader
-from latentgeo.infer.pipeline import parse_model
+from latentgeo.infer.loading import parse_model
 from latentgeo.models.formats.load_image import image_layout
 
 CURVES = {  # file -> the results that it draws, what is along, what is up

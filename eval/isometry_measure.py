@@ -27,7 +27,7 @@ from latentgeo.eval.quality import FD, Judged, Judges
 from latentgeo.eval.rows import Row
 from latentgeo.eval.separability import KERNELS, Read, Tables, tables
 from latentgeo.infer.interpolate import short_names
-from latentgeo.infer.pipeline import load_image, loaded_hash
+from latentgeo.infer.loading import load_image, loaded_hash
 from latentgeo.infer.unprompted import ImageSampling
 from latentgeo.models.perceptual import load_lpips
 

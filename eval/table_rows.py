@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from latentgeo.eval.contenders import adapters_beside
 from latentgeo.eval.table_commands import EvalTables
-from latentgeo.infer.pipeline import parse_model
+from latentgeo.infer.loading import parse_model
 
 LAMBDA, RANK = "smooth_lora_lambda_", "smooth_lora_rank_"  # how files of a sweep begin
 RATIOS = ("0.1", "1", "10")  # Smooth Table 3

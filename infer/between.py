@@ -24,15 +24,9 @@ from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import Walk, noise_walk, write_walks
 from latentgeo.infer.inversion import Inverting, Texts, back, encode
 from latentgeo.infer.invert import Inversion, inverted
+from latentgeo.infer.loading import load_model
 from latentgeo.infer.photos import read_photos
-from latentgeo.infer.pipeline import (
-    Sampling,
-    cell,
-    load_model,
-    network,
-    sampling_of,
-    sampling_times,
-)
+from latentgeo.infer.pipeline import Sampling, cell, network, sampling_of, sampling_times
 from latentgeo.infer.sample import record
 from latentgeo.models.bundle import TextToImage
 

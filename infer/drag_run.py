@@ -22,7 +22,7 @@ from latentgeo.infer.drag_commands import Drag
 from latentgeo.infer.drag_image import Picture, parse_points, read_picture, read_points
 from latentgeo.infer.drag_settings import dragging_of
 from latentgeo.infer.images import TILE, enlarge, grid, save_gif, save_png, to_picture
-from latentgeo.infer.pipeline import load_model, loaded_hash, parse_model
+from latentgeo.infer.loading import load_model, loaded_hash, parse_model
 from latentgeo.models.bundle import TextToImage
 
 OPTIONS = (  # of the command that are settings of the drag by the same name

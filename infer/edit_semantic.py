@@ -19,8 +19,9 @@ from latentgeo.core.schedule import batch_time
 from latentgeo.core.seeds import mix
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.intervals import Intervals, read_intervals
+from latentgeo.infer.loading import loaded_hash, parse_model
 from latentgeo.infer.photos import read_photos
-from latentgeo.infer.pipeline import loaded_hash, parse_model, seed_noises, seeded_noise
+from latentgeo.infer.pipeline import seed_noises, seeded_noise
 from latentgeo.infer.semantic import (
     Attribute,
     Editing,

@@ -21,14 +21,13 @@ from latentgeo.infer.edit_methods import run_edit
 from latentgeo.infer.images import grid, save_png, to_picture
 from latentgeo.infer.interpolate import short_names
 from latentgeo.infer.inversion import Inverting, ascend, encode, null_texts
+from latentgeo.infer.loading import load_model, parse_model
 from latentgeo.infer.photos import open_photo, read_photo
 from latentgeo.infer.pipeline import (
     Sampling,
     cell,
     image_noise,
     latent_shape,
-    load_model,
-    parse_model,
     sampling_of,
     sampling_times,
 )

@@ -22,15 +22,8 @@ from latentgeo.core.limits import each_once
 from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.images import grid, save_gif, save_png, to_picture
-from latentgeo.infer.pipeline import (
-    Sampling,
-    generate,
-    image_noise,
-    latent_shape,
-    load_model,
-    parse_model,
-    sampling_of,
-)
+from latentgeo.infer.loading import load_model, parse_model
+from latentgeo.infer.pipeline import Sampling, generate, image_noise, latent_shape, sampling_of
 from latentgeo.infer.plots import distances_plot
 from latentgeo.infer.sample import record
 from latentgeo.infer.video import find_ffmpeg, save_mp4

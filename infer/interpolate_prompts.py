@@ -12,7 +12,8 @@ from latentgeo.core.progress import progress
 from latentgeo.core.transport import path_length
 from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import Walk, noise_walk, short_names, write_walks
-from latentgeo.infer.pipeline import image_noise, latent_shape, load_model, sampling_of
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import image_noise, latent_shape, sampling_of
 from latentgeo.infer.prompt_walk import clouds_of, context_walk, images_of
 from latentgeo.infer.sample import record
 

@@ -21,8 +21,9 @@ from latentgeo.infer.images import save_png, to_picture
 from latentgeo.infer.interpolate import distinct
 from latentgeo.infer.inversion import Inverting, ascend, back, encode, null_texts
 from latentgeo.infer.inversion_commands import Invert, Reconstruct
+from latentgeo.infer.loading import load_model, loaded_hash, parse_model
 from latentgeo.infer.photos import photo_hash, read_photos
-from latentgeo.infer.pipeline import cell, load_model, loaded_hash, parse_model, sampling_of
+from latentgeo.infer.pipeline import cell, sampling_of
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensors
 

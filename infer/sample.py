@@ -12,15 +12,8 @@ from latentgeo.core.cli import version, write_run
 from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Sample
 from latentgeo.infer.images import grid, save_png, to_picture
-from latentgeo.infer.pipeline import (
-    Sampling,
-    generate,
-    latent_shape,
-    load_model,
-    loaded_hash,
-    sampling_of,
-    seed_noises,
-)
+from latentgeo.infer.loading import load_model, loaded_hash
+from latentgeo.infer.pipeline import Sampling, generate, latent_shape, sampling_of, seed_noises
 from latentgeo.models.bundle import TextToImage
 
 MAX_COLUMNS = 8  # of the grid of one prompt's seeds

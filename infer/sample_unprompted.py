@@ -10,7 +10,8 @@ from latentgeo.core.cli import version, write_run
 from latentgeo.core.progress import progress
 from latentgeo.infer.commands import Sample
 from latentgeo.infer.images import save_png, to_picture
-from latentgeo.infer.pipeline import load_image, loaded_hash, parse_model, seed_noises
+from latentgeo.infer.loading import load_image, loaded_hash, parse_model
+from latentgeo.infer.pipeline import seed_noises
 from latentgeo.infer.sample import grid_of_seeds, model_spec
 from latentgeo.infer.unprompted import ImageSampling, generate_images, image_shape
 from latentgeo.models.formats.load_image import image_layout

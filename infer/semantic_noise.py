@@ -16,8 +16,8 @@ from torch import Tensor
 from latentgeo.core import ddim
 from latentgeo.core.progress import progress
 from latentgeo.core.ranks import barrier, ranks
+from latentgeo.infer.loading import loaded_hash
 from latentgeo.infer.photos import photo_hash
-from latentgeo.infer.pipeline import loaded_hash
 from latentgeo.infer.unprompted import denoiser_of
 from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensors
 from latentgeo.models.image_model import ImageModel

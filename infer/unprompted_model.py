@@ -7,7 +7,7 @@ from torch import Tensor
 
 from latentgeo.core.cli import version
 from latentgeo.infer.direction_commands import Unprompted
-from latentgeo.infer.pipeline import load_image, loaded_hash, parse_model
+from latentgeo.infer.loading import load_image, loaded_hash, parse_model
 from latentgeo.infer.unprompted import ImageSampling
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel

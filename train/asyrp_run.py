@@ -11,7 +11,8 @@ from latentgeo.core.ranks import ranks
 from latentgeo.core.schedule import batch_time
 from latentgeo.core.seeds import mix
 from latentgeo.infer.intervals import Intervals, read_intervals
-from latentgeo.infer.pipeline import loaded_hash, seed_noises
+from latentgeo.infer.loading import loaded_hash
+from latentgeo.infer.pipeline import seed_noises
 from latentgeo.infer.semantic import editing_times
 from latentgeo.infer.semantic_layers import EPS, check_layer, shiftable
 from latentgeo.infer.semantic_noise import noises_of

@@ -240,11 +240,10 @@ def test_beyond_100_steps_each_is_taken_at_the_rate_for_as_many():
 def test_each_step_is_fitted_at_its_own_rate_and_tolerance(monkeypatch):
     """NTI Alg. 1: both change from step to step as released."""
     seen = []
-    whole = null_text.fit
 
     def noted(predict, goal, null, rate, enough, inner):
         seen.append((rate, enough))
-        return whole(predict, goal, null, rate, enough, inner)
+        return fit(predict, goal, null, rate, enough, inner)
 
     monkeypatch.setattr(null_text, "fit", noted)
     walk(inner=1)

@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import tomllib
 
 from latentgeo.eval.audit_ledger import ROOT, rows
 from latentgeo.eval.audit_mutants import mutants
-from latentgeo.eval.audit_mutation import equivalents, importers
+from latentgeo.eval.audit_mutation import EQUIVALENT, equivalents, importers
 
 MOST_EQUIVALENT = 75  # of 2,700 mutants
 CODE = """
@@ -58,3 +59,5 @@ def test_equivalent_mutants_are_few_known_and_explained():
     known = {mutant.key for mutant in mutants(rows())}
     assert not set(found) - known, "no such mutant: remove it from the list"
     assert len(found) <= MOST_EQUIVALENT and all(found.values())
+    listed = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
+    assert len(listed) == len(found), "a mutant is listed twice"

@@ -8,7 +8,7 @@ from latentgeo.eval import inverted
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.inverted import TO_IMAGE, TO_VAE, VAE, measure, reconstruct, way
 from latentgeo.eval.reconstruction import mse
-from latentgeo.infer.pipeline import load_model
+from latentgeo.infer.loading import load_model
 from latentgeo.models.perceptual import load_lpips
 
 

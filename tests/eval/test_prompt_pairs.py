@@ -7,7 +7,7 @@ import torch
 
 from latentgeo.eval.heldout import captioned
 from latentgeo.eval.prompt_pairs import BINS, pooled, prompt_pairs, spread_pairs
-from latentgeo.infer.pipeline import load_model
+from latentgeo.infer.loading import load_model
 from latentgeo.infer.prompt_walk import Clouds
 
 

@@ -20,7 +20,8 @@ from latentgeo.eval.smoothness import (
     smoothness_results,
 )
 from latentgeo.infer.interpolate import adjacent_distances
-from latentgeo.infer.pipeline import load_model, sampling_of
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import sampling_of
 
 CAPTIONS = ["a smiling person", "a sad person", "a person with short hair"]
 

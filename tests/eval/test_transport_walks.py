@@ -16,7 +16,8 @@ from latentgeo.eval.transport_walks import (
     measured_row,
 )
 from latentgeo.infer.interpolate import adjacent_distances
-from latentgeo.infer.pipeline import load_model, sampling_of, seed_noises
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import sampling_of, seed_noises
 from latentgeo.infer.prompt_walk import Clouds, clouds_of, context_walk, images_of
 from latentgeo.models.perceptual import load_lpips
 

@@ -18,8 +18,8 @@ from latentgeo.infer.commands import Interpolate
 from latentgeo.infer.interpolate import check_walk
 from latentgeo.infer.inversion import encode
 from latentgeo.infer.invert import read_inversion, rebuilt
+from latentgeo.infer.loading import load_model
 from latentgeo.infer.photos import read_photos
-from latentgeo.infer.pipeline import load_model
 
 PAIR = ["a smiling person", "a sad person"]
 

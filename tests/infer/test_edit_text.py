@@ -11,8 +11,9 @@ from latentgeo.eval.main import main
 from latentgeo.infer.edit_commands import EditText
 from latentgeo.infer.edit_text import inverted, source_guidance
 from latentgeo.infer.images import read_metadata, save_png, to_picture
+from latentgeo.infer.loading import load_model
 from latentgeo.infer.photos import read_photo
-from latentgeo.infer.pipeline import cell, load_model, sampling_of
+from latentgeo.infer.pipeline import cell, sampling_of
 from latentgeo.infer.text_editing import editing, reconstruct
 
 PROMPTS = ["--source", "a sad person", "--target", "a happy person", "a sad cat"]

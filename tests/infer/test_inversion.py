@@ -8,7 +8,7 @@ import torch
 
 from latentgeo.eval.heldout import captioned
 from latentgeo.infer.inversion import Inverting, ascend, back, encode, null_texts
-from latentgeo.infer.pipeline import load_model
+from latentgeo.infer.loading import load_model
 
 PROMPTS = ["a smiling person", "a sad person with short hair"]
 FIT = Inverting(method="null-text", steps=3, guidance=4.0)

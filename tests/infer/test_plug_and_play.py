@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from latentgeo.infer.pipeline import Sampling, denoise, load_model, seed_noises
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import Sampling, denoise, seed_noises
 from latentgeo.infer.plug_and_play import PlugAndPlay, feature_block, injected, plug_and_play
 from latentgeo.infer.text_editing import editing, reconstruct, side_by_side
 from latentgeo.kernels.attention import attention

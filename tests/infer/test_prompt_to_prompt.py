@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from latentgeo.infer.pipeline import Sampling, denoise, load_model, seed_noises
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import Sampling, denoise, seed_noises
 from latentgeo.infer.prompt_to_prompt import PromptToPrompt, prompt_to_prompt
 from latentgeo.infer.text_editing import editing, reconstruct
 from latentgeo.models.attention_control import sites

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from latentgeo.core.transport import w2
-from latentgeo.infer.pipeline import generate, load_model, sampling_of, seed_noises
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import generate, sampling_of, seed_noises
 from latentgeo.infer.prompt_walk import (
     COUPLINGS,
     Clouds,

@@ -5,7 +5,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from latentgeo.infer.pipeline import Sampling, denoise, load_model, sampling_times, seed_noises
+from latentgeo.infer.loading import load_model
+from latentgeo.infer.pipeline import Sampling, denoise, sampling_times, seed_noises
 from latentgeo.infer.text_editing import (
     editing,
     invert,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentgeo.infer.pipeline import load_model
+from latentgeo.infer.loading import load_model
 from latentgeo.models.bundle import TextToImage
 from latentgeo.models.prompted import Prompted
 from tests.conftest import Tiny

@@ -8,7 +8,7 @@ import torch
 from latentgeo.core.isometry import pullback
 from latentgeo.core.sphere import tangent
 from latentgeo.eval.main import main
-from latentgeo.infer.pipeline import load_model
+from latentgeo.infer.loading import load_model
 from latentgeo.models.bundle import save_bundle
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.image_model import ImageModel, new_image_model
