@@ -3,24 +3,14 @@
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-PACKAGES = [
-    "core",
-    "kernels",
-    "kernels.aot",
-    "kernels.bench",
-    "models",
-    "models.formats",
-    "models.zoo",
-    "train",
-    "infer",
-    "eval",
-]
+FOLDERS = ["core", "kernels", "models", "train", "infer", "eval"]
+PACKAGES = find_packages(include=[f"{folder}{rooms}" for folder in FOLDERS for rooms in ("", ".*")])
 ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
-SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/separability.py
+SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/metrics/separability.py
 TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15", *SEPARABILITY]
 DATA = ["python_avatars", "resvg_py"]
 
@@ -47,11 +37,13 @@ setup(
     packages=[f"latentgeo.{name}" for name in PACKAGES],
     package_data={
         "latentgeo.core": ["PAPERS.md", "README.md"],
-        "latentgeo.eval": ["drag_cases.json"],
+        "latentgeo.eval": ["README.md"],
+        "latentgeo.eval.smooth": ["drag_cases.json"],
+        "latentgeo.infer": ["README.md"],
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],
         "latentgeo.models": ["README.md"],
-        "latentgeo.train": ["recipes/*.toml"],
+        "latentgeo.train": ["README.md", "recipes/*.toml"],
         "latentgeo.models.zoo": [f"**/*.{suffix}" for suffix in ZOO],
     },
     include_package_data=False,
@@ -75,6 +67,6 @@ setup(
         "parity": PARITY,
         "dev": [*TEST, *PARITY, *DATA, "pre-commit"],
     },
-    entry_points={"console_scripts": ["latentgeo = latentgeo.eval.main:main"]},
+    entry_points={"console_scripts": ["latentgeo = latentgeo.core.run.main:main"]},
     cmdclass={"build_py": CleanBuild},
 )

@@ -52,7 +52,7 @@ def _refuse_layer_norm(h: Tensor) -> None:
         if node.name().startswith("NativeLayerNorm"):
             raise RuntimeError(
                 "PyTorch's layer norm has a wrong gradient in forward mode; take that of "
-                "latentgeo.kernels.norms"
+                "latentgeo.kernels.norms.op"
             )
         seen.add(node)
         ahead.extend(child for child, _ in node.next_functions)

@@ -9,7 +9,7 @@ Notation   x (B, ...) n numbers per sample; r (B,) the radius; z (B, n-1) coordi
 Errata     Iso Eq. 2's chart and Iso Eq. 3's metric do not belong together. The metric of Eq. 2's
            chart is 4 r² / (1 + ‖z‖²)² I; Eq. 3 is the metric of that chart times r
 Charts     both, in the plain form that is read; the loss needs neither (core/isometry.py), and
-           kernels/chart.py has the second one fused
+           kernels/chart/op.py has the second one fused
 """
 
 from __future__ import annotations

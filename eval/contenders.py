@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.cli import version
-from latentgeo.eval.commands import Evaluation
-from latentgeo.eval.quality import Judged, Judges, draw_samples
-from latentgeo.eval.smoothness import FRAMES, Walks, measure
-from latentgeo.infer.interpolate import short_names
-from latentgeo.infer.loading import load_model, loaded_hash, parse_model
-from latentgeo.infer.pipeline import Sampling, sampling_of
-from latentgeo.infer.sample import record
-from latentgeo.models.bundle import TextToImage
+from latentgeo.core.run.cli import version
+from latentgeo.eval.metrics.quality import Judged, Judges, draw_samples
+from latentgeo.eval.metrics.smoothness import FRAMES, Walks, measure
+from latentgeo.eval.runs.settings import Evaluation
+from latentgeo.infer.sampling.loading import load_model, loaded_hash, parse_model
+from latentgeo.infer.sampling.pipeline import Sampling, sampling_of
+from latentgeo.infer.sampling.sample import record
+from latentgeo.infer.walks.walk import short_names
+from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.load import find_model
 
 

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.overrides import has_torch_function_unary
 
-from latentgeo.kernels.dispatch import cast
-from latentgeo.kernels.duals import recording, transforming
-from latentgeo.kernels.wanted import needed, note_tensors
+from latentgeo.kernels.wiring.dispatch import cast
+from latentgeo.kernels.wiring.duals import recording, transforming
+from latentgeo.kernels.wiring.wanted import needed, note_tensors
 
 aten = torch.ops.aten
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.models.layers import (
     Conv2d,
     GroupNorm,

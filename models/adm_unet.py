@@ -2,8 +2,8 @@
 
 Nichol & Dhariwal, Improved DDPM, arXiv 2102.09672; Dhariwal & Nichol, arXiv 2105.05233; Choi et
 al., P2 weighting, arXiv 2204.00227, whose faces have ADM's network, smaller. `ADMConfig()` is
-ImageNet 256 × 256; `presets_images.py` has the other published shapes. What a learned variance
-means is in `core/learned_variance.py`.
+ImageNet 256 × 256; `models/bundles/presets_images.py` has the other published shapes. What a
+learned variance means is in `core/learned_variance.py`.
 
 Names      Those of the published checkpoints, so that a state dict is one: time_embed.{0,2},
            label_emb, input_blocks.{i}.{j}, middle_block.{0,1,2}, output_blocks.{i}.{j}, out.{0,2}.

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.models.clip import Encoder, TextConfig, TextEncoder, TowerConfig
 from latentgeo.models.layers import LayerNorm
 
@@ -44,7 +44,7 @@ class VisionConfig(TowerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CLIPConfig:
-    """Shape of the pair; `presets.py` has the published ones."""
+    """Shape of the pair; `models/bundles/presets.py` has the published ones."""
 
     vision: VisionConfig
     text: TextConfig

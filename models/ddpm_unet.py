@@ -1,7 +1,7 @@
 """The denoising UNet of DDPM, as Ho et al. published it: CIFAR-10 and the 256 × 256 models.
 
 Ho, Jain & Abbeel, arXiv 2006.11239, Sec. 4 and Appendix B. `DDPMConfig()` is CelebA-HQ 256 × 256,
-which LSUN's models share; `presets_images.py` has CIFAR-10.
+which LSUN's models share; `models/bundles/presets_images.py` has CIFAR-10.
 
 Names      Those of the published PyTorch checkpoints (DDIM, SDEdit, Asyrp), so that a state dict is
            a checkpoint: temb.dense.{0,1}; down.{i}.block.{j}, .attn.{j}, .downsample.conv;
@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.models.layers import (
     MAX_PERIOD,
     Conv2d,

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.kernels.convolution import Geometry, conv2d
-from latentgeo.kernels.norms import group_norm, group_norm_silu, layer_norm
+from latentgeo.kernels.norms.op import group_norm, group_norm_silu, layer_norm
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v -> (B, heads, N, d)
 MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in units of 2π steps

@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-WEIGHTS = Path(__file__).parent / "zoo" / "lpips" / "alexnet.safetensors"
+from latentgeo.models.zoo.places import ZOO
+
+WEIGHTS = ZOO / "lpips" / "alexnet.safetensors"
 WEIGHTS_SIZE = 4_940_240  # bytes; fp16, which moves the distance by 2e-4 of itself at most
 OVERSHOOT = 1e-3  # rounding may carry a pixel so far outside [-1, 1]
 SMALLEST = 31  # pixels a side; below, AlexNet's second pooling has nothing left

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from latentgeo.core.dual import Dual
-from latentgeo.kernels.dispatch import autocasting
-from latentgeo.kernels.duals import stacked, transforming
-from latentgeo.kernels.wanted import needed, note_tensors
+from latentgeo.kernels.wiring.dispatch import autocasting
+from latentgeo.kernels.wiring.duals import stacked, transforming
+from latentgeo.kernels.wiring.wanted import needed, note_tensors
 from latentgeo.models.layers import AttentionBlock, ResnetBlock
 from latentgeo.models.transformer import TransformerBlock
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.models.attention_control import Site, controlled, sites
 from latentgeo.models.unet import UNet
 

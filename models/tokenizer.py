@@ -22,7 +22,9 @@ import torch
 from tokenizers import models, normalizers, pre_tokenizers
 from torch import Tensor
 
-MERGES = Path(__file__).parent / "zoo" / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz"
+from latentgeo.models.zoo.places import ZOO
+
+MERGES = ZOO / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz"
 MERGE_COUNT = 49408 - 512 - 2  # of the file's 262,144, those CLIP uses
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"

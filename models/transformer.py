@@ -6,7 +6,7 @@ Rombach et al., arXiv 2112.10752, Sec. 3.3 and Appendix E.2.1; Shazeer, arXiv 20
 import torch
 from torch import Tensor, nn
 
-from latentgeo.kernels.gates import geglu
+from latentgeo.kernels.gates.op import geglu
 from latentgeo.models.layers import Attention, Conv2d, GroupNorm, LayerNorm
 
 

@@ -6,7 +6,7 @@ by configuration alone. State-dict names and shapes are those of the published w
 form. (LDM's own names of an unconditional model are those of `adm_unet.py`, which can be it too.)
 
 Time       The network's own index τ = 0 … T - 1. The paper's t = 1 … T is shifted where a model
-           calls its network (`bundle.py`, `image_model.py`), and nowhere in it
+           calls its network (`models/bundles`), and nowhere in it
 Bottleneck `encode` returns h, the output of the middle block (the h-space of Asyrp), and the skip
            connections; `decode` turns them into the prediction. forward = decode ∘ encode, and so
            of any other layer that both are told of (`unet_layers.py`)

@@ -12,11 +12,22 @@ import pytest
 import torch
 from PIL import Image
 
-from latentgeo.models import lora
-from latentgeo.models.avatars import caption, draw, draw_stated
-from latentgeo.models.bundle import BundleConfig, SamplingDefaults, new_bundle, save_bundle
-from latentgeo.models.classifier import AttributeClassifier, ClassifierConfig, save_classifier
-from latentgeo.models.presets import TEXT_PRESETS, UNET_PRESETS, VAE_PRESETS
+from latentgeo.infer.sampling.loading import load_model
+from latentgeo.models.bundles.presets import TEXT_PRESETS, UNET_PRESETS, VAE_PRESETS
+from latentgeo.models.bundles.text_to_image import (
+    BundleConfig,
+    SamplingDefaults,
+    TextToImage,
+    new_bundle,
+    save_bundle,
+)
+from latentgeo.models.judges.captions import caption, draw, draw_stated
+from latentgeo.models.judges.classifier import (
+    AttributeClassifier,
+    ClassifierConfig,
+)
+from latentgeo.models.judges.headed import write_headed
+from latentgeo.models.lora import adapter as lora
 
 SIZE = 32  # pixels a side; AlexNet takes no less than 31
 FACES = 24  # of which half are held out
@@ -45,9 +56,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         write_model(folder / "model")
         config = ClassifierConfig(size=SIZE, channels=(8, 8), groups=4)
         classifier = AttributeClassifier(config).eval()
-        save_classifier(classifier, folder / "classifier.safetensors", torch.float32)
+        write_headed(classifier, folder / "classifier.safetensors", torch.float32)
     write_faces(folder / "faces.zip")
     return Tiny(folder / "model", folder / "faces.zip", folder / "classifier.safetensors")
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny: Tiny) -> TextToImage:
+    """The tiny model, loaded: one for each file of tests."""
+    return load_model(str(tiny.model), "cpu")
 
 
 def write_model(folder: Path) -> None:

@@ -3,23 +3,22 @@
 A word in capitals or with … in it stands for a value; `<command>` for any command.
 """
 
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from latentgeo.core.cli import flag
-from latentgeo.core.config import Kind, kinds
-from latentgeo.eval.main import COMMANDS, command_class
+from latentgeo.core.run.cli import flag
+from latentgeo.core.run.config import Kind, kinds
+from latentgeo.core.run.main import commands, named
 
 ROOT = Path(__file__).parents[1]
-MANUALS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "core/README.md")]
-MANUALS += [ROOT / name for name in ("kernels/README.md", "models/README.md")]
+FOLDERS = ("core", "kernels", "models", "infer", "train", "eval")
+MANUALS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+MANUALS += [ROOT / folder / "README.md" for folder in FOLDERS]
 PAGES = MANUALS + sorted((ROOT / "models" / "zoo").glob("*/README.md"))
-MAIN = "latentgeo.eval.main"
-MODULES = {"latentgeo.train.classifier": "TrainClassifier"}  # commands without a name
+MAIN = "latentgeo.core.run"  # for `python -m`
 SHELL = ("", "bash", "sh", "console")  # languages of fences with command lines
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|.*….*|\$[A-Z]+")
 
@@ -76,19 +75,14 @@ def ours(words: list[str]) -> Iterator[list[str]]:
         if (word == "latentgeo" and before != "-p") or (before == "-m" and word == MAIN):
             yield words[i + 1 :]
             return
-        if before == "-m" and word.startswith("latentgeo"):
-            assert word in MODULES, f"{word} is no command"
-            yield [word, *words[i + 1 :]]
-            return
+        assert before != "-m" or not word.startswith("latentgeo"), f"{word} is no command"
 
 
 def class_of(name: str) -> type:
-    """Return the class of a command by its name, or by its module where it has none."""
-    if name in MODULES:
-        found: type = getattr(importlib.import_module(name), MODULES[name])
-        return found
-    assert name in COMMANDS, f"no command {name!r}"
-    return command_class(name)
+    """Return the settings of a command by its name."""
+    assert name in commands(), f"no command {name!r}"
+    found: type = named(commands()[name].settings)
+    return found
 
 
 def filled(command: type, words: list[str]) -> list[str]:

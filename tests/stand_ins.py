@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from latentgeo.models.bundles.image_model import new_image_model, save_image_model
+from latentgeo.models.bundles.presets_image_models import TRAINED_PRESETS
 from latentgeo.models.formats.convert import convert
-from latentgeo.models.image_model import new_image_model, save_image_model
-from latentgeo.models.presets_image_models import TRAINED_PRESETS
-from tests.models.test_image_model import CONFIGS, made
+from tests.models.bundles.test_image_model import CONFIGS, made
 
 SD = Path("sd15.safetensors")  # a tiny model in Stable Diffusion's layout
 LORA = Path("smooth_lora.safetensors")  # an adapter of it

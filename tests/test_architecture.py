@@ -1,13 +1,20 @@
-"""The rules of the code's shape: who imports whom, what an import may load, how files are read."""
+"""The rules of the code's shape: who imports whom, what an import may load, how files are read.
+
+A room is a folder of files. Rooms of a folder stand on floors, and import from floors below theirs;
+an import inside a function counts like any other.
+"""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
+
+from latentgeo.core.run.main import commands
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {  # folder -> the folders it may import from, besides itself
@@ -21,18 +28,68 @@ FOLDERS = {  # folder -> the folders it may import from, besides itself
 REQUIRED = {"PIL", "lpips", "matplotlib", "numpy", "safetensors", "scipy", "tokenizers", "torch"}
 REQUIRED |= {"torchvision", "tqdm", "triton"}  # what setup.py installs, by import name
 OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside functions only
+FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
+    "core": [{"core", "core/run"}],
+    "kernels": [
+        {"kernels/wiring"},
+        {"kernels", "kernels/attention", "kernels/gates", "kernels/reductions"},
+        {"kernels/norms", "kernels/chart"},
+        {"kernels/aot", "kernels/bench"},
+    ],
+    "models": [
+        {"models/zoo", "models/formats/files"},
+        {"models", "models/lora"},
+        {"models/bundles"},
+        {"models/formats/ldm"},
+        {"models/formats/diffusers", "models/formats/lora"},
+        {"models/formats/clip"},
+        {"models/formats"},
+        {"models/judges"},
+    ],
+    "infer": [
+        {"infer", "infer/pictures"},  # in infer itself there is the table of commands alone
+        {"infer/sampling"},
+        {"infer/directions", "infer/drags", "infer/inversion", "infer/semantic"},
+        {"infer/walks"},
+        {"infer/text_edits"},
+    ],
+    "train": [
+        {"train/data"},
+        {"train/loop", "train/sets"},
+        {"train", "train/judges", "train/semantic"},
+        {"train/isometry", "train/smoothing"},
+    ],
+    "eval": [
+        {"eval/page"},
+        {"eval/audit", "eval/runs"},
+        {"eval/bench", "eval/kernels", "eval/metrics", "eval/toy"},
+        {"eval", "eval/judges", "eval/semantic"},
+        {"eval/smooth", "eval/transport"},
+        {"eval/isometric"},
+        {"eval/demo"},
+        {"eval/compare"},
+    ],
+}
+MOST = 16  # Python files in a room
+LARGER = {"core", "models"}  # the mathematics, and the networks, are flat
+SETTINGS = {  # all that a file of settings imports, besides the settings of other rooms
+    "latentgeo.core.run.cli",
+    "latentgeo.core.run.limits",
+    *("dataclasses", "math", "pathlib", "typing"),
+}
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
-    "core/progress.py": {"tqdm"},
-    "core/seeds.py": {"numpy"},  # its generator, where all are seeded
-    "eval/audit_errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
-    "eval/audit_mutation.py": {"pytest"},
-    "eval/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
-    "eval/bench_step.py": {"diffusers", "peft"},
-    "eval/separability.py": {"sklearn"},  # the extra `separability`
+    "core/run/progress.py": {"tqdm"},
+    "core/run/seeds.py": {"numpy"},  # its generator, where all are seeded
+    "eval/audit/errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
+    "eval/audit/mutation.py": {"pytest"},
+    "eval/bench/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
+    "eval/bench/step.py": {"diffusers", "peft"},
+    "eval/metrics/separability.py": {"sklearn"},  # the extra `separability`
     "kernels/bench/peers.py": {"jvp_flash_attention"},
 }
+FOREIGN = {"nulltxtinv_wrapper.py", "file.py"}  # of other programs, and of none
 ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_errata.py": "what the papers print wrong, beside what is here",
     "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",
@@ -113,18 +170,117 @@ def test_every_folder_is_a_package_and_the_root_is_none(folder):
     assert not (ROOT / "__init__.py").exists()
 
 
-def test_no_import_cycles():
-    graph = {}
+def room(path: Path) -> str:
+    return name(path.parent)
+
+
+def dotted(path: Path) -> str:
+    return ".".join(["latentgeo", *path.relative_to(ROOT).with_suffix("").parts])
+
+
+def modules(tree: ast.Module, known: Collection[str]) -> set[str]:
+    """Return the modules among `known` that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found & set(known)
+
+
+def graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Return which of the modules (name -> source) each of them imports."""
+    return {one: modules(ast.parse(text), sources) - {one} for one, text in sources.items()}
+
+
+def upward(edges: dict[str, set[str]], floors: dict[str, int]) -> list[str]:
+    """Return the imports that do not lead to a floor below; `floors` is by the module's room."""
+    return [
+        f"{one} imports {other}"
+        for one, others in edges.items()
+        for other in others
+        if one.rpartition(".")[0] != other.rpartition(".")[0]
+        if floors[one.rpartition(".")[0]] <= floors[other.rpartition(".")[0]]
+    ]
+
+
+def floors_of(folder: str) -> dict[str, int]:
+    """Return the floor of each room of a folder, by its dotted name."""
+    rooms = enumerate(FLOORS[folder])
+    return {"latentgeo." + one.replace("/", "."): i for i, several in rooms for one in several}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_rooms_import_from_floors_below(folder):
+    paths = [path for path in FILES if path.is_relative_to(ROOT / folder)]
+    assert {room(path) for path in paths} == set().union(*FLOORS[folder])
+    edges = graph({dotted(path): path.read_text(encoding="utf-8") for path in paths})
+    assert not upward(edges, floors_of(folder))
+
+
+def test_no_circle_however_hidden():
+    edges = graph({dotted(path): path.read_text(encoding="utf-8") for path in FILES})
+    assert tuple(graphlib.TopologicalSorter(edges).static_order())
+
+
+def test_an_import_upwards_and_a_hidden_circle_are_seen():
+    low, high = "latentgeo.eval.page.plots", "latentgeo.eval.demo.run"
+    sources = {low: f"def plot():\n    from {high} import run_demo", high: "import torch"}
+    assert upward(graph(sources), floors_of("eval")) == [f"{low} imports {high}"]
+    sources[high] = "def run_demo():\n    from latentgeo.eval.page import plots"
+    with pytest.raises(graphlib.CycleError):
+        tuple(graphlib.TopologicalSorter(graph(sources)).static_order())
+
+
+@pytest.mark.parametrize("one", sorted({room(path) for path in FILES}))
+def test_rooms_are_small_and_say_what_they_are_for(one):
+    files = [path for path in FILES if room(path) == one]
+    assert one in LARGER or len(files) <= MOST, f"{one} has {len(files)} files"
+    assert len((ROOT / one / "__init__.py").read_text(encoding="utf-8").splitlines()) == 1
+    begin = [path.name for path in files if path.name.startswith(Path(one).name)]
+    assert not begin, f"{one}: {begin} say again what the room says"
+
+
+def beyond_settings(tree: ast.Module) -> set[str]:
+    """Return what a file imports that settings do not: work, above all."""
+    found = {module for module, _ in imports(tree)}
+    return {one for one in found - SETTINGS if not one.endswith(".settings")}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem == "settings"], ids=name)
+def test_settings_are_data(path):
+    assert not beyond_settings(tree(path))
+    assert not [node for node in ast.walk(tree(path)) if getattr(node, "name", "") == "run"]
+
+
+def test_settings_that_import_work_are_seen():
+    source = "def run(self):\n    from latentgeo.eval.demo.run import run_demo"
+    assert beyond_settings(ast.parse(source)) == {"latentgeo.eval.demo.run"}
+
+
+def test_every_command_has_its_settings_among_settings():
+    for one in commands().values():
+        assert one.settings.partition(":")[0].endswith(".settings"), one.name
+
+
+def test_files_named_in_docstrings_are_there():
+    """By their path in the tree, or from the folder of the file that names them."""
+    known = {name(path) for path in FILES + TESTS}
     for path in FILES:
-        dotted = ".".join(["latentgeo", *path.relative_to(ROOT).with_suffix("").parts])
-        graph[dotted] = {module for module, at_import in imports(tree(path)) if at_import}
-    assert tuple(graphlib.TopologicalSorter(graph).static_order())
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                for word in re.findall(r"(?<![\w/.*])[\w/]+\.py\b", ast.get_docstring(node) or ""):
+                    there = word in known or f"{room(path)}/{word}" in known
+                    assert there or word in FOREIGN, f"{name(path)} names {word}"
 
 
 @each_file
 def test_pickles_are_read_as_weights_or_not_at_all(path):
     loaders = {"pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
-    if name(path) == "train/cifar.py":  # an unpickler of its own, which admits numpy's arrays only
+    if (
+        name(path) == "train/data/cifar.py"
+    ):  # an unpickler of its own, which admits numpy's arrays only
         loaders -= {"pickle"}
         assert not {"pickle.load", "pickle.loads"} & {function for function, _ in calls(path)}
     assert not loaders & {module.split(".")[0] for module, _ in imports(tree(path))}

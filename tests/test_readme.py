@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.core.cli import flag, parse
-from latentgeo.core.config import kinds
-from latentgeo.eval.main import COMMANDS, command_class
+from latentgeo.core.run.cli import flag, parse
+from latentgeo.core.run.config import kinds
+from latentgeo.core.run.main import commands, groups
 from tests.pages import (
+    FOLDERS,
     MANUALS,
     PAGES,
     ROOT,
@@ -30,51 +31,56 @@ from tests.pages import (
     text_of,
 )
 
-FOLDERS = ("core", "kernels", "models", "infer", "train", "eval", "tests")
-FILES = [path.relative_to(ROOT).as_posix() for name in FOLDERS for path in (ROOT / name).rglob("*")]
+PLACES = [ROOT / name for name in (*FOLDERS, "tests")]
+FILES = [path.relative_to(ROOT).as_posix() for place in PLACES for path in place.rglob("*")]
 FILES += [path.name for path in ROOT.iterdir()]
 OTHERS = {"--help", "--version", "--config", "--clock-control"}  # of all, or of another program
 
 RUN_BY = {  # commands that no line of the pages has -> the test that runs them
-    "edit-text": "infer/test_edit_text.py::test_a_method_edits_an_image",
-    "inject-content": "infer/test_inject_content.py::test_from_the_command_line",
-    "invert": "infer/test_invert.py::test_an_inversion_is_a_file_and_makes_the_image_again",
-    "reconstruct": "infer/test_invert.py::test_an_inversion_is_a_file_and_makes_the_image_again",
-    "drag": "infer/test_drag_run.py::test_files_of_a_drag_have_the_images_size_and_its_points",
+    "edit-text": "infer/text_edits/test_run.py::test_a_method_edits_an_image",
+    "inject-content": "infer/directions/test_inject_content.py::test_from_the_command_line",
+    "invert": "infer/inversion/test_run.py::test_an_inversion_is_a_file_and_makes_the_image_again",
+    "reconstruct": "infer/inversion/test_run.py::"
+    "test_an_inversion_is_a_file_and_makes_the_image_again",
+    "drag": "infer/drags/test_run.py::test_files_of_a_drag_have_the_images_size_and_its_points",
     "train-vae": "train/test_commands.py::test_from_pictures_to_a_model",
     "train-diffusion": "train/test_commands.py::test_from_pictures_to_a_model",
-    "train-ddpm": "train/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
-    "train-isometric": "train/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
-    "train-diffusion-clip": "train/test_whole_model.py::test_a_run_leaves_a_model_that_edits",
-    "sweep-smooth": "train/test_sweep.py::test_a_sweep_trains_each_once",
-    "train-judge": "train/test_judge.py::test_run_learns_and_resumes_to_the_bit",
-    "train-segmenter": "train/test_segmenter.py::test_run_learns_what_it_can_see",
-    "cache": "train/test_cache.py::test_moments_and_embeddings_are_those_of_the_model",
-    "eval-istd": "eval/test_smoothness.py::test_command_from_the_line_to_the_results",
-    "eval-quality": "eval/test_quality.py::test_command_from_the_line_to_the_results",
-    "eval-tables": "eval/test_tables.py::test_equal_models_have_equal_cells_and_missing_ones_none",
-    "eval-edit": "eval/test_edit_run.py::test_command_from_the_line_to_the_results",
-    "eval-transport": "eval/test_transport.py::test_command_from_the_line_to_the_report",
-    "eval-reconstruction": "eval/test_reconstruction_run.py"
+    "train-ddpm": "train/isometry/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
+    "train-isometric": "train/isometry/test_isometric_training.py::"
+    "test_a_lora_is_the_twin_of_its_base",
+    "train-diffusion-clip": "train/semantic/test_whole_model.py::"
+    "test_a_run_leaves_a_model_that_edits",
+    "sweep-smooth": "train/smoothing/test_sweep.py::test_a_sweep_trains_each_once",
+    "train-judge": "train/judges/test_judge.py::test_run_learns_and_resumes_to_the_bit",
+    "train-segmenter": "train/judges/test_segmenter.py::test_run_learns_what_it_can_see",
+    "train-classifier": "train/judges/test_classifier.py::test_the_command_writes_what_is_loaded",
+    "cache": "train/data/test_cache.py::test_moments_and_embeddings_are_those_of_the_model",
+    "eval-istd": "eval/metrics/test_smoothness.py::test_command_from_the_line_to_the_results",
+    "eval-quality": "eval/metrics/test_quality.py::test_command_from_the_line_to_the_results",
+    "eval-tables": "eval/smooth/test_tables.py::"
+    "test_equal_models_have_equal_cells_and_missing_ones_none",
+    "eval-edit": "eval/smooth/test_edits.py::test_command_from_the_line_to_the_results",
+    "eval-transport": "eval/transport/test_run.py::test_command_from_the_line_to_the_report",
+    "eval-reconstruction": "eval/smooth/test_reconstruction.py"
     "::test_the_command_writes_results_and_goes_on",
-    "eval-drag": "eval/test_drag.py::test_two_models_are_measured_on_the_same_cases",
-    "eval-judge": "eval/test_judge_quality.py::test_command_measures_the_embedded_judge",
-    "eval-segmenter": "eval/test_segmenter_quality.py"
+    "eval-drag": "eval/smooth/test_drags.py::test_two_models_are_measured_on_the_same_cases",
+    "eval-judge": "eval/judges/test_judge.py::test_command_measures_the_embedded_judge",
+    "eval-segmenter": "eval/judges/test_segmenter.py"
     "::test_of_masks_that_it_sees_itself_and_of_wrong_ones",
-    "toy-isometry": "eval/test_toy_isometry.py::test_pictures_numbers_and_table",
-    "bench-load": "eval/test_bench_load.py::test_both_load_in_turn",
-    "bench-sample": "eval/test_bench_sample.py"
+    "toy-isometry": "eval/toy/test_run.py::test_pictures_numbers_and_table",
+    "bench-load": "eval/bench/test_load.py::test_both_load_in_turn",
+    "bench-sample": "eval/bench/test_sample.py"
     "::test_the_table_has_both_their_ratio_and_their_difference",
-    "bench-transport": "eval/test_bench_transport.py::test_without_pot_its_rows_say_so",
-    "bench-null-text": "eval/test_bench_null_text.py::test_the_table",
-    "bench-isometric": "eval/test_bench_isometric.py::test_the_command",
-    "bench-unet": "eval/test_bench.py::test_both_are_timed_and_agree",
+    "bench-transport": "eval/bench/test_transport.py::test_without_pot_its_rows_say_so",
+    "bench-null-text": "eval/bench/test_null_text.py::test_the_table",
+    "bench-isometric": "eval/bench/test_isometric.py::test_the_command",
+    "bench-unet": "eval/bench/test_pairs.py::test_both_are_timed_and_agree",
     "bench-step": "test_readme_runs.py::test_the_commands_in_sentences_run",
     "bench-account": "test_readme_runs.py::test_the_commands_in_sentences_run",
-    "render-avatars": "train/test_avatars.py::test_faces_depend_on_seed_and_number_alone",
-    "render-masks": "train/test_avatar_masks.py::test_command_writes_masks_of_the_faces",
-    "render-pairs": "train/test_avatar_pairs.py::test_pairs_differ_in_one_place_alone",
-    "emoji-folder": "train/test_emoji.py::test_both_sources_give_the_same_folder",
+    "render-avatars": "train/sets/test_avatars.py::test_faces_depend_on_seed_and_number_alone",
+    "render-masks": "train/sets/test_avatar_masks.py::test_command_writes_masks_of_the_faces",
+    "render-pairs": "train/sets/test_avatar_pairs.py::test_pairs_differ_in_one_place_alone",
+    "emoji-folder": "train/sets/test_emoji.py::test_both_sources_give_the_same_folder",
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -116,7 +122,7 @@ def test_every_command_line_parses(page, monkeypatch):
         "latentgeo sample --model PATH --count N [--clases …] --out OUT",
         "latentgeo edit-semantic --model MODEL --direction smile --out out",
         "python -m pip install . && latentgeo demo --out out --fast  # a minute",
-        "torchrun -m latentgeo.eval.main train-smooth \\\n  --out out --rank few",
+        "torchrun --no-python latentgeo train-smooth \\\n  --out out --rank few",
         "python -m latentgeo.train.clasifier --data faces",
     ],
 )
@@ -140,7 +146,7 @@ def test_every_mention_of_a_command_is_of_one(page, monkeypatch):
 
 @each_page
 def test_every_option_that_is_mentioned_is_of_some_command(page):
-    known = {flag(name) for command in COMMANDS for name in kinds(command_class(command))}
+    known = {flag(name) for command in commands() for name in kinds(class_of(command))}
     found = {span.split()[0] for span in spans_of(text_of(page)) if span.startswith("--")}
     assert not {one.replace("--no-", "--") for one in found} - known - OTHERS
 
@@ -197,17 +203,18 @@ def is_there(module: str, name: str) -> bool:
     return hasattr(found, name) or importlib.util.find_spec(f"{module}.{name}") is not None
 
 
-def test_the_readmes_table_has_every_command_once():
-    rows = re.findall(r"^\| (`latentgeo .*?) \|", text_of(ROOT / "README.md"), flags=re.M)
-    found = [name.split()[0] for row in rows for name in re.findall(r"`(?:latentgeo )?(.*?)`", row)]
-    assert sorted(found) == sorted(COMMANDS)
+def test_the_readmes_table_has_every_command_in_its_group():
+    table = text_of(ROOT / "README.md").split("## Commands")[1].split("## ")[0]
+    rows = re.findall(r"^\| (\w+) \| (`.*?) \|", table, flags=re.M)
+    found = {group: tuple(re.findall(r"`(.*?)`", names)) for group, names in rows}
+    assert found == {group: tuple(one.name for one in of) for group, of in groups().items()}
 
 
 def test_every_command_is_run_by_a_test():
     """`test_readme_runs.py` runs those that the manuals have lines of."""
     blocks = [block for page in MANUALS for block in blocks_of(text_of(page))]
     lined = {words[0] for block in blocks for words in lines_of(block)}
-    assert lined | set(RUN_BY) == set(COMMANDS) and not lined & set(RUN_BY)
+    assert lined | set(RUN_BY) == set(commands()) and not lined & set(RUN_BY)
     for name, place in RUN_BY.items():
         file, test = place.split("::")
         assert test in functions(ROOT / "tests" / file), f"{name}: no {place}"

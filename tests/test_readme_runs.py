@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from latentgeo.core.cli import guarded, parse, to_toml
+from latentgeo.core.run.cli import guarded, parse, show, to_toml
+from latentgeo.core.run.main import commands, named
 from tests.pages import (
     MAIN,
     MANUALS,
@@ -49,7 +50,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
     "sample --model PATH --count": {"model": f"{CLASSES}", "steps": 1},
     "edit-semantic": {"steps": 3},
     "directions": {"count": 1, "steps": 2, "gammas": (1.0,), "tolerance": 0.5},
-    # every metric is measured of a tiny model by tests/eval/test_compare.py
+    # every metric is measured of a tiny model by tests/eval/compare/test_run.py
     "compare": {
         "metrics": ("reconstruction",),
         "steps": 1,
@@ -93,7 +94,7 @@ NOT_RUN = {  # program of a line -> why, and what runs it instead
     "python -m pip install -e '.[test]'": "so does this; .ci/run does it before a merge",
     "pytest": "runs this test",
     "latentgeo demo --out out": "minutes; of a tiny model: "
-    "tests/eval/test_demo.py::test_every_number_of_results_is_on_the_page",
+    "tests/eval/demo/test_run.py::test_every_number_of_results_is_on_the_page",
     "ruff check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     "ruff format --check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     ".ci/links": "tests/test_readme_runs.py::test_links_are_made_for_type_checkers",
@@ -169,7 +170,8 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     if getattr(command, "mutate", 0):
         status, out, err = afresh(words[0], to_toml(command))
     else:
-        status = guarded("latentgeo", command.run)
+        work = named(commands()[words[0]].work)
+        status = guarded("latentgeo", lambda: show(work(command)))
         out, err = capsys.readouterr()
     assert status == 0, f"{shlex.join(words)}: {err}"
     places = [getattr(command, name, None) for name in ("out", "to", "html")]

@@ -1,4 +1,4 @@
-"""Encodes a data source once: `latentgeo cache`. train/cache.py says what is written.
+"""Encodes a data source once: `latentgeo cache`. train/data/cache.py says what is written.
 
 A part is written whole before the index names it, so that an interrupted run loses one part at the
 most and goes on after the last.
@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from latentgeo.core.device import pick_device, pick_dtype
-from latentgeo.core.files import atomic_write
-from latentgeo.core.progress import progress
-from latentgeo.core.ranks import ranks
-from latentgeo.models.bundle import TextToImage
+from latentgeo.core.run.device import pick_device, pick_dtype
+from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.progress import progress
+from latentgeo.core.run.ranks import ranks
+from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.load import load_text_to_image
-from latentgeo.models.formats.safetensors_file import write_safetensors
-from latentgeo.train.cache import (
+from latentgeo.train.data.cache import (
     FORMAT,
     Cached,
     is_cache,
@@ -30,12 +30,12 @@ from latentgeo.train.cache import (
     text_digest,
     vae_digest,
 )
-from latentgeo.train.commands import Cache
-from latentgeo.train.data import CACHE_INDEX, Source, collate, open_source
-from latentgeo.train.items import BadItem, Example
-from latentgeo.train.latents import moments
-from latentgeo.train.session import data_hash
-from latentgeo.train.shards import Shards
+from latentgeo.train.data.items import BadItem, Example
+from latentgeo.train.data.latents import moments
+from latentgeo.train.data.shards import Shards
+from latentgeo.train.data.stream import CACHE_INDEX, Source, collate, open_source
+from latentgeo.train.loop.session import data_hash
+from latentgeo.train.settings import Cache
 
 
 def data_digest(spec: str) -> str:

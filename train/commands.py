@@ -1,260 +1,112 @@
-"""The commands that train and that make data; no torch until one of them runs."""
+"""The commands that train, and those that make data: names alone."""
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from latentgeo.core.run.commands import Command, Group
 
-from latentgeo.core.cli import option, required
-from latentgeo.core.limits import at_least, positive, within
-from latentgeo.train.settings import Training
-
-Preset = Literal["sd15", "avatars", "tiny"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainVae(Training):
-    """Train the KL autoencoder: L1 + LPIPS + KL, no discriminator."""
-
-    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
-    size: int = option(64, "side of the square images in pixels")
-    flip: bool = option(False, "mirror images left to right with probability 1/2")
-    on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
-    )
-    where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
-    )
-    preset: Preset = option("avatars", "shape of the autoencoder")
-    perceptual_weight: float = option(1.0, "weight of LPIPS")
-    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
-    kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
-    scale_images: int = option(2048, "images that the latent scale factor is measured on")
-    steps: int = option(20_000, "optimiser steps in all")
-    rate: float = option(4e-4, "learning rate of AdamW after the warm-up")
-    weight_decay: float = option(0.0, "decoupled weight decay of AdamW")
-    beta_1: float = option(0.5, "decay of AdamW's first moment")
-    beta_2: float = option(0.9, "decay of AdamW's second moment")
-    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
-
-    def __post_init__(self) -> None:
-        """Refuse values that no run could use, each by its name."""
-        super().__post_init__()
-        at_least(self, 0, "perceptual_weight", "kl_weight")
-        at_least(self, 1, "size", "scale_images")
-
-    def run(self) -> None:
-        """Train, and write vae.safetensors and vae.json with the measured latent scale factor."""
-        from latentgeo.train.vae import train
-
-        train(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainDiffusion(Training):
-    """Train a latent diffusion model on a trained autoencoder; the text encoder with it."""
-
-    data: str = option(
-        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
-    )
-    size: int = option(64, "side of the square images in pixels")
-    flip: bool = option(False, "mirror images left to right with probability 1/2")
-    on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
-    )
-    where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
-    )
-    preset: Preset = option("avatars", "shape of the UNet and the text encoder")
-    vae: str = required("what train-vae wrote, or a model's folder or name")
-    start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
-    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
-    train_text: bool = option(True, "train the text encoder jointly")
-    cache_latents: bool = option(True, "encode all images once, before training")
-    drop_caption: float = option(0.1, "probability of an empty caption, for guidance")
-    noise_schedule: Literal["scaled_linear", "linear", "cosine"] = option("scaled_linear", "β_t")
-    prediction: Literal["eps", "v"] = option("eps", "what the UNet returns")
-    min_snr: float | None = option(None, "γ of min-SNR weighting (5 is usual); none is off")
-    guidance: float = option(3.0, "guidance scale of the sample grids, and the model's default")
-    sample_steps: int = option(50, "DDIM steps of the sample grids")
-    samples: int = option(16, "images in a sample grid")
-    warm_up: int = option(500, "steps over which the learning rate rises linearly")
-    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
-
-    def __post_init__(self) -> None:
-        """Refuse values that no run could use, each by its name."""
-        super().__post_init__()
-        within(self, 0, 1, "drop_caption")
-        at_least(self, 1, "size", "sample_steps", "samples")
-        at_least(self, 0, "guidance")
-        positive(self, "min_snr")
-
-    def run(self) -> None:
-        """Train, and write a model folder: config.json, unet, vae and text weights."""
-        from latentgeo.train.diffusion import train
-
-        train(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSmooth(Training):
-    """Train a Smooth-LoRA: the denoising loss plus Step-wise Variation Regularization.
-
-    Smooth Sec. 4.1   the defaults: rank 8, λ = 1, AdamW at 1e-4 with decay 1e-4, batch 96,
-                      30,000 steps
-    """
-
-    model: str = option("avatars", "model to smooth: a folder, a file or an embedded name")
-    data: str = option(
-        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
-    )
-    size: int | None = option(None, "side of the square images in pixels; none is the model's")
-    flip: bool = option(False, "mirror images left to right with probability 1/2")
-    on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
-    )
-    where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
-    )
-    cache_latents: bool = option(True, "encode all images once, before training")
-    drop_caption: float = option(0.0, "probability of an empty caption")
-    adapter: Literal["lora", "full"] = option(
-        "lora", "a LoRA, or full: every weight of the UNet, cut over the ranks"
-    )
-    rank: int = option(8, "rank of the LoRA")
-    targets: tuple[str, ...] = option(
-        ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
-    )
-    lora: str | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
-    alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
-    reg_weight: float = option(1.0, "λ, the weight of the regularizer")
-    route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(
-        "double-backward", "how the regularizer's gradient is computed"
-    )
-    difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
-    direction: Literal["unit", "official"] = option("unit", "length of Δx̂_0: exact, or on average")
-    statistic: Literal["global", "per-timestep"] | None = option(
-        None, "one running mean a (the paper's), or one for every t; none: as ranges says"
-    )
-    ranges: int = option(1, "ranges of t with a running mean a of their own; the paper has 1")
-    decay: float = option(0.99, "decay of the running mean a per optimiser step")
-    checkpoint_activations: bool = option(
-        False, "blocks keep their inputs alone and compute the rest again: less memory, more time"
-    )
-    samples: int = option(16, "images in a sample grid")
-    batch: int = option(96, "images per optimiser step, over all ranks and accumulated parts")
-    accumulate: int = option(8, "parts that a batch is split into, one after the other")
-    weight_decay: float = option(1e-4, "decoupled weight decay of AdamW")
-    ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
-
-    def __post_init__(self) -> None:
-        """Refuse values that no run could use, each by its name."""
-        super().__post_init__()
-        at_least(self, 1, "rank", "ranges", "samples")
-        at_least(self, 0, "reg_weight")
-        positive(self, "size", "alpha", "difference_step")
-        within(self, 0, 1, "drop_caption", "decay")
-        if self.statistic is not None and self.ranges != 1:
-            raise ValueError(
-                f"ranges: got {self.ranges}, but statistic = {self.statistic} says how many; "
-                "give one of the two"
-            )
-        if self.adapter == "full" and self.lora is not None:
-            raise ValueError(f"lora: got {self.lora}, but adapter = full trains no LoRA")
-
-    def means(self, T: int) -> int:
-        """Return how many running means a there are, each for as many of the T timesteps."""
-        return T if self.statistic == "per-timestep" else self.ranges
-
-    def run(self) -> None:
-        """Train, and write smooth_lora.safetensors, or the model's folder, and a .json of each."""
-        from latentgeo.train.smooth import train
-
-        train(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepSmooth(TrainSmooth):
-    """Train as train-smooth does for several λ and several ranks, one after the other.
-
-    Smooth Tab. 3, Smooth Tab. 4   each λ at rank 8, each rank at λ = 1, and all weights
-    """
-
-    reg_weights: tuple[float, ...] = option((0.1, 1.0, 10.0), "values of λ, each at --rank")
-    ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA, each at --reg-weight")
-    full: bool = option(False, "train every weight of the UNet, too, at --reg-weight")
-
-    def __post_init__(self) -> None:
-        """Refuse values that no run could use, each by its name."""
-        super().__post_init__()
-        if not all(0 <= weight < math.inf for weight in self.reg_weights):
-            raise ValueError(f"reg_weights must be finite and at least 0, got {self.reg_weights}")
-        if not all(rank >= 1 for rank in self.ranks):
-            raise ValueError(f"ranks must be at least 1, got {self.ranks}")
-        if not (self.reg_weights or self.ranks or self.full):
-            raise ValueError("reg_weights, ranks and full ask for no run at all")
-        if self.adapter == "full" or self.lora is not None:
-            got = f"{self.adapter} and {self.lora}"
-            raise ValueError(
-                f"adapter and lora: got {got}, wanted neither: a sweep trains new LoRAs, and with "
-                "--full all weights"
-            )
-
-    def run(self) -> None:
-        """Train what is not finished, and write sweep.json."""
-        from latentgeo.train.sweep import sweep
-
-        sweep(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cache:
-    """Encode images and captions once, for training with `--data`; started again, it goes on."""
-
-    out: Path = required("folder to write")
-    model: str = option("avatars", "model whose autoencoder and text encoder are used")
-    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
-    size: int | None = option(None, "side of the square images in pixels; none is the model's")
-    on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
-    )
-    where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
-    )
-    store: Literal["fp32", "bf16"] = option("fp32", "dtype on disk; bf16 takes half the space")
-    batch: int = option(16, "images encoded at a time")
-    part: int = option(1024, "images to a file")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-
-    def __post_init__(self) -> None:
-        """Refuse what no run could use."""
-        at_least(self, 1, "batch", "part")
-        positive(self, "size")
-
-    def run(self) -> None:
-        """Encode, and write the parts and cache.json."""
-        from latentgeo.train.cache_writer import write_cache
-
-        write_cache(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderAvatars:
-    """Render the embedded set's faces anew, with captions and exact attributes."""
-
-    out: Path = required("folder to write, or a .zip, whose second half is held out as `test`")
-    count: int = option(4000, "faces")
-    seed: int = option(0, "seed of the attributes; face i depends on (seed, i) alone")
-    size: int = option(64, "side of the square images in pixels")
-    workers: int = option(1, "processes that render")
-
-    def __post_init__(self) -> None:
-        """Refuse what no run could use."""
-        at_least(self, 1, "count", "workers")
-        at_least(self, 8, "size")
-
-    def run(self) -> None:
-        """Render, and write the images with metadata.jsonl."""
-        from latentgeo.train.avatars import render
-
-        render(self.out, self.count, self.seed, self.size, self.workers)
+COMMANDS = (
+    Group(
+        "train",
+        (
+            Command(
+                "train-vae",
+                "latentgeo.train.settings:TrainVae",
+                "latentgeo.train.vae:train",
+                "train the image autoencoder",
+            ),
+            Command(
+                "train-diffusion",
+                "latentgeo.train.settings:TrainDiffusion",
+                "latentgeo.train.diffusion:train",
+                "train the denoising UNet and its text encoder",
+            ),
+            Command(
+                "train-ddpm",
+                "latentgeo.train.settings:TrainDdpm",
+                "latentgeo.train.ddpm:train",
+                "train a diffusion model of images without text",
+            ),
+            Command(
+                "train-smooth",
+                "latentgeo.train.smoothing.settings:TrainSmooth",
+                "latentgeo.train.smoothing.smooth:train",
+                "fine-tune for a smooth latent space (Smooth Diffusion)",
+            ),
+            Command(
+                "sweep-smooth",
+                "latentgeo.train.smoothing.settings:SweepSmooth",
+                "latentgeo.train.smoothing.sweep:sweep",
+                "train-smooth for several weights of the regularizer and ranks",
+            ),
+            Command(
+                "train-isometric",
+                "latentgeo.train.isometry.settings:TrainIsometric",
+                "latentgeo.train.isometry.text_to_image:train",
+                "train a model with an isometric encoder (Isometric Diffusion)",
+            ),
+            Command(
+                "train-asyrp",
+                "latentgeo.train.semantic.settings:TrainAsyrp",
+                "latentgeo.train.semantic.run:train",
+                "train directions in a frozen model's bottleneck from pairs of texts (Asyrp)",
+            ),
+            Command(
+                "train-diffusion-clip",
+                "latentgeo.train.semantic.settings:TrainDiffusionClip",
+                "latentgeo.train.semantic.whole_model:train",
+                "fine-tune a whole model to one edit, to compare (DiffusionCLIP)",
+            ),
+            Command(
+                "train-judge",
+                "latentgeo.train.judges.settings:TrainJudge",
+                "latentgeo.train.judges.judge:train",
+                "train a small CLIP that judges edits",
+            ),
+            Command(
+                "train-segmenter",
+                "latentgeo.train.judges.settings:TrainSegmenter",
+                "latentgeo.train.judges.segmenter:train",
+                "train a small segmenter of faces",
+            ),
+            Command(
+                "train-classifier",
+                "latentgeo.train.judges.settings:TrainClassifier",
+                "latentgeo.train.judges.classifier:train_classifier",
+                "train the classifier of the avatars' attributes",
+            ),
+        ),
+    ),
+    Group(
+        "data",
+        (
+            Command(
+                "cache",
+                "latentgeo.train.settings:Cache",
+                "latentgeo.train.cache_writer:write_cache",
+                "encode images and captions once, for training",
+            ),
+            Command(
+                "render-avatars",
+                "latentgeo.train.sets.settings:RenderAvatars",
+                "latentgeo.train.sets.avatars:render_avatars",
+                "draw a captioned avatar data set (needs the 'data' extra)",
+            ),
+            Command(
+                "render-masks",
+                "latentgeo.train.sets.settings:RenderMasks",
+                "latentgeo.train.sets.avatar_masks:render_masks",
+                "draw the part masks of those avatars",
+            ),
+            Command(
+                "render-pairs",
+                "latentgeo.train.sets.settings:RenderPairs",
+                "latentgeo.train.sets.avatar_pairs:render_pairs",
+                "draw pairs of avatars that differ in one attribute",
+            ),
+            Command(
+                "emoji-folder",
+                "latentgeo.train.sets.settings:EmojiFolder",
+                "latentgeo.train.sets.emoji:emoji_folder",
+                "turn an emoji archive into a captioned image folder",
+            ),
+        ),
+    ),
+)

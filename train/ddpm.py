@@ -15,19 +15,18 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample, simple_loss
 from latentgeo.core.parameterization import target
-from latentgeo.core.seeds import mix
-from latentgeo.infer.pipeline import seed_noises
-from latentgeo.infer.unprompted import ImageSampling, generate_images
+from latentgeo.core.run.seeds import mix
+from latentgeo.infer.sampling.pipeline import seed_noises
+from latentgeo.infer.sampling.unprompted import ImageSampling, generate_images
+from latentgeo.models.bundles.image_model import ImageModel, new_image_model, save_image_model
+from latentgeo.models.bundles.presets_image_models import TRAINED_PRESETS
 from latentgeo.models.formats.load_image import load_image_model
-from latentgeo.models.image_model import ImageModel, new_image_model, save_image_model
-from latentgeo.models.presets_image_models import TRAINED_PRESETS
 from latentgeo.models.vae import VAE
-from latentgeo.train.data import open_source
-from latentgeo.train.draws import Draws
-from latentgeo.train.image_commands import TrainDdpm
-from latentgeo.train.latents import cached, sample_latent
-from latentgeo.train.loop import Loop
-from latentgeo.train.session import (
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.data.latents import cached, sample_latent
+from latentgeo.train.data.stream import open_source
+from latentgeo.train.loop.run import Loop
+from latentgeo.train.loop.session import (
     channels_last,
     compiled,
     remembered,
@@ -35,7 +34,8 @@ from latentgeo.train.session import (
     stream,
     weight_hashes,
 )
-from latentgeo.train.task import Batch, Data, Stateless, Terms
+from latentgeo.train.loop.task import Batch, Data, Stateless, Terms
+from latentgeo.train.settings import TrainDdpm
 from latentgeo.train.vae import load_vae
 
 SAMPLED_AT_ONCE = 16  # images of a sample grid

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.parameterization import target
+from latentgeo.core.run.seeds import mix
 from latentgeo.core.schedule import Schedule
-from latentgeo.core.seeds import mix
-from latentgeo.infer.pipeline import Sampling, generate, seed_noises
-from latentgeo.models.bundle import (
+from latentgeo.infer.sampling.pipeline import Sampling, generate, seed_noises
+from latentgeo.models.bundles.presets import TEXT_PRESETS, UNET_PRESETS
+from latentgeo.models.bundles.text_to_image import (
     BundleConfig,
     SamplingDefaults,
     TextToImage,
@@ -27,16 +28,15 @@ from latentgeo.models.bundle import (
     save_bundle,
 )
 from latentgeo.models.clip import TextEncoder
-from latentgeo.models.presets import TEXT_PRESETS, UNET_PRESETS
 from latentgeo.models.unet import UNet
 from latentgeo.models.vae import VAE
-from latentgeo.train.cache import Cached, is_cache, open_cache
-from latentgeo.train.commands import TrainDiffusion
-from latentgeo.train.data import Source, open_source
-from latentgeo.train.draws import Draws
-from latentgeo.train.latents import cached, moments, sample_latent
-from latentgeo.train.loop import Loop
-from latentgeo.train.session import (
+from latentgeo.train.data.cache import Cached, is_cache, open_cache
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.data.latents import cached, moments, sample_latent
+from latentgeo.train.data.shards import Shards
+from latentgeo.train.data.stream import Source, open_source
+from latentgeo.train.loop.run import Loop
+from latentgeo.train.loop.session import (
     channels_last,
     compiled,
     first_examples,
@@ -45,8 +45,8 @@ from latentgeo.train.session import (
     stream,
     weight_hashes,
 )
-from latentgeo.train.shards import Shards
-from latentgeo.train.task import Batch, Stateless, Terms
+from latentgeo.train.loop.task import Batch, Stateless, Terms
+from latentgeo.train.settings import TrainDiffusion
 from latentgeo.train.vae import load_vae
 
 SAMPLED_AT_ONCE = 8  # images of a sample grid

@@ -1,88 +1,137 @@
-"""The settings that every training command shares; no torch import.
+"""The settings of training an autoencoder, a model on it, a model of images, and of a cache."""
 
-One class, flat, so that a run is one TOML file. A batch is counted over all ranks and all
-accumulated parts: the same file gives the same training on one process and on eight.
-"""
-
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.cli import option, required
-from latentgeo.core.limits import at_least, positive, within
+from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.limits import at_least, positive, within
+from latentgeo.models.bundles.settings import Preset
+from latentgeo.train.loop.settings import Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """What the training loop needs to know, whatever it trains."""
+class TrainVae(Training):
+    """Train the KL autoencoder: L1 + LPIPS + KL, no discriminator."""
 
-    out: Path = required("folder for run.toml, log.jsonl, checkpoints, samples and weights")
-    seed: int = option(0, "seed of the initial weights, the data order and every noise")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Literal["fp32", "bf16"] = option("fp32", "bf16 computes in autocast; weights stay fp32")
-    channels_last: bool = option(False, "keep convolutions' tensors channels-last (faster in bf16)")
-    steps: int = option(30_000, "optimiser steps in all")
-    minutes: float | None = option(None, "stop, resumable, after this much time in this call")
-    batch: int = option(32, "images per optimiser step, over all ranks and accumulated parts")
-    accumulate: int = option(1, "parts that a batch is split into, one after the other")
-    rate: float = option(1e-4, "learning rate of AdamW after the warm-up")
-    schedule: Literal["constant", "cosine"] = option("constant", "learning rate after the warm-up")
-    warm_up: int = option(0, "steps over which the learning rate rises linearly")
-    weight_decay: float = option(1e-2, "decoupled weight decay of AdamW")
-    beta_1: float = option(0.9, "decay of AdamW's first moment")
-    beta_2: float = option(0.999, "decay of AdamW's second moment")
-    epsilon: float = option(1e-8, "AdamW's denominator constant")
-    clip: float = option(1.0, "largest gradient norm; 0 does not clip")
-    ema: float = option(0.9999, "decay of the weights' moving average; 0 keeps none")
-    log_every: int = option(10, "steps per record of log.jsonl")
-    sample_every: int = option(1000, "steps per sample grid; 0 draws none")
-    checkpoint_every: int = option(1000, "steps per checkpoint; 0 leaves it to the clock")
-    checkpoint_minutes: float = option(10.0, "minutes per checkpoint, whichever comes first")
-    keep: int = option(2, "checkpoints kept, newest first")
-    resume: bool = option(False, "continue from the newest whole checkpoint in the out folder")
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int = option(64, "side of the square images in pixels")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
+    preset: Preset = option("avatars", "shape of the autoencoder")
+    perceptual_weight: float = option(1.0, "weight of LPIPS")
+    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
+    kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
+    scale_images: int = option(2048, "images that the latent scale factor is measured on")
+    steps: int = option(20_000, "optimiser steps in all")
+    rate: float = option(4e-4, "learning rate of AdamW after the warm-up")
+    weight_decay: float = option(0.0, "decoupled weight decay of AdamW")
+    beta_1: float = option(0.5, "decay of AdamW's first moment")
+    beta_2: float = option(0.9, "decay of AdamW's second moment")
+    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
-        at_least(self, 1, "steps", "batch", "accumulate", "keep", "log_every")
-        at_least(
-            self, 0, "seed", "warm_up", "weight_decay", "clip", "checkpoint_every", "sample_every"
-        )
-        positive(self, "rate", "epsilon", "minutes", "checkpoint_minutes")
-        within(self, 0, 1, "beta_1", "beta_2", "ema")
-        if self.batch % self.accumulate:
-            raise ValueError(
-                f"batch must be a multiple of accumulate ({self.accumulate}), got {self.batch}"
-            )
-
-    def part(self, ranks: int) -> int:
-        """Return how many images one rank computes at a time; ValueError if it is no integer."""
-        if self.batch % (self.accumulate * ranks):
-            raise ValueError(
-                f"batch must be a multiple of accumulate × ranks ({self.accumulate} × {ranks}), "
-                f"got {self.batch}"
-            )
-        return self.batch // (self.accumulate * ranks)
-
-    def rate_at(self, step: int) -> float:
-        """Return the learning rate at a step, counted from 0.
-
-        It rises linearly over the warm-up, then stays or falls to 0 as half a cosine.
-        """
-        if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
-        if self.schedule == "constant":
-            return self.rate
-        done = (step - self.warm_up) / max(self.steps - self.warm_up, 1)
-        return self.rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-    def plain(self) -> dict[str, object]:
-        """Return every field as a number, text, list or None, for files."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _plain(value) for name, value in values.items()}
+        super().__post_init__()
+        at_least(self, 0, "perceptual_weight", "kl_weight")
+        at_least(self, 1, "size", "scale_images")
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+@dataclass(frozen=True, kw_only=True)
+class TrainDiffusion(Training):
+    """Train a latent diffusion model on a trained autoencoder; the text encoder with it."""
+
+    data: str = option(
+        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
+    )
+    size: int = option(64, "side of the square images in pixels")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
+    preset: Preset = option("avatars", "shape of the UNet and the text encoder")
+    vae: str = required("what train-vae wrote, or a model's folder or name")
+    start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
+    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
+    train_text: bool = option(True, "train the text encoder jointly")
+    cache_latents: bool = option(True, "encode all images once, before training")
+    drop_caption: float = option(0.1, "probability of an empty caption, for guidance")
+    noise_schedule: Literal["scaled_linear", "linear", "cosine"] = option("scaled_linear", "β_t")
+    prediction: Literal["eps", "v"] = option("eps", "what the UNet returns")
+    min_snr: float | None = option(None, "γ of min-SNR weighting (5 is usual); none is off")
+    guidance: float = option(3.0, "guidance scale of the sample grids, and the model's default")
+    sample_steps: int = option(50, "DDIM steps of the sample grids")
+    samples: int = option(16, "images in a sample grid")
+    warm_up: int = option(500, "steps over which the learning rate rises linearly")
+    ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        within(self, 0, 1, "drop_caption")
+        at_least(self, 1, "size", "sample_steps", "samples")
+        at_least(self, 0, "guidance")
+        positive(self, "min_snr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainDdpm(Training):
+    """Train a diffusion model of images without text, of pixels or of an autoencoder's latents.
+
+    DDPM App. B   the defaults: Adam at 2e-4, batch 128, moving average 0.9999, flips, on CIFAR-10
+    """
+
+    data: str = option("avatars", "avatars, or a folder, .zip, .tar shards of images, or CIFAR-10")
+    preset: str = option("avatars-ddpm", "network, size, schedule: avatars-ddpm, ddpm-cifar10, …")
+    start: str | None = option(None, "a model to start from, of any layout; none is fresh")
+    prediction: Literal["eps", "v", "x_0"] | None = option(
+        None, "what the network learns to return; unset, what the preset or the start has"
+    )
+    vae: str | None = option(None, "an autoencoder whose latents are diffused; none: pixels")
+    flip: bool = option(True, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option("skip", "a bad image: skip and count, or stop")
+    where: tuple[str, ...] = option((), "conditions on metadata, such as 'aesthetic>=6.5'")
+    compile: bool = option(False, "torch.compile the network: minutes first, then faster steps")
+    samples: int = option(16, "images in a sample grid")
+    sample_steps: int = option(50, "DDIM steps of the sample grids, and the model's default")
+    batch: int = option(128, "images per optimiser step, over all ranks and accumulated parts")
+    rate: float = option(2e-4, "learning rate of AdamW after the warm-up")
+    weight_decay: float = option(0.0, "decoupled weight decay of AdamW; 0 is Adam")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 1, "samples", "sample_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Encode images and captions once, for training with `--data`; started again, it goes on."""
+
+    out: Path = required("folder to write")
+    model: str = option("avatars", "model whose autoencoder and text encoder are used")
+    data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
+    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
+    store: Literal["fp32", "bf16"] = option("fp32", "dtype on disk; bf16 takes half the space")
+    batch: int = option(16, "images encoded at a time")
+    part: int = option(1024, "images to a file")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "batch", "part")
+        positive(self, "size")

@@ -17,16 +17,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from latentgeo.core.files import atomic_write
-from latentgeo.models.bundle import find, from_plain, load_weights, read_config
+from latentgeo.core.run.files import atomic_write
+from latentgeo.models.bundles.presets import VAE_PRESETS
+from latentgeo.models.bundles.text_to_image import find, from_plain, load_weights, read_config
 from latentgeo.models.perceptual import load_lpips
-from latentgeo.models.presets import VAE_PRESETS
 from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
-from latentgeo.train.commands import TrainVae
-from latentgeo.train.data import Batches, collate, open_source
-from latentgeo.train.draws import Draws
-from latentgeo.train.loop import Loop
-from latentgeo.train.session import (
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.data.stream import Batches, collate, open_source
+from latentgeo.train.loop.run import Loop
+from latentgeo.train.loop.session import (
     channels_last,
     compiled,
     first_examples,
@@ -34,7 +33,8 @@ from latentgeo.train.session import (
     session,
     stream,
 )
-from latentgeo.train.task import Batch, Stateless, Terms
+from latentgeo.train.loop.task import Batch, Stateless, Terms
+from latentgeo.train.settings import TrainVae
 
 SHOWN = 12  # images in a sample grid
 SCALE_BATCH = 32  # images encoded at once for the latent scale factor

@@ -18,9 +18,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from latentgeo.kernels import chart, gates, norms, reductions
-from latentgeo.kernels.attention import attention
-from latentgeo.kernels.attention_tiles import widest
+from latentgeo.kernels.attention.op import attention
+from latentgeo.kernels.attention.tiles import widest
+from latentgeo.kernels.chart import op as chart
+from latentgeo.kernels.gates import op as gates
+from latentgeo.kernels.norms import op as norms
+from latentgeo.kernels.reductions import op as reductions
 
 DTYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 CROSSING = (40, 80, 160)  # head dims of Stable Diffusion 1.5, whose queries also attend to text

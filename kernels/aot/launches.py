@@ -1,8 +1,8 @@
 """Launches of Triton kernels seen instead of made, with tensors that have a shape and no data.
 
 On PyTorch's meta device the operators run as they would on a GPU, up to the launch of each kernel,
-which is handed to whoever wants to know it: what it moves (`eval/meter.py`), what machine code it
-would be (`specialize.py`).
+which is handed to whoever wants to know it: what it moves (`eval/bench/meter.py`), what machine
+code it would be (`specialize.py`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def _use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
 
 # What stands in for what, so that latentgeo.kernels run on the meta device as they do on a GPU
 KERNELS_ON_META: Final[dict[str, Callable[..., Any]]] = {
-    "latentgeo.kernels.attention_autograd:use_triton": _use_triton,
-    "latentgeo.kernels.wiring:use_triton": _use_triton,
+    "latentgeo.kernels.attention.autograd:use_triton": _use_triton,
+    "latentgeo.kernels.wiring.autograd:use_triton": _use_triton,
 }
 
 

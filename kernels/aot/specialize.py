@@ -62,7 +62,7 @@ class Specialization:
 def specializations(arch: Arch, calls: Iterable[Call]) -> list[Specialization]:
     """Return what calls on a GPU of this architecture would have compiled, each once."""
     found: dict[str, Specialization] = {}
-    capability = "latentgeo.kernels.attention_triton:compute_capability"
+    capability = "latentgeo.kernels.attention.triton:compute_capability"
     with ExitStack() as stack:
         stack.enter_context(kernels_on_meta())
         stack.enter_context(intercepted(_bind))

@@ -21,11 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from latentgeo.kernels.attention import attention
-from latentgeo.kernels.chart import over_sqrt_metric, to_sphere
-from latentgeo.kernels.gates import geglu
-from latentgeo.kernels.norms import group_norm_silu, layer_norm
-from latentgeo.kernels.reductions import sample_dot, sample_square_norm, trace_ratio
+from latentgeo.kernels.attention.op import attention
+from latentgeo.kernels.chart.op import over_sqrt_metric, to_sphere
+from latentgeo.kernels.gates.op import geglu
+from latentgeo.kernels.norms.op import group_norm_silu, layer_norm
+from latentgeo.kernels.reductions.op import sample_dot, sample_square_norm, trace_ratio
+from latentgeo.kernels.wiring.op import wide as widened
 
 Function = Callable[..., Tensor]
 GROUPS = 32  # of Stable Diffusion's norms
@@ -159,7 +160,7 @@ def reductions(numbers: int, features: int, batch: int) -> list[Operator]:
             (rows,),
             (batch,),
             sample_square_norm,
-            lambda x: _wide(x).square().sum(1),
+            lambda x: widened(x).square().sum(1),
             sums=True,
         ),
         _of_all(
@@ -216,12 +217,8 @@ def _of_all(
     )
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def _dot(x: Tensor, y: Tensor) -> Tensor:
-    return (_wide(x) * _wide(y)).sum(1)
+    return (widened(x) * widened(y)).sum(1)
 
 
 def _ratio(r: Tensor, s: Tensor) -> Tensor:
@@ -230,7 +227,7 @@ def _ratio(r: Tensor, s: Tensor) -> Tensor:
 
 def _to_sphere(z: Tensor, radius: float) -> Tensor:
     """Return Π⁻¹(z / r) = r / (‖z‖² + r²) (2 r z, ‖z‖² - r²)."""
-    wide = _wide(z)
+    wide = widened(z)
     square = wide.square().sum(1, keepdim=True)
     scale = radius / (square + radius**2)
     return torch.cat([2 * radius * scale * wide, scale * (square - radius**2)], 1).to(z.dtype)
@@ -238,5 +235,5 @@ def _to_sphere(z: Tensor, radius: float) -> Tensor:
 
 def _over_sqrt_metric(v: Tensor, z: Tensor, radius: float) -> Tensor:
     """Return v / √G, G = 4 r⁴ / (‖z‖² + r²)²."""
-    square = _wide(z).square().sum(1, keepdim=True)
-    return (_wide(v) * (square + radius**2) / (2 * radius**2)).to(v.dtype)
+    square = widened(z).square().sum(1, keepdim=True)
+    return (widened(v) * (square + radius**2) / (2 * radius**2)).to(v.dtype)

@@ -8,27 +8,29 @@ from pathlib import Path
 
 import torch
 
-from latentgeo.models.bundle import BundleConfig, TextToImage, save_bundle
-from latentgeo.models.formats.clip_file import is_clip_folder
+from latentgeo.core.run.device import pick_dtype
+from latentgeo.models.bundles.text_to_image import BundleConfig, TextToImage, save_bundle
+from latentgeo.models.formats.clip.file import is_clip_folder
 from latentgeo.models.formats.convert_image import convert_image
-from latentgeo.models.formats.diffusers_folder import write_folder
+from latentgeo.models.formats.diffusers.folder import write_folder
 from latentgeo.models.formats.encoders import FAMILIES as ENCODERS
 from latentgeo.models.formats.encoders import convert_encoder
-from latentgeo.models.formats.families import looks_like
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.ldm_file import write_ldm
+from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.shards import PLAIN, Packing
+from latentgeo.models.formats.files.source import shapes
+from latentgeo.models.formats.ldm.file import write_ldm
 from latentgeo.models.formats.load import find_model, load_text_to_image
 from latentgeo.models.formats.load_image import image_layout
-from latentgeo.models.formats.lora_adapter import Places, converted, folded, places_in, places_of
-from latentgeo.models.formats.lora_files import (
+from latentgeo.models.formats.lora.adapter import Places, converted, folded, places_in, places_of
+from latentgeo.models.formats.lora.files import (
     GRAMMARS,
     lora_path,
     read_lora_file,
     write_lora_file,
 )
-from latentgeo.models.formats.lora_peft import PEFT_FILES
-from latentgeo.models.formats.shards import PLAIN, Packing
-from latentgeo.models.formats.source import shapes
+from latentgeo.models.formats.lora.peft import PEFT_FILES
+from latentgeo.models.formats.settings import Convert
 from latentgeo.models.formats.textual_inversion import (
     FAMILY,
     is_webui,
@@ -51,6 +53,23 @@ NOUNS = {
     "inception": "Inception",
 }
 FILES = (".safetensors", ".ckpt")  # what a model in one file is called
+
+
+def convert_weights(cmd: Convert) -> str:
+    """Convert as asked (`convert`), and return in a line what was done."""
+    dtype = None if cmd.dtype is None else pick_dtype(cmd.dtype)
+    size = None if cmd.shard_size is None else int(cmd.shard_size * 1e9)
+    return convert(
+        cmd.from_,
+        cmd.to,
+        cmd.layout,
+        cmd.model,
+        dtype,
+        cmd.fold,
+        cmd.model_config,
+        cmd.ema,
+        Packing(variant=cmd.variant, shard_size=size),
+    )
 
 
 def convert(

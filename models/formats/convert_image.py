@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from latentgeo.models.formats.diffusers_image import write_image_folder
-from latentgeo.models.formats.ldm_image_file import write_ldm_image
+from latentgeo.models.bundles.image_model import ImageModel, save_image_model
+from latentgeo.models.formats.diffusers.image import write_image_folder
+from latentgeo.models.formats.ldm.image_file import write_ldm_image
 from latentgeo.models.formats.load_image import load_image_model
 from latentgeo.models.formats.unet_file import write_unet_file
-from latentgeo.models.image_model import ImageModel, save_image_model
 
 Writer = Callable[[ImageModel, Path, torch.dtype | None], Path]
 FOLDERS: dict[str, Writer] = {"diffusers": write_image_folder, "latentgeo": save_image_model}

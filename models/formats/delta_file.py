@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from latentgeo.core.files import atomic_write
-from latentgeo.models.delta_h import (
+from latentgeo.core.run.files import atomic_write
+from latentgeo.models.bundles.delta_h import (
     DirectionTable,
     GlobalDirection,
     ImplicitDirection,
     ImplicitDirectionADM,
 )
-from latentgeo.models.formats.pickle_file import load_pickle
-from latentgeo.models.formats.safetensors_file import SafeFile, write_safetensors
+from latentgeo.models.formats.files.pickle import load_pickle
+from latentgeo.models.formats.files.safetensors import SafeFile, write_safetensors
 from latentgeo.models.unet_layers import H
 
 Implicit = ImplicitDirection | ImplicitDirectionADM

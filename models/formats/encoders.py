@@ -12,19 +12,19 @@ from pathlib import Path
 
 import torch
 
+from latentgeo.models.bundles.presets import CLIP_PRESETS
 from latentgeo.models.clip_vision import CLIP, CLIPConfig
-from latentgeo.models.formats.clip_file import (
+from latentgeo.models.formats.clip.file import (
     is_clip_folder,
     read_clip,
     weights_of,
     write_clip,
 )
-from latentgeo.models.formats.clip_names import GRAMMARS
+from latentgeo.models.formats.clip.names import GRAMMARS
 from latentgeo.models.formats.inception_file import read_inception, write_inception
 from latentgeo.models.inception import Inception
-from latentgeo.models.presets import CLIP_PRESETS
 
-FAMILIES = {  # names of `families.py`, and which network it is
+FAMILIES = {  # names of `models/formats/files/families.py`, and which network it is
     "clip": "clip",
     "clip-openai": "clip",
     "inception": "inception",

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from latentgeo.core.files import atomic_write
-from latentgeo.models.bundle import Undrawn
-from latentgeo.models.formats.families import looks_like
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.safetensors_file import write_safetensors
-from latentgeo.models.formats.source import shapes
-from latentgeo.models.formats.strict import (
+from latentgeo.core.run.files import atomic_write
+from latentgeo.models.bundles.text_to_image import Undrawn
+from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.safetensors import write_safetensors
+from latentgeo.models.formats.files.source import shapes
+from latentgeo.models.formats.files.strict import (
     Layout,
     Stored,
     fill,

@@ -6,29 +6,38 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from latentgeo.core.files import sha256
-from latentgeo.models.bundle import PARTS, ZOO, BundleConfig, read_config
+from latentgeo.core.run.files import sha256
+from latentgeo.models.bundles.networks import Networks
+from latentgeo.models.bundles.text_to_image import PARTS, BundleConfig, read_config
 from latentgeo.models.formats.convert import kind_of, places_for
-from latentgeo.models.formats.diffusers_folder import INDEX, find_weights, weights_file
-from latentgeo.models.formats.diffusers_image import STEM, part_folder
+from latentgeo.models.formats.diffusers.folder import INDEX, find_weights, weights_file
+from latentgeo.models.formats.diffusers.image import STEM, part_folder
 from latentgeo.models.formats.encoders import LOADERS as ENCODERS
 from latentgeo.models.formats.encoders import encoder_rows, encoder_weights
-from latentgeo.models.formats.families import looks_like
-from latentgeo.models.formats.files import Sharded, open_source
+from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.open import Sharded, open_source
+from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
 from latentgeo.models.formats.load_image import image_layout, load_image_model
-from latentgeo.models.formats.lora_adapter import PARTS as LORA_PARTS
-from latentgeo.models.formats.lora_adapter import Lora, Places, misfits, places_in
-from latentgeo.models.formats.lora_files import lora_path, read_lora_file
-from latentgeo.models.formats.lora_grammar import Grammar
-from latentgeo.models.formats.source import Source, shapes
+from latentgeo.models.formats.lora.adapter import PARTS as LORA_PARTS
+from latentgeo.models.formats.lora.adapter import Lora, Places, misfits, places_in
+from latentgeo.models.formats.lora.files import lora_path, read_lora_file
+from latentgeo.models.formats.lora.grammar import Grammar
+from latentgeo.models.formats.settings import Inspect
 from latentgeo.models.formats.textual_inversion import read_embeddings
-from latentgeo.models.networks import Networks
+from latentgeo.models.zoo.places import ZOO
 
 MOST = 8  # things that a line lists before it counts
 PLACE = re.compile(r".*(blocks|layers|resnets|attentions|samplers)\.\d+\.")
 Row = tuple[str, str]
 WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # of a learned token
+
+
+def inspect_weights(cmd: Inspect) -> str:
+    """Return a line per finding (`inspect`), the words in a column."""
+    rows = inspect(cmd.file, cmd.model, cmd.model_config)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 
 
 def inspect(path: Path, model: Path | None = None, model_config: Path | None = None) -> list[Row]:

@@ -6,14 +6,15 @@ from typing import Literal
 
 import torch
 
-from latentgeo.models.bundle import ZOO, TextToImage, find, load_bundle
-from latentgeo.models.formats.diffusers_folder import INDEX, read_folder
-from latentgeo.models.formats.ldm_file import read_ldm
-from latentgeo.models.formats.lora_adapter import attach_lora, places_of
-from latentgeo.models.formats.lora_files import lora_path, read_lora_file
+from latentgeo.models.bundles.learned_tokens import add_tokens
+from latentgeo.models.bundles.text_to_image import TextToImage, find, load_bundle
+from latentgeo.models.formats.diffusers.folder import INDEX, read_folder
+from latentgeo.models.formats.ldm.file import read_ldm
+from latentgeo.models.formats.lora.adapter import attach_lora, places_of
+from latentgeo.models.formats.lora.files import lora_path, read_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings
-from latentgeo.models.learned_tokens import add_tokens
-from latentgeo.models.lora import DEFAULT, adapters
+from latentgeo.models.lora.adapter import DEFAULT, adapters
+from latentgeo.models.zoo.places import ZOO
 
 DIRECTIONS = "directions"  # folder of directions in h-space beside a model
 LayoutName = Literal["latentgeo", "diffusers", "ldm"]

@@ -6,16 +6,16 @@ from typing import Literal
 
 import torch
 
-from latentgeo.models.formats.diffusers_image import is_image_folder, read_image_folder
-from latentgeo.models.formats.families import looks_like
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.image_presets import named_config
-from latentgeo.models.formats.ldm_image_file import FAMILIES, read_ldm_image
+from latentgeo.models.bundles.image_model import CONFIG, ImageModel, load_own_folder
+from latentgeo.models.formats.diffusers.image import is_image_folder, read_image_folder
+from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.source import shapes
+from latentgeo.models.formats.ldm.image_file import FAMILIES, read_ldm_image
+from latentgeo.models.formats.ldm.presets import named_config
 from latentgeo.models.formats.load import find_lora, find_model
-from latentgeo.models.formats.source import shapes
 from latentgeo.models.formats.unet_file import NETWORKS, read_unet_file
-from latentgeo.models.image_model import CONFIG, ImageModel, load_own_folder
-from latentgeo.models.lora import DEFAULT, fuse, load_lora, set_scale
+from latentgeo.models.lora.adapter import DEFAULT, fuse, load_lora, set_scale
 
 ImageLayout = Literal["latentgeo", "diffusers", "ddpm", "adm", "ldm"]
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from latentgeo.core.files import atomic_write
-from latentgeo.models.formats.families import looks_like
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.pickle_file import load_pickle, looks_pickled, looks_scripted
-from latentgeo.models.formats.safetensors_file import write_safetensors
-from latentgeo.models.formats.source import shapes
-from latentgeo.models.formats.strict import fault_of, warn
+from latentgeo.core.run.files import atomic_write
+from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.pickle import load_pickle, looks_pickled, looks_scripted
+from latentgeo.models.formats.files.safetensors import write_safetensors
+from latentgeo.models.formats.files.source import shapes
+from latentgeo.models.formats.files.strict import fault_of, warn
 
 PARAMETERS, ALONE = "string_to_param", "emb_params"
 XL = ("clip_l", "clip_g")  # two encoders' vectors for one token

@@ -3,8 +3,8 @@
 Names     those of our networks, behind `module.` where several GPUs trained the model
 Average   of the weights, where the file has it (DDIM's and SDEdit's trainers save it last in a
           list): it is what such models are sampled from, and taken unless `ema` is off
-Shape     `image_presets.py`; a .safetensors written here has the configuration in its metadata, a
-          pickle has the state dict alone, as the authors' own programs want it
+Shape     `models/formats/ldm/presets.py`; a .safetensors written here has the configuration in its
+          metadata, a pickle has the state dict alone, as the authors' own programs want it
 """
 
 import json
@@ -14,18 +14,18 @@ from typing import Literal
 
 import torch
 
-from latentgeo.core.files import atomic_write
-from latentgeo.models.formats.families import PARALLEL, looks_like
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.image_presets import config_of
-from latentgeo.models.formats.ldm_file import CONFIG
-from latentgeo.models.formats.pickle_file import AVERAGE
-from latentgeo.models.formats.safetensors_file import write_safetensors
-from latentgeo.models.formats.source import Source, shapes
-from latentgeo.models.formats.strict import Layout, fill, own_layout, problems
-from latentgeo.models.formats.views import Averaged
-from latentgeo.models.image_config import ImageModelConfig, plain_config
-from latentgeo.models.image_model import ImageModel, empty_image_model
+from latentgeo.core.run.files import atomic_write
+from latentgeo.models.bundles.image_config import ImageModelConfig, plain_config
+from latentgeo.models.bundles.image_model import ImageModel, empty_image_model
+from latentgeo.models.formats.files.families import PARALLEL, looks_like
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.pickle import AVERAGE
+from latentgeo.models.formats.files.safetensors import write_safetensors
+from latentgeo.models.formats.files.source import Source, shapes
+from latentgeo.models.formats.files.strict import Layout, fill, own_layout, problems
+from latentgeo.models.formats.files.views import Averaged
+from latentgeo.models.formats.ldm.file import CONFIG
+from latentgeo.models.formats.ldm.presets import config_of
 
 NETWORKS: dict[str, Literal["ddpm", "adm"]] = {  # family -> network, and layout
     "ddpm-original": "ddpm",

@@ -7,12 +7,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from latentgeo.core.dual import Dual, jvp
+from tests.tensors import normal
 
 B, C, H, W = 3, 5, 4, 6
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 WEIGHT, BIAS, CONSTANT = normal(C, C, 3, 3), normal(C), normal(1, C, 1, 1, seed=1)

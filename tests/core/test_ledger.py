@@ -2,7 +2,7 @@
 
 import pytest
 
-from latentgeo.eval.audit_ledger import LEDGER, ROOT, problems, rows, tags_in
+from latentgeo.eval.audit.ledger import LEDGER, ROOT, problems, rows, tags_in
 
 FOLDERS = ("core", "kernels", "models", "infer", "train", "eval", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))

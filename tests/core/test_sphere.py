@@ -10,7 +10,7 @@ import torch
 
 from latentgeo.core import sphere
 from latentgeo.core.schedule import linear
-from latentgeo.kernels import chart
+from latentgeo.kernels.chart import op as chart
 
 B, N = 3, 7
 CHARTS = {
@@ -90,7 +90,7 @@ def test_metric_from_the_point(x, r):
 
 
 def test_fused_chart_is_the_scaled_one(x, r):
-    """Iso Eq. 2, Iso Eq. 3: kernels/chart.py computes the same."""
+    """Iso Eq. 2, Iso Eq. 3: kernels/chart/op.py computes the same."""
     z = sphere.scaled_chart(x, r)
     torch.testing.assert_close(chart.to_plane(x, r), z)
     torch.testing.assert_close(chart.to_sphere(z, r), sphere.scaled_chart_inverse(z, r))

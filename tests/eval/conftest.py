@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from latentgeo.eval.asyrp_looks import Readers, features
-from latentgeo.eval.asyrp_subject import Edit, Rival, Subject
-from latentgeo.infer.semantic import Attribute, editing_times
-from latentgeo.infer.semantic_noise import invert
-from latentgeo.models.classifier import load_classifier
-from latentgeo.models.delta_h import GlobalDirection, new_direction
-from latentgeo.models.judge import load_judge
+from latentgeo.eval.semantic.looks import Readers, features
+from latentgeo.eval.semantic.subject import Edit, Rival, Subject
+from latentgeo.infer.semantic.editing import Attribute, editing_times
+from latentgeo.infer.semantic.noise import invert
+from latentgeo.models.bundles.delta_h import GlobalDirection, new_direction
+from latentgeo.models.judges.classifier import load_classifier
+from latentgeo.models.judges.judge import load_judge
+from latentgeo.models.judges.segmenter import load_segmenter
 from latentgeo.models.perceptual import load_lpips
-from latentgeo.models.segmenter import load_segmenter
-from tests.models.test_image_model import CONFIGS, made
+from tests.models.bundles.test_image_model import CONFIGS, made
 
 FACTOR = {"index": 1.0, "optimal": 0.8, "random": 1.1}
 

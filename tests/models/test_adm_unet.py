@@ -7,7 +7,7 @@ import torch
 
 from latentgeo.models.adm_layers import ADMConfig, AttentionBlock, ResidualBlock, Step
 from latentgeo.models.adm_unet import ADMUNet
-from latentgeo.models.presets_images import ADM_PRESETS
+from latentgeo.models.bundles.presets_images import ADM_PRESETS
 from tests.models.test_ddpm_unet import check_derivatives, difference
 from tests.models.test_unet import manifest
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from latentgeo.kernels.attention import attention
+from latentgeo.kernels.attention.op import attention
 from latentgeo.models.attention_control import controlled, probabilities, sites
+from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.layers import Attention
-from latentgeo.models.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet, UNetConfig
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from latentgeo.models.bundles.presets import CLIP_PRESETS
 from latentgeo.models.clip import TextConfig
 from latentgeo.models.clip_vision import (
     CLIP,
@@ -15,7 +16,6 @@ from latentgeo.models.clip_vision import (
     cosines,
     standardize,
 )
-from latentgeo.models.presets import CLIP_PRESETS
 from tests.models.test_ddpm_unet import check_derivatives, difference
 from tests.models.test_unet import manifest
 

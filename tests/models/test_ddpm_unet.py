@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from latentgeo.core import dual
+from latentgeo.models.bundles.presets_images import DDPM_PRESETS
 from latentgeo.models.ddpm_unet import DDPMConfig, DDPMUNet, position_embedding
-from latentgeo.models.presets_images import DDPM_PRESETS
 from tests.models.test_unet import manifest
 
 SMALL = DDPMConfig(channels=(8, 12, 20), attention=(False, True, False), blocks=2, groups=4)

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from latentgeo.models import lora
+from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.decoder_features import (
     decoder_blocks,
     features_changed,
     predict_with_features,
     second_last_stage,
 )
-from latentgeo.models.presets import UNET_PRESETS
+from latentgeo.models.lora import adapter as lora
 from latentgeo.models.unet import UNet, UNetConfig
 
 

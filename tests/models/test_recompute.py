@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from latentgeo.core.schedule import scaled_linear
 from latentgeo.core.smooth import objective, regularizer, unit_direction
 from latentgeo.core.variation_routes import ROUTES
-from latentgeo.eval.meter import Meter
-from latentgeo.models.lora import attach
+from latentgeo.eval.bench.meter import Meter
+from latentgeo.models.lora.adapter import attach
 from latentgeo.models.recompute import recompute_blocks
 from latentgeo.models.unet import UNet, UNetConfig
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from latentgeo.models.lora import attach, detach, lora_parameters
+from latentgeo.models.lora.adapter import attach, detach, lora_parameters
 from latentgeo.models.reference_attention import (
     first_fine_layer,
     reference_attention,

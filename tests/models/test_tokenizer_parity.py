@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.models.formats.diffusers_tokenizer import write_tokenizer
+from latentgeo.models.formats.diffusers.tokenizer import write_tokenizer
 from latentgeo.models.tokenizer import Tokenizer
 
 CAPTIONS = Path(__file__).parents[3] / "shared" / "assets" / "prompts" / "8k_coco.txt"

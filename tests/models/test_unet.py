@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from latentgeo.core import dual, linearize
-from latentgeo.models.presets import UNET_PRESETS
+from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.unet import UNet, UNetConfig
 
 MANIFESTS = Path(__file__).parents[2].parent / "shared" / "assets" / "key-manifests"

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from latentgeo.models.adm_unet import ADMUNet
+from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.ddpm_unet import DDPMUNet
-from latentgeo.models.image_model import ImageModel
 from latentgeo.models.unet_layers import layers, number
-from tests.models.test_image_model import CONFIGS, inputs, made
+from tests.models.bundles.test_image_model import CONFIGS, inputs, made
 
 CASES = [
     (name, layer) for name, config in CONFIGS.items() for layer in layers(len(config.unet.channels))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from latentgeo.models.presets import UNET_PRESETS
+from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.transformer import TransformerBlock
 from latentgeo.models.unet import UNet
 

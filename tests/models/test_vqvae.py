@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentgeo.models.presets_images import VQ_PRESETS
+from latentgeo.models.bundles.presets_images import VQ_PRESETS
 from latentgeo.models.vqvae import VQVAE, Quantizer, VQConfig
 from tests.models.test_ddpm_unet import check_derivatives, difference
 

@@ -8,7 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from latentgeo.models.bundle import BundleConfig, SamplingDefaults, TextToImage, new_bundle
+from latentgeo.models.bundles.text_to_image import (
+    BundleConfig,
+    SamplingDefaults,
+    TextToImage,
+    new_bundle,
+)
 from latentgeo.models.clip import TextConfig
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig

@@ -5,8 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
-from latentgeo.eval.main import main
-from latentgeo.train.loop import Loop
+from latentgeo.core.run.main import main
+from latentgeo.train.loop.run import Loop
 
 fatal, update = Path(sys.argv[1]), Loop.update
 

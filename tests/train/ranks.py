@@ -8,7 +8,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from latentgeo.core.ranks import process_group
+from latentgeo.core.run.ranks import process_group
 
 CPU = torch.device("cpu")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.train.cache_writer import chunks, data_digest, readers
-from latentgeo.train.commands import Cache
-from latentgeo.train.data import open_source
-from tests.train.test_shards import sample, write_tar
+from latentgeo.train.cache_writer import chunks, data_digest, readers, write_cache
+from latentgeo.train.data.stream import open_source
+from latentgeo.train.settings import Cache
+from tests.train.data.test_shards import sample, write_tar
 
 
 def test_shards_are_read_in_order(tmp_path: Path) -> None:
@@ -34,4 +34,4 @@ def test_ranks_do_not_write_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="one process makes it"):
-        Cache(out=tmp_path).run()
+        write_cache(Cache(out=tmp_path))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.schedule import scaled_linear
-from latentgeo.models.bundle import TextToImage
-from latentgeo.train.commands import TrainDiffusion
+from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.data.latents import moments
 from latentgeo.train.diffusion import DiffusionTask, drop_captions, snr_weight
-from latentgeo.train.draws import Draws
-from latentgeo.train.latents import moments
+from latentgeo.train.settings import TrainDiffusion
 
 CPU = torch.device("cpu")
 

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import torch
 
-from latentgeo.core.ranks import average_gradients, ranks
-from latentgeo.eval.main import main
-from latentgeo.models.bundle import TextToImage, load_bundle, save_bundle
-from latentgeo.models.lora import attach
-from latentgeo.train.checkpoint import load_newest
-from latentgeo.train.commands import TrainSmooth
-from latentgeo.train.data import open_source
-from latentgeo.train.latents import cached
-from latentgeo.train.log import read_log
-from latentgeo.train.loop import Loop
-from latentgeo.train.session import stream
-from latentgeo.train.smooth import SmoothTask
+from latentgeo.core.run.main import main
+from latentgeo.core.run.ranks import average_gradients, ranks
+from latentgeo.models.bundles.text_to_image import TextToImage, load_bundle, save_bundle
+from latentgeo.models.lora.adapter import attach
+from latentgeo.train.data.latents import cached
+from latentgeo.train.data.stream import open_source
+from latentgeo.train.loop.checkpoint import load_newest
+from latentgeo.train.loop.log import read_log
+from latentgeo.train.loop.run import Loop
+from latentgeo.train.loop.session import stream
+from latentgeo.train.smoothing.settings import TrainSmooth
+from latentgeo.train.smoothing.smooth import SmoothTask
 from tests.train.ranks import CPU, assert_close, together
 
 STEPS = 3

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from latentgeo.models.vae import VAE, VAEConfig
-from latentgeo.train.commands import TrainVae
-from latentgeo.train.draws import Draws
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.settings import TrainVae
 from latentgeo.train.vae import VAETask
 
 CPU = torch.device("cpu")

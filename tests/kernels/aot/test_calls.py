@@ -10,7 +10,7 @@ from latentgeo.kernels.aot.rows import DTYPES as NAMES
 from latentgeo.kernels.aot.rows import FAMILIES
 
 triton = pytest.importorskip("triton")
-MODULES = ("norms_triton", "norms_columns", "gates_triton", "reductions_triton", "chart_triton")
+MODULES = ("norms.kernels", "norms.columns", "gates.triton", "reductions.triton", "chart.triton")
 ATTENTION = {"forward", "jvp", "vjp_queries", "vjp_keys", "hvp_queries", "hvp_keys"}
 
 

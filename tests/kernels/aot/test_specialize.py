@@ -6,7 +6,7 @@ import pytest
 
 from latentgeo.kernels.aot.calls import calls
 from latentgeo.kernels.aot.limits import ARCHS
-from latentgeo.kernels.attention_tiles import tile
+from latentgeo.kernels.attention.tiles import tile
 
 triton = pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(

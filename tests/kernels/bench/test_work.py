@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from latentgeo.eval.account import Variant, running
-from latentgeo.eval.meter import Meter
+from latentgeo.eval.bench.account import Variant, running
+from latentgeo.eval.bench.meter import Meter
 from latentgeo.kernels.bench.operators import (
     charts,
     cross_attention,

@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentgeo.models.bundle import BundleConfig, SamplingDefaults, TextToImage, new_bundle
+from latentgeo.models.bundles.text_to_image import (
+    BundleConfig,
+    SamplingDefaults,
+    TextToImage,
+    new_bundle,
+)
 from latentgeo.models.clip import TextConfig
 from latentgeo.models.clip_vision import CLIP, CLIPConfig, VisionConfig
-from latentgeo.models.formats.diffusers_tokenizer import write_tokenizer
-from latentgeo.models.formats.lora_adapter import PARTS, Factors, Lora, Places, places_of
+from latentgeo.models.formats.diffusers.tokenizer import write_tokenizer
+from latentgeo.models.formats.lora.adapter import PARTS, Factors, Lora, Places, places_of
 from latentgeo.models.tokenizer import Tokenizer
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig

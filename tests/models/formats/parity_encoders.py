@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from latentgeo.models.clip_vision import CLIP, standardize
-from latentgeo.models.formats.clip_config import write_clip_config
+from latentgeo.models.formats.clip.config import write_clip_config
 from latentgeo.models.formats.encoders import load_clip, load_inception
 from tests.models.formats.openai_clip import openai_clip
 from tests.models.test_inception import as_the_graph, network, torchvisions

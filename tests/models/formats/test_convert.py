@@ -4,13 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from latentgeo.eval.main import main
-from latentgeo.models.bundle import save_bundle
-from latentgeo.models.formats.clip_file import read_clip, write_clip
+from latentgeo.core.run.main import main
+from latentgeo.models.bundles.text_to_image import save_bundle
+from latentgeo.models.formats.clip.file import read_clip, write_clip
 from latentgeo.models.formats.convert import kind_of
 from latentgeo.models.formats.inception_file import write_inception
 from latentgeo.models.formats.load import load_text_to_image
-from latentgeo.models.formats.lora_files import GRAMMARS, read_lora_file, write_lora_file
+from latentgeo.models.formats.lora.files import GRAMMARS, read_lora_file, write_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings, write_embeddings
 from tests.models.test_inception import network
 

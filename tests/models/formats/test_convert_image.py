@@ -5,10 +5,10 @@ import re
 import pytest
 import torch
 
-from latentgeo.eval.main import main
+from latentgeo.core.run.main import main
+from latentgeo.models.bundles.image_model import save_image_model
 from latentgeo.models.formats.load_image import load_image_model
-from latentgeo.models.image_model import save_image_model
-from tests.models.test_image_model import CONFIGS, made, same
+from tests.models.bundles.test_image_model import CONFIGS, made, same
 
 CHAINS = {
     "ddpm": [("theirs",), ("x.safetensors",), ("back", "--layout", "latentgeo")],

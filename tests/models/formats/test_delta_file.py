@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentgeo.models.delta_h import (
+from latentgeo.models.bundles.delta_h import (
     DirectionTable,
     GlobalDirection,
     ImplicitDirection,
@@ -17,8 +17,8 @@ from latentgeo.models.formats.delta_file import (
     read_purpose,
     write_direction,
 )
-from latentgeo.models.formats.safetensors_file import SafeFile
-from tests.models.test_delta_h import adm_layout, ddpm_layout
+from latentgeo.models.formats.files.safetensors import SafeFile
+from tests.models.bundles.test_delta_h import adm_layout, ddpm_layout
 
 RELEASED = Path(__file__).parents[3].parent / "shared" / "assets" / "asyrp-ft"
 FILES = {

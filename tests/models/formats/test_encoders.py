@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from latentgeo.models.bundles.presets import CLIP_PRESETS
 from latentgeo.models.clip_vision import CLIP
-from latentgeo.models.formats.clip_file import write_clip
+from latentgeo.models.formats.clip.file import write_clip
 from latentgeo.models.formats.encoders import (
     FAMILIES,
     clip_name,
@@ -12,10 +13,9 @@ from latentgeo.models.formats.encoders import (
     load_clip,
     load_inception,
 )
-from latentgeo.models.formats.families import FAMILIES as KNOWN
+from latentgeo.models.formats.files.families import FAMILIES as KNOWN
 from latentgeo.models.formats.inception_file import write_inception
 from latentgeo.models.inception import Inception
-from latentgeo.models.presets import CLIP_PRESETS
 from tests.models.test_inception import network
 
 

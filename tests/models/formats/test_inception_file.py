@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentgeo.models.formats.convert import kind_of
-from latentgeo.models.formats.files import open_source
+from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.inception_file import (
     graph_layout,
     read_inception,

@@ -6,14 +6,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentgeo.eval.main import main
-from latentgeo.models.bundle import ZOO, save_bundle
-from latentgeo.models.formats.clip_file import write_clip
-from latentgeo.models.formats.diffusers_folder import write_folder
+from latentgeo.core.run.main import main
+from latentgeo.models.bundles.text_to_image import save_bundle
+from latentgeo.models.formats.clip.file import write_clip
+from latentgeo.models.formats.diffusers.folder import write_folder
 from latentgeo.models.formats.inspection import inspect
-from latentgeo.models.formats.ldm_file import write_ldm
-from latentgeo.models.formats.lora_files import GRAMMARS, write_lora_file
+from latentgeo.models.formats.ldm.file import write_ldm
+from latentgeo.models.formats.lora.files import GRAMMARS, write_lora_file
 from latentgeo.models.formats.textual_inversion import write_embeddings
+from latentgeo.models.zoo.places import ZOO
 
 
 def said(path, model=None) -> dict[str, list[str]]:

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from latentgeo.models.bundle import ZOO, save_bundle
-from latentgeo.models.formats.diffusers_folder import write_folder
-from latentgeo.models.formats.ldm_file import write_ldm
+from latentgeo.models.bundles.text_to_image import save_bundle
+from latentgeo.models.formats.diffusers.folder import write_folder
+from latentgeo.models.formats.ldm.file import write_ldm
 from latentgeo.models.formats.load import find_lora, find_model, layout_of, load_text_to_image
-from latentgeo.models.formats.lora_files import GRAMMARS, write_lora_file
+from latentgeo.models.formats.lora.files import GRAMMARS, write_lora_file
 from latentgeo.models.formats.textual_inversion import write_embeddings
+from latentgeo.models.zoo.places import ZOO
 
 LAYOUTS = {
     "latentgeo": lambda bundle, folder: save_bundle(bundle, folder / "ours") or folder / "ours",

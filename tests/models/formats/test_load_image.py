@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentgeo.models.bundle import save_bundle
+from latentgeo.models.bundles.image_config import plain_config
+from latentgeo.models.bundles.image_model import save_image_model
+from latentgeo.models.bundles.text_to_image import save_bundle
 from latentgeo.models.formats.convert_image import convert_image
 from latentgeo.models.formats.load_image import image_layout, load_image_model
-from latentgeo.models.image_config import plain_config
-from latentgeo.models.image_model import save_image_model
-from tests.models.test_image_model import CONFIGS, made, same
+from tests.models.bundles.test_image_model import CONFIGS, made, same
 
 FILES = {"ddpm": "x.ckpt", "adm": "x.pt", "ldm": "x.ckpt"}
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentgeo.infer.pipeline import Sampling, generate, image_noise
-from latentgeo.models.formats.ldm_file import write_ldm
+from latentgeo.infer.sampling.pipeline import Sampling, generate, image_noise
+from latentgeo.models.formats.ldm.file import write_ldm
 from latentgeo.models.formats.load import load_text_to_image
-from latentgeo.models.formats.lora_adapter import places_of
-from latentgeo.models.formats.lora_files import GRAMMARS, write_lora_file
+from latentgeo.models.formats.lora.adapter import places_of
+from latentgeo.models.formats.lora.files import GRAMMARS, write_lora_file
 from tests.models.formats.parity_encoders import encoder_rows, relative
 
 README = Path(__file__).parents[3] / "models" / "README.md"

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from latentgeo.models.bundles.learned_tokens import add_tokens
 from latentgeo.models.formats.textual_inversion import is_webui, read_embeddings, write_embeddings
-from latentgeo.models.learned_tokens import add_tokens
 
 WIDTH = 16
 TOKENS = {

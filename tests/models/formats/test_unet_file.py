@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentgeo.models.formats.files import open_source
-from latentgeo.models.formats.image_presets import config_of
-from latentgeo.models.formats.ldm_file import CONFIG
-from latentgeo.models.formats.source import Entry
-from latentgeo.models.formats.strict import problems
+from latentgeo.models.bundles.image_config import plain_config
+from latentgeo.models.bundles.presets_image_models import IMAGE_PRESETS
+from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.source import Entry
+from latentgeo.models.formats.files.strict import problems
+from latentgeo.models.formats.ldm.file import CONFIG
+from latentgeo.models.formats.ldm.presets import config_of
 from latentgeo.models.formats.unet_file import read_unet_file, unet_layout, write_unet_file
-from latentgeo.models.image_config import plain_config
-from latentgeo.models.presets_image_models import IMAGE_PRESETS
-from tests.models.test_image_model import CONFIGS, made, same
+from tests.models.bundles.test_image_model import CONFIGS, made, same
 
 PUBLISHED = {
     "ddpm_celebahq256_original": "ddpm-celebahq256",

@@ -1,0 +1,282 @@
+"""Command-line machinery: a frozen keyword-only dataclass is the settings of a subcommand.
+
+Importing this module imports no torch, so that `--help` answers at once. Settings look like
+
+    @dataclass(frozen=True, kw_only=True)
+    class Sample:
+        "Draw images from prompts."
+
+        prompts: tuple[str, ...] = required("what to draw, one image per prompt")
+        seed: int = option(0, "seed of the initial noise")
+
+and a function takes them and does the work: `sample_images(Sample(prompts=("a face",)))`. The table
+of commands (core/run/commands.py) says which belongs to which.
+
+Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`; `from_` is
+`--from`), or a word without one. `--config FILE` reads fields from TOML first, or from a recipe of
+the folder that has the command (`train/recipes`); flags override it. Work fails by raising.
+"""
+
+import argparse
+import dataclasses
+import os
+import platform
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from latentgeo.core.run.config import Kind, from_text, kinds, nearest, read_toml, toml_table
+from latentgeo.core.run.files import atomic_write
+
+T = TypeVar("T")
+PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
+
+
+def option(default: T, help: str) -> T:
+    """Return a dataclass field with a default value and a line of help."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def required(help: str) -> Any:
+    """Return a dataclass field that has no default, with a line of help."""
+    return dataclasses.field(metadata={"help": help})
+
+
+def word(help: str) -> Any:
+    """Return a dataclass field that has no default and no flag: it stands behind the command."""
+    return dataclasses.field(metadata={"help": help, "word": True})
+
+
+def command_name(command: type) -> str:
+    """Return the subcommand of a class: `TrainVae` is `train-vae`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", command.__name__).lower()
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a field: `batch_size` is `--batch-size`."""
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are exceptions, so that all errors leave by one door."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `ValueError` with argparse's message."""
+        raise ValueError(message.removeprefix("argument "))
+
+
+def build_parser(command: type) -> Parser:
+    """Return the parser of a command; what it yields are words, which `parse` turns into values."""
+    parser = Parser(
+        prog=f"latentgeo {command_name(command)}",
+        description=command.__doc__,
+        epilog="A value of 'none' leaves an optional setting unset. LATENTGEO_TRACEBACK=1 shows "
+        "where an error came from.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    named = f", or a recipe: {', '.join(found)}" if (found := recipes(command)) else ""
+    text = f"TOML file with any of the settings below{named}"
+    parser.add_argument("--config", metavar="FILE", help=text)
+    known = kinds(command)
+    for field in dataclasses.fields(command):
+        _add_flag(parser, field, known[field.name])
+    return parser
+
+
+def recipes(command: type) -> dict[str, Path]:
+    """Return the files in `recipes` of the folder whose rooms have a command, which are for it."""
+    folder = sys.modules.get(".".join(command.__module__.split(".")[:2]))  # latentgeo.train
+    place = getattr(folder, "__file__", None)
+    files = sorted((Path(place).parent / "recipes").glob("*.toml")) if place else []
+    line = f'command = "{command_name(command)}"'
+    return {path.stem: path for path in files if line in path.read_text(encoding="utf-8")}
+
+
+def _add_flag(parser: Parser, field: "dataclasses.Field[Any]", kind: Kind) -> None:
+    text = f"{field.metadata.get('help', '')} {_default(field)}".strip().replace("%", "%%")
+    if kind.scalar is bool and not kind.repeated:
+        action = argparse.BooleanOptionalAction
+        parser.add_argument(flag(field.name), action=action, help=text)
+        return
+    metavar = kind.scalar.__name__.upper().replace("STR", "TEXT")
+    if kind.choices:
+        metavar = "{" + ",".join(map(str, kind.choices)) + "}"
+    if field.metadata.get("word"):
+        parser.add_argument(field.name, metavar=field.name.upper(), help=text, nargs="?")
+    elif kind.repeated:
+        parser.add_argument(
+            flag(field.name), metavar=metavar, help=text, nargs="+", action="extend"
+        )
+    else:
+        parser.add_argument(flag(field.name), dest=field.name, metavar=metavar, help=text)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if _is_required(field):
+        return "(required)"
+    default = field.default if field.default_factory is dataclasses.MISSING else None
+    if isinstance(default, tuple):
+        return f"(default: {' '.join(map(str, default))})" if default else ""
+    return "" if default is None else f"(default: {default})"
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
+    """Return the command that `argv` (default: the process's) describes.
+
+    Raises `ValueError` for a flag or config key that does not exist, a value of the wrong kind, a
+    required setting that is missing, and whatever the command's `__post_init__` raises.
+    """
+    words, unknown = build_parser(command).parse_known_args(argv)
+    known = kinds(command)
+    if unknown:
+        raise ValueError(_unknown(unknown[0], known))
+    given = vars(words)
+    config = given.pop("config", None)
+    path = recipes(command).get(config, Path(config)) if config else None
+    values = read_toml(path, known, command_name(command)) if path else {}
+    values |= {name: _value(name, known[name], word) for name, word in given.items()}
+    for field in dataclasses.fields(command):  # type: ignore[arg-type]
+        if _is_required(field) and field.name not in values:
+            name = field.name.upper() if field.metadata.get("word") else flag(field.name)
+            raise ValueError(f"{name} is required: {field.metadata.get('help', '')}")
+    return command(**values)
+
+
+def _unknown(word: str, known: Mapping[str, Kind]) -> str:
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}"
+    name = word.split("=")[0]
+    return f"unknown option {name}{nearest(name, ['--config', *map(flag, known)])}"
+
+
+def _value(name: str, kind: Kind, word: str | list[str] | bool) -> object:
+    if isinstance(word, bool):
+        return word
+    try:
+        return from_text(kind, word)
+    except ValueError as error:
+        raise ValueError(f"{flag(name)}: {error}") from None
+
+
+def run_command(
+    settings: type[T], work: Callable[[T], object], argv: Sequence[str] | None = None
+) -> int:
+    """Parse `argv`, do the work, print what it returns, and return the exit status (`guarded`)."""
+    name = f"latentgeo {command_name(settings)}"
+    return guarded(name, lambda: show(work(parse(settings, argv))))
+
+
+def show(result: object) -> None:
+    """Print text, a path, or several paths a line each; what else work returns is for Python."""
+    lines = result if isinstance(result, list) else [result]
+    for line in lines:
+        if isinstance(line, str | Path):
+            print(line)
+
+
+def guarded(name: str, action: Callable[[], object]) -> int:
+    """Run `action` and return 0, or print `<name>: <why>` on stderr and return why it failed.
+
+    2 is a wrong value (`ValueError`, `FileNotFoundError`), 1 a failure of the machine or the
+    computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a reader that closed the pipe.
+    Any other exception is a bug of ours and propagates. LATENTGEO_TRACEBACK=1 adds the traceback.
+    """
+    try:
+        action()
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return _exit_status(stop)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted", 130)
+    except BrokenPipeError:
+        _drop_stdout()
+        return 141
+    except (ValueError, FileNotFoundError) as error:
+        return _fail(name, _one_line(error), 2)
+    except (RuntimeError, OSError) as error:
+        return _fail(name, _one_line(error), 1)
+    return 0
+
+
+def _exit_status(stop: SystemExit) -> int:
+    """Return the status argparse leaves with after `--help`; text as a status is not ours."""
+    if stop.code is None or isinstance(stop.code, int):
+        return stop.code or 0
+    raise stop
+
+
+def _fail(name: str, message: str, status: int) -> int:
+    if os.environ.get("LATENTGEO_TRACEBACK") == "1":
+        traceback.print_exc()
+    print(f"{name}: {message}", file=sys.stderr)
+    return status
+
+
+def _one_line(error: Exception) -> str:
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(message.split()) or type(error).__name__
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's last flush does not fail a second time."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
+def to_toml(command: Any, hashes: Mapping[str, str] | None = None) -> str:
+    """Return a TOML text that `--config` reads back into an equal command.
+
+    Tables of the versions used and of `hashes` (file name to SHA-256) follow; they are a record.
+    """
+    fields = {field.name: getattr(command, field.name) for field in dataclasses.fields(command)}
+    text = toml_table({"command": command_name(type(command))} | fields)
+    text += f"\n[environment]\n{toml_table(environment())}"
+    return text + (f"\n[hashes]\n{toml_table(hashes)}" if hashes else "")
+
+
+def write_run(command: Any, folder: Path, hashes: Mapping[str, str] | None = None) -> Path:
+    """Write `folder/run.toml`, from which `--config` repeats this run, and return its path."""
+    return atomic_write(folder / "run.toml", to_toml(command, hashes))
+
+
+def version(package: str) -> str:
+    """Return an installed distribution's version, or `not installed`."""
+    from importlib import metadata  # here because it takes longer than `--help` should
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the processor that a result depends on; imports none of them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": str(cores),
+    }
+    return machine | {package: version(package) for package in PACKAGES}
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,49 @@
+"""The device and the dtype that a run is on, by the names that its options take.
+
+No mathematics; it imports torch alone.
+"""
+
+import torch
+
+from latentgeo.core.run.ranks import ranks
+
+DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp64": torch.float64,
+}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device named "auto", "cpu", "cuda", "cuda:<index>" or "mps".
+
+    "auto" is a CUDA GPU if there is one and else the CPU (never "mps", which has no float64).
+    Under torchrun "auto" and "cuda" are the GPU of this process's local rank. Raises `ValueError`
+    for any other name and for a device that this machine does not have.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device 'mps': torch finds no Metal GPU on this machine")
+    if name in ("cpu", "mps"):
+        return torch.device(name)
+    kind, colon, index = name.partition(":")
+    if kind != "cuda" or (colon and not (index.isascii() and index.isdigit())):
+        raise ValueError(f"device: got {name!r}, wanted auto, cpu, cuda, cuda:<index> or mps")
+    return _cuda(name, int(index) if colon else ranks().local)
+
+
+def _cuda(name: str, index: int) -> torch.device:
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: torch finds no CUDA GPU on this machine")
+    if index >= (count := torch.cuda.device_count()):
+        raise ValueError(f"device {name!r}: GPU {index} wanted, but there are {count} (from 0)")
+    return torch.device("cuda", index)
+
+
+def pick_dtype(name: str = "fp32") -> torch.dtype:
+    """Return the torch dtype of "fp32", "bf16", "fp16" or "fp64", else raise `ValueError`."""
+    if name not in DTYPES:
+        raise ValueError(f"dtype: got {name!r}, wanted one of {', '.join(DTYPES)}")
+    return DTYPES[name]

@@ -1,0 +1,98 @@
+"""The audit's check: the tests behind the rows of the ledger, run with pytest.
+
+Importing this module imports no torch; the tests run in a process of their own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from latentgeo.eval.audit.ledger import ROOT, Row, split_reference
+
+PLUGIN = "latentgeo.eval.audit.errors"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a test, or of all tests behind a row."""
+
+    status: str  # passed, failed or skipped
+    error: float | None = None  # largest |actual - expected| of its comparisons; None: it has none
+    relative: float | None = None  # the same over the largest |expected| of the comparison
+
+    def __str__(self) -> str:
+        """As `passed, error 2.2e-16 (relative 1.1e-16)`, with - where nothing was compared."""
+        if self.error is None:
+            return f"{self.status}, error -"
+        share = "" if self.relative is None else f" (relative {self.relative:.1e})"
+        return f"{self.status}, error {self.error:.1e}{share}"
+
+
+def run_tests(ledger: Iterable[Row], root: Path = ROOT) -> dict[str, Outcome]:
+    """Run the tests behind the rows with pytest; return what came of each.
+
+    Raises FileNotFoundError where there are no tests, as in an installed wheel.
+    """
+    wanted = sorted({test for row in ledger for test in row.tests})
+    if not (root / "tests").is_dir():
+        raise FileNotFoundError(f"{root / 'tests'}: the check needs a checkout with its tests")
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", PLUGIN, f"--junitxml={report}"]
+        if wanted:
+            subprocess.run([*command, *wanted], cwd=root, check=False)
+        cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
+    return {test: _outcome(test, cases) for test in wanted}
+
+
+def _outcome(test: str, cases: list[ElementTree.Element]) -> Outcome:
+    file, name = split_reference(test)
+    module = file.removesuffix(".py").replace("/", ".")
+    return worst(
+        Outcome(_status(case), _property(case, "error"), _property(case, "relative"))
+        for case in cases
+        if case.get("classname") == module and str(case.get("name")).split("[")[0] == name
+    )
+
+
+def _status(case: ElementTree.Element) -> str:
+    tags = {child.tag for child in case}
+    if tags & {"failure", "error"}:
+        return "failed"
+    return "skipped" if "skipped" in tags else "passed"
+
+
+def _property(case: ElementTree.Element, name: str) -> float | None:
+    found = case.find(f"properties/property[@name='{name}']")
+    return None if found is None else float(str(found.get("value")))
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return one outcome for several: failed if any is or there is none, the largest errors."""
+    each = list(outcomes)
+    status = "skipped" if all(outcome.status == "skipped" for outcome in each) else "passed"
+    if not each or any(outcome.status == "failed" for outcome in each):
+        status = "failed"
+    errors = [outcome.error for outcome in each if outcome.error is not None]
+    shares = [outcome.relative for outcome in each if outcome.relative is not None]
+    return Outcome(status, max(errors, default=None), max(shares, default=None))
+
+
+def of_row(row: Row, outcomes: dict[str, Outcome]) -> Outcome | None:
+    """Return the outcome of a row's tests together, or None if they were not run."""
+    found = [outcomes[test] for test in row.tests if test in outcomes]
+    return worst(found) if found else None
+
+
+def verdict_line(ledger: Iterable[Row], outcomes: dict[str, Outcome]) -> str:
+    """Return how many rows passed, failed or were skipped, in one line; '' if no test was run."""
+    found = [of_row(row, outcomes) for row in ledger]
+    counts = Counter(outcome.status for outcome in found if outcome is not None)
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))

@@ -1,0 +1,88 @@
+"""The audit: where each equation of the papers is coded and tested, from the ledger core/PAPERS.md.
+
+Importing this module imports no torch, and no more does an audit without `--check` or `--mutate`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from latentgeo.core.run.files import atomic_write
+from latentgeo.eval.audit.bibtex import bibtex
+from latentgeo.eval.audit.check import Outcome, of_row, run_tests, verdict_line
+from latentgeo.eval.audit.ledger import ROOT, Paper, Row, papers, place_of, problems, rows
+from latentgeo.eval.audit.page import html_page
+from latentgeo.eval.audit.settings import Audit
+
+
+def text_table(ledger: tuple[Row, ...], outcomes: dict[str, Outcome]) -> str:
+    """Return the rows as plain text: tag and statement, then code, tests and notes below."""
+    lines = []
+    for row in ledger:
+        lines.append(f"{row.tag:<16}{row.statement}")
+        lines += [f"{'':<16}code  {place_of(reference)}" for reference in row.code]
+        for test in row.tests:
+            status = outcomes[test].status if test in outcomes else ""
+            lines.append(f"{'':<16}test  {place_of(test)} {status}".rstrip())
+        if (whole := of_row(row, outcomes)) is not None:
+            lines.append(f"{'':<16}row   {whole}")
+        lines += [f"{'':<16}note  {row.notes}", ""]
+    return "\n".join(lines)
+
+
+def mutate(ledger: tuple[Row, ...], count: int, seed: int) -> None:
+    """Judge `count` mutants drawn by the seed, or all there are; RuntimeError if one survives.
+
+    Raises FileNotFoundError where there are no tests, as in an installed wheel.
+    """
+    from latentgeo.eval.audit.mutants import mutants, sample
+    from latentgeo.eval.audit.mutation import judge
+
+    if not _has_tests():
+        raise FileNotFoundError(f"{ROOT / 'tests'}: mutants need a checkout with its tests")
+    found = mutants(ledger)
+    drawn = sample(found, count, seed)
+    verdicts = judge(drawn, lambda verdict: print(verdict, flush=True))
+    counts = Counter(verdict.status for verdict in verdicts)
+    seconds = sum(verdict.seconds for verdict in verdicts) / max(len(verdicts), 1)
+    words = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    print(f"{len(drawn)} of {len(found)} mutants, seed {seed}: {words}; {seconds:.1f} s each")
+    if counts["survived"]:
+        raise RuntimeError(f"{counts['survived']} mutants survived: no test noticed the change")
+
+
+def audit(cmd: Audit) -> None:
+    """Print the table, or what is asked for instead.
+
+    RuntimeError if a row is out of step, a test fails, or a mutant survives.
+    """
+    ledger = rows(cmd.paper)
+    if cmd.bibtex:
+        print(bibtex(_papers(cmd.paper)))
+    elif cmd.mutate:
+        mutate(ledger, cmd.mutate, cmd.seed)
+    else:
+        _show(cmd, ledger)
+
+
+def _show(cmd: Audit, ledger: tuple[Row, ...]) -> None:
+    wrong = [problem for row in ledger for problem in problems(row)] if _has_tests() else []
+    outcomes = run_tests(ledger) if cmd.check else {}
+    print(text_table(ledger, outcomes))
+    print(f"{len(ledger)} rows, {sum(row.implemented for row in ledger)} implemented")
+    if outcomes:
+        print(verdict_line(ledger, outcomes))
+    if cmd.html is not None:
+        page = html_page(_papers(cmd.paper), outcomes)
+        print(f"wrote {atomic_write(cmd.html, page)}")
+    wrong += [f"{test} failed" for test, out in outcomes.items() if out.status == "failed"]
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
+
+
+def _papers(key: str | None) -> tuple[Paper, ...]:
+    return tuple(paper for paper in papers() if key in (None, paper.key))
+
+
+def _has_tests() -> bool:
+    return (ROOT / "tests").is_dir()

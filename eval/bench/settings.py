@@ -1,0 +1,149 @@
+"""The settings of the benchmarks of models and steps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.run.cli import option
+from latentgeo.core.run.limits import at_least
+from latentgeo.models.bundles.settings import Dtype, Preset
+
+Route = Literal["double-backward", "reverse-over-forward", "central-difference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchUNet:
+    """Time the UNet's forward pass beside diffusers' in the same process."""
+
+    preset: Preset = option("sd15", "shape of the UNet")
+    size: int = option(32, "side of the latents")
+    batch: int = option(1, "samples at a time")
+    rounds: int = option(10, "measurements of each, in turn")
+    only: Literal["ours", "diffusers"] | None = option(None, "run one alone, for its peak memory")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "size", "batch", "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchStep:
+    """Time a training step of Smooth Diffusion beside the published formulation."""
+
+    preset: Preset = option("avatars", "shape of the UNet")
+    size: int = option(16, "side of the latents")
+    batch: int = option(4, "samples at a time")
+    rounds: int = option(5, "measurements of each, in turn")
+    rank: int = option(8, "of the adapters")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "size", "batch", "rounds", "rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchIsometric:
+    """Time a training step of Isometric Diffusion beside the published formulation."""
+
+    preset: str = option("avatars-ddpm", "shape of the model: avatars-ddpm, ddpm-cifar10, …")
+    batch: int = option(4, "images at a time")
+    rounds: int = option(5, "measurements of each, in turn")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "batch", "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchNullText:
+    """Time null-text inversion beside the published formulation; needs the package diffusers.
+
+    --account counts one update at full size instead, in bfloat16 and without a GPU.
+    """
+
+    preset: Preset = option("avatars", "shape of the UNet")
+    size: int = option(16, "side of the latents")
+    images: int = option(4, "images to invert")
+    steps: int = option(2, "DDIM steps")
+    inner: int = option(10, "updates of the null text at each step")
+    rounds: int = option(3, "measurements of each, in turn")
+    account: bool = option(False, "count memory, bytes and launches of one update instead")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "size", "images", "steps", "inner", "rounds")
+        if self.steps > 100:
+            raise ValueError(f"steps: the published rate ends at 100, got {self.steps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchAccount:
+    """Count what a training step of Smooth Diffusion launches, moves and holds; needs no GPU."""
+
+    preset: Preset = option("sd15", "shape of the UNet")
+    size: int = option(64, "side of the latents")
+    batch: int = option(1, "samples at a time")
+    rank: int = option(8, "of the adapters; 0 trains every weight")
+    route: Route = option("double-backward", "to the regularizer's gradient")
+    variants: tuple[Literal["math", "reference", "fused-attention", "fused"], ...] = option(
+        ("math", "reference", "fused-attention", "fused"),
+        "PyTorch's own operators; ours without a GPU; our kernels for attention; for all",
+    )
+    top: int = option(0, "operations to list for each, those that move most")
+
+    def __post_init__(self) -> None:
+        """Refuse what no step could be."""
+        at_least(self, 1, "size", "batch")
+        for name in ("rank", "top"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchLoad:
+    """Time loading a folder of diffusers beside diffusers, and its peak memory."""
+
+    model: Path | None = option(None, "folder of diffusers; one of random weights if unset")
+    preset: Preset = option("sd15", "shape of the random model")
+    stored: Dtype = option("fp16", "dtype that the random model is written in")
+    dtype: Dtype = option("fp16", "dtype to load in")
+    rounds: int = option(9, "loads by each, in turn, each in a process of its own")
+
+    def __post_init__(self) -> None:
+        """Refuse what has no interval."""
+        at_least(self, 6, "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSample:
+    """Time text to image beside diffusers in the same process, on the same random weights."""
+
+    preset: Preset = option("sd15", "shape of the model")
+    size: int = option(512, "side of the image in pixels")
+    steps: int = option(20, "DDIM steps")
+    rounds: int = option(3, "images by each, in turn")
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, and what has no interval."""
+        at_least(self, 1, "size", "steps")
+        at_least(self, 2, "rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchTransport:
+    """Time exact couplings of clouds of tokens, beside POT's in the same process."""
+
+    pairs: int = option(128, "pairs of clouds")
+    tokens: int = option(77, "points of a cloud")
+    width: int = option(768, "dimensions of a point")
+    rounds: int = option(7, "measurements of each, in turn; the fastest counts")
+    seed: int = option(0, "of the clouds")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        at_least(self, 1, "pairs", "tokens", "width", "rounds")

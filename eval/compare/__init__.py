@@ -1,0 +1,1 @@
+"""One model's adapters, alone and together, by every metric: `latentgeo compare`."""

@@ -1,0 +1,87 @@
+"""The settings of `compare`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from latentgeo.core.run.cli import option
+from latentgeo.core.run.limits import at_least, each_once
+from latentgeo.eval.runs.settings import Evaluation
+
+Metric = Literal[
+    "istd",
+    "ppl",
+    "mrtl",
+    "jacobian",
+    "reconstruction",
+    "quality",
+    "transport",
+    "edit",
+]
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+LEAST = {"prompts": 2, "noises": 2, "arcs": 2, "jacobians": 3, "inverted": 2, "images": 10}
+
+LEAST |= {"pairs": 5, "edits": 2, "frames": 3, "shown": 1, "steps": 1}
+
+SEPARABLE = 1000  # images that linear separability takes at least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Evaluation):
+    """Measure base, smooth, isometric and both adapters by every metric; resumes, runs on ranks.
+
+    The first model is the base; what the others do is paired with it, prompt by prompt and noise by
+    noise. `--metrics jacobian` is MCN and VoR.
+    """
+
+    models: tuple[str, ...] = option(
+        (
+            "base=avatars",
+            "smooth=avatars+smooth_lora",
+            "isometric=avatars+isometric_lora",
+            "smooth + isometric=avatars+smooth_lora+isometric_lora",
+        ),
+        "NAME=MODEL, MODEL as elsewhere: several adapters, each +LORA or +LORA@SCALE, add up",
+    )
+    metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
+    steps: int | None = option(15, "DDIM steps; the model's own default if none")
+    frames: int = option(11, "images per walk, both ends included")
+    prompts: int = option(18, "walks of ISTD")
+    noises: int = option(24, "pairs of noises of PPL")
+    epsilon: float = option(1e-3, "ε of PPL, the part of the walk between two images")
+    arcs: int = option(8, "walks of mRTL")
+    jacobians: int = option(4, "held-out images of MCN and VoR, each at every time")
+    times: tuple[int, ...] = option((600, 900), "t of MCN and VoR, in 1 … T")
+    cells: tuple[int, ...] = option((4, 1), "MCN and VoR of h averaged over squares so wide")
+    inverted: int = option(24, "held-out images inverted by DDIM")
+    images: int = option(96, "samples, and held-out images, of Fréchet distance and adherence")
+    pairs: int = option(6, "pairs of prompts walked between under each coupling")
+    edits: int = option(16, "held-out images edited by text")
+    samples: int = option(0, f"images of linear separability, {SEPARABLE} or more; 0: without it")
+    shown: int = option(2, "walks shown of every model")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def __post_init__(self) -> None:
+        """Refuse what no comparison could be of."""
+        super().__post_init__()
+        self.named()
+        each_once(self, "metrics")
+        for name, least in LEAST.items():
+            at_least(self, least, name)
+        if self.samples and self.samples < SEPARABLE:
+            raise ValueError(f"samples must be 0 or at least {SEPARABLE}, got {self.samples}")
+
+    def named(self) -> dict[str, str]:
+        """Return the models as `load_model` reads them, by the names that they have here.
+
+        Raises ValueError unless there are two or more, each with a name of its own.
+        """
+        split = [one.partition("=") for one in self.models]
+        found = {name.strip(): spec.strip() for name, _, spec in split if name.strip() and spec}
+        if len(found) != len(self.models) or len(found) < 2:
+            raise ValueError(
+                f"models: got {list(self.models)}, wanted NAME=MODEL, two or more, each name once"
+            )
+        return found

@@ -1,0 +1,1 @@
+"""Isometric Diffusion measured: PPL, mRTL, MCN, VoR and linear separability of models."""

@@ -1,0 +1,1 @@
+"""The judges of edits, judged themselves on faces whose attributes are known."""

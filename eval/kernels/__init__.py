@@ -1,0 +1,1 @@
+"""The Triton kernels measured: on a GPU beside their peers, and compiled without one."""

@@ -1,0 +1,145 @@
+"""`bench-kernels`: the operators of latentgeo.kernels on a GPU, beside their peers.
+
+`kernels/bench` has what is run and how it is timed. Here its worker is watched: a kernel that takes
+the process down, or hangs, is a row that says so, and another worker goes on with what is left.
+Rows are printed, and on disk, as they come.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from latentgeo.core.run.cli import version
+from latentgeo.eval.kernels.settings import BenchKernels
+from latentgeo.eval.kernels.table import HEAD, bar_lines, heading, listed, row_line
+from latentgeo.eval.runs.isolated import Isolated, Stalled
+from latentgeo.eval.runs.rows import append_rows, open_rows
+from latentgeo.kernels.bench.cases import Case, chosen
+from latentgeo.kernels.bench.peers import OURS, contenders
+from latentgeo.kernels.bench.roofline import Roofline
+from latentgeo.kernels.bench.rows import FAILED, Row, from_json
+from latentgeo.kernels.bench.worker import LOST
+
+Key = tuple[str, str]  # a case and a contender
+NO_GPU = "bench-kernels needs a CUDA GPU and this machine shows none: nothing was measured"
+WORKER = (sys.executable, "-m", "latentgeo.kernels.bench.worker")
+
+
+def bench_kernels(command: BenchKernels, device: str = "cuda") -> None:
+    """Run the command: list the cases, or run them and print what they gave.
+
+    Raises `ValueError` for a pattern that no case matches and for a folder of other settings'
+    rows, and `RuntimeError` if no worker can start.
+    """
+    cases = chosen(command.only)
+    if command.list:
+        print("\n".join(map(listed, cases)))
+    elif device == "cuda" and not torch.cuda.is_available():
+        print(NO_GPU)
+    else:
+        measure(command, cases, device)
+
+
+def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
+    """Run the cases that have no row yet, and print the bars."""
+    rows = finished(command, device)
+    todo = [(case.name, name) for case in cases for name in contenders(case)]
+    todo = [key for key in todo if key not in rows]
+    if rows:
+        print(f"{len(rows)} rows are there already; those that FAILED are not tried again")
+    places, shown = {case.name: place for place, case in enumerate(cases)}, ""
+    for found in results(command, todo, device):
+        keep(command.out, asdict(found))
+        if isinstance(found, Roofline):
+            print(f"{found}\n{HEAD}", flush=True)
+            continue
+        rows[found.case, found.contender] = found
+        if shown != found.case:
+            place = places[found.case]
+            print(f"[{place + 1} of {len(cases)}] {heading(cases[place], found)}")
+        shown = found.case
+        print(row_line(found, rows.get((found.case, OURS))), flush=True)
+    if command.profile is None:
+        print("", *bar_lines(rows), sep="\n")
+
+
+def finished(command: BenchKernels, device: str) -> dict[Key, Row]:
+    """Return the rows that the folder has, measured on this machine in this way."""
+    if command.out is None:
+        return {}
+    settings: dict[str, object] = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        **{package: version(package) for package in ("latentgeo", "torch", "triton")},
+        "kernels": os.environ.get("LATENTGEO_KERNELS"),
+        "seconds": command.seconds,
+        "graphs": command.graphs,
+    }
+    found = open_rows(command.out, settings, key_of)
+    return {key: from_json(row) for key, row in found.items()}
+
+
+def key_of(row: Mapping[str, object]) -> Key:
+    """Return which row it is; `KeyError` for a line that is none."""
+    return str(row["case"]), str(row["contender"])
+
+
+def keep(folder: Path | None, row: dict[str, object]) -> None:
+    """Add a line to the folder's rows."""
+    if folder is not None:
+        append_rows(folder, [row])
+
+
+def results(
+    command: BenchKernels, todo: Sequence[Key], device: str, worker: Sequence[str] = WORKER
+) -> Iterator[Row | Roofline]:
+    """Yield the roofline, as every worker measures it, and a row for everything to do.
+
+    Raises `RuntimeError` if a worker ends before it has begun.
+    """
+    left = list(todo)
+    errors = None if command.out is None else command.out / "worker.log"
+    while left:
+        job = {
+            "todo": left,
+            "seconds": command.seconds,
+            "graphs": command.graphs,
+            "profile": None if command.profile is None else str(command.profile),
+            "device": device,
+        }
+        with Isolated(worker, job, errors) as process:
+            yield from _heard(process, left, command.limit, errors)
+
+
+def _heard(
+    process: Isolated, left: list[Key], limit: float, errors: Path | None
+) -> Iterator[Row | Roofline]:
+    """Yield what a worker says, taking what it has finished, or died of, from what is `left`."""
+    running: Key | None = None
+    before = len(left)
+    try:
+        for message in process.messages(limit):
+            if "at" in message:
+                case, contender = message["at"]
+                running = case, contender
+            elif "row" in message:
+                row = from_json(message["row"])
+                left.remove((row.case, row.contender))
+                yield row
+            else:
+                yield Roofline(**message["machine"])
+        status = process.status()
+        if not left or (status == LOST and len(left) < before):
+            return
+        reason = f"the process ended with status {status}"
+    except Stalled as error:
+        reason = str(error)
+    if running is None:
+        where = "what it said is above" if errors is None else f"what it said is in {errors}"
+        raise RuntimeError(f"the worker of bench-kernels does not start: {reason}; {where}")
+    blamed = running if running in left else left[0]
+    left.remove(blamed)
+    yield Row(case=blamed[0], contender=blamed[1], status=FAILED, note=reason)

@@ -1,0 +1,63 @@
+"""The settings of the benchmarks of kernels."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.run.cli import option
+from latentgeo.core.run.limits import at_least
+
+Arch = Literal["sm_80", "sm_90", "sm_100"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchKernels:
+    """Time the fused operators on a GPU beside PyTorch's, and against the machine's roofline."""
+
+    out: Path | None = option(None, "folder for the rows; started again on it, the command goes on")
+    only: tuple[str, ...] = option(
+        (), "cases to run: names, parts of names, or globs such as '*x77-*'"
+    )
+    list: bool = option(False, "print the cases and run none; needs no GPU")
+    seconds: float = option(0.06, "seconds of runs per contender, and as many of its graph")
+    graphs: bool = option(True, "time kernels alone too, recorded as CUDA graphs")
+    profile: Path | None = option(
+        None, "folder for PyTorch profiler traces, written instead of times"
+    )
+    limit: float = option(
+        180.0, "seconds without a sign of life after which a contender is given up"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use."""
+        for name in ("seconds", "limit"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.profile is not None and self.out is not None:
+            raise ValueError("profile writes traces instead of rows: give it or out, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchAot:
+    """Compile the Triton kernels for GPUs that need not be there; report registers, spills, room.
+
+    A report that differs from the golden file of this version of Triton fails, with what differs.
+    """
+
+    arch: tuple[Arch, ...] = option(("sm_80", "sm_90"), "compute capabilities to compile for")
+    dtype: tuple[Literal["bf16", "fp16", "fp32"], ...] = option(
+        ("bf16", "fp16", "fp32"), "of the operands"
+    )
+    head_dims: tuple[int, ...] = option((40, 64, 72, 80, 96, 128, 160), "of attention")
+    kernels: tuple[str, ...] = option(
+        ("attention", "norms", "gates", "reductions", "chart"),
+        "families, or kernels by the beginnings of their names, such as attention.hvp",
+    )
+    jobs: int = option(1, "compilations at a time, each in a process")
+    out: Path | None = option(None, "JSON file for the report")
+    write_golden: bool = option(False, "make this report the golden one of this version of Triton")
+
+    def __post_init__(self) -> None:
+        """Refuse what no report could be of."""
+        at_least(self, 1, "jobs")

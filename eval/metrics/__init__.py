@@ -1,0 +1,1 @@
+"""The metrics: what each measures, apart from any command."""

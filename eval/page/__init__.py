@@ -1,0 +1,1 @@
+"""What reports are made of: a page of HTML, plots, a canvas to draw on."""

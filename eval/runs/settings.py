@@ -1,0 +1,34 @@
+"""The settings of every measurement that compares models."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.limits import at_least, each_once
+from latentgeo.models.bundles.settings import Dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What every measurement of models needs to know."""
+
+    out: Path = required("folder for the results; files of the same name are replaced")
+    models: tuple[str, ...] = option(
+        ("avatars", "avatars-smooth"),
+        "models to compare, the first is the reference: NAME, NAME+LORA, NAME+LORA@SCALE+LORA",
+    )
+    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    seed: int = option(0, "seed of the captions and of every noise")
+    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
+    guidance: float | None = option(None, "guidance scale w; the model's own default if unset")
+    batch: int = option(66, "images at a time; changes speed and memory alone")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        each_once(self, "models")
+        at_least(self, 1, "batch", "steps")
+        if self.guidance is not None and not 0 <= self.guidance < math.inf:
+            raise ValueError(f"guidance must be finite and not negative, got {self.guidance}")

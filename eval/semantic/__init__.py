@@ -1,0 +1,1 @@
+"""Asyrp measured: semantic edits, the properties of h-space, and its rivals."""

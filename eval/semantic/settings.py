@@ -1,0 +1,114 @@
+"""The settings of `eval-asyrp` and `eval-intervals`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.limits import at_least, positive
+from latentgeo.models.bundles.settings import MODEL_CONFIG, Dtype
+
+PROPERTIES = (
+    *("success", "rivals", "linearity", "homogeneity", "robustness", "consistency", "steps"),
+)
+
+ASKED = ("layers",)  # measured where asked for alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalAsyrp:
+    """Measure edits in the bottleneck of a model without text, and the properties of that space.
+
+    success: was the wanted made, and the rest kept. rivals: whole models tuned to one edit, shifts
+    in P_t and D_t, random shifts. linearity: scores against scales. homogeneity: one image's shift
+    on another. robustness: noise in h and in ε. consistency: Δh_t beside its mean and one Δh for
+    all t. steps: S Δh_t/S̃ in S̃ steps. layers, only where asked for: edits learned at other layers
+    (train-asyrp --layer), by own shifts and another image's. What an edit wants is read off its two
+    texts, in the words of the avatars. Time: an edit takes about 18 times as long as to sample all
+    images, which is half a minute for 32 of 64 × 64 in 40 steps on one core (success 2, rivals 5,
+    linearity 3, homogeneity 4, consistency 2.5, steps 1.5, layers 5), and robustness once 2 times
+    per level; where an edit acts a step costs half more. Started again, it goes on; torchrun shares
+    the images out.
+    """
+
+    model: str = required("name, folder or file of a model without text, of any layout")
+    edits: tuple[str, ...] = required("the model's own by name, or of train-asyrp: FILE[=NAME]")
+    out: Path = required("folder for the rows and results.json; files are replaced")
+    properties: tuple[str, ...] = option(PROPERTIES, "what is measured, of these and layers")
+    rivals: tuple[str, ...] = option(
+        (), "whole models of train-diffusion-clip, each for one edit: NAME=MODEL"
+    )
+    t_0: int = option(500, "images are noised up to here for the whole models")
+    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    images: int = option(32, "held-out images")
+    steps: int = option(40, "S̃, steps from T to 0, of the inversion too")
+    lengths: tuple[int, ...] = option((10, 20), "other S̃ to edit in, for steps")
+    scales: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "c_i, for linearity")
+    levels: tuple[float, ...] = option(
+        (0.1, 0.3, 1.0), "norms of a random shift, of that of h or ε, for robustness"
+    )
+    averaged: int = option(20, "images drawn for the mean and the global shift")
+    judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
+    classifier: Path | None = option(None, "reads attributes; the embedded one if unset")
+    intervals: Path | None = option(None, "file of eval-intervals, for directions with their texts")
+    t_edit: int | None = option(None, "edit at T ≥ t ≥ t_edit; unset, of intervals, or the files")
+    t_boost: int | None = option(
+        None, "put noise back at t < t_boost, 0: never; unset, of intervals, or the files, or 0"
+    )
+    learned_steps: int = option(40, "S of directions whose files do not say")
+    seed: int = option(0, "seed of which images, and of all noise")
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    model_config: Path | None = option(None, MODEL_CONFIG)
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement could use, before torch is imported."""
+        known = PROPERTIES + ASKED
+        if unknown := sorted(set(self.properties) - set(known)):
+            raise ValueError(f"properties: got {unknown[0]!r}, wanted of {', '.join(known)}")
+        if not self.edits or not self.properties:
+            raise ValueError("edits and properties: wanted at least one of each")
+        at_least(self, 1, "averaged", "learned_steps", "batch", "t_0")
+        at_least(self, 2, "images", "steps")
+        if any(length < 2 for length in self.lengths):
+            raise ValueError(f"lengths: got {list(self.lengths)}, wanted 2 steps or more")
+        if len(set(self.scales)) < 3 or len(set(self.scales)) != len(self.scales):
+            raise ValueError(f"scales: got {list(self.scales)}, wanted three or more, each once")
+        if any(not level >= 0 for level in self.levels):
+            raise ValueError(f"levels: got {list(self.levels)}, wanted norms of 0 or more")
+        for rival in self.rivals:
+            if not all(rival.partition("=")):
+                raise ValueError(f"rivals: got {rival!r}, wanted NAME=MODEL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalIntervals:
+    """Measure LPIPS(x, P_t) and LPIPS(x, x_t) along inversions, and t_edit and t_boost from them.
+
+    OUT/intervals.json is --intervals of edit-semantic and train-asyrp. Started again, it goes on;
+    torchrun shares the images out.
+    """
+
+    model: str = required("name, folder or file of a model without text, of any layout")
+    out: Path = required("folder for intervals.json, the plot and the results; files are replaced")
+    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    images: int = option(100, "held-out images (the paper: 100)")
+    steps: int = option(100, "steps of the inversion, and distances (the paper: 1000)")
+    similarity: tuple[float, ...] = option(
+        (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), "cosines of texts to state t_edit for"
+    )
+    boost: float = option(
+        1.2, "LPIPS(x, x_t) at t_boost: the paper's; small images may need less, or stay without"
+    )
+    seed: int = option(0, "seed of which images, and of the intervals")
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    model_config: Path | None = option(None, MODEL_CONFIG)
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement could use, before torch is imported."""
+        at_least(self, 1, "images", "batch")
+        at_least(self, 2, "steps")
+        positive(self, "boost")
+        if not all(-1 <= cos <= 1 for cos in self.similarity):
+            raise ValueError(f"similarity: got {list(self.similarity)}, wanted cosines in [-1, 1]")

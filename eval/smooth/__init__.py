@@ -1,0 +1,1 @@
+"""Smooth Diffusion measured: walks, reconstructions, text edits, drags, the paper's tables."""

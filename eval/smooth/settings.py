@@ -1,0 +1,154 @@
+"""The settings of the measurements that Smooth Diffusion's paper has."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.run.cli import option, required, word
+from latentgeo.core.run.limits import at_least, each_once
+from latentgeo.eval.runs.settings import Evaluation
+from latentgeo.infer.inversion.settings import Times
+from latentgeo.infer.text_edits.settings import EditOptions, Method
+from latentgeo.models.bundles.settings import Dtype
+
+Way = Literal["ddim", "ddim-guided", "null-text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalIstd(Evaluation):
+    """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out."""
+
+    prompts: int = option(500, "prompts, drawn by the seed")
+    prompt_file: Path | None = option(
+        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+    )
+    frames: int = option(11, "images per walk, both ends included")
+
+    def __post_init__(self) -> None:
+        """Refuse walks without a standard deviation."""
+        super().__post_init__()
+        at_least(self, 1, "prompts")
+        at_least(self, 3, "frames")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalQuality(Evaluation):
+    """Measure Fréchet distance to held-out images, and how samples follow their captions."""
+
+    images: int = option(1000, "samples, and held-out images, of each model")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    clip: Path | None = option(None, "folder or file of CLIP: adds the CLIP score")
+    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
+
+    def __post_init__(self) -> None:
+        """Refuse sets too small for an interval."""
+        super().__post_init__()
+        at_least(self, 10, "images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalReconstruction(Evaluation):
+    """Invert held-out images and make them again: MSE, PSNR, SSIM, LPIPS; resumes, runs on ranks.
+
+    Guidance is that of the way back for ddim-guided and null-text; every way up has none.
+    """
+
+    images: int = option(200, "held-out images, each with its caption, drawn by the seed")
+    methods: tuple[Way, ...] = option(
+        ("ddim", "ddim-guided", "null-text"),
+        "ways there and back: w = 1 both; 1 and w; 1 and w with the null text fitted",
+    )
+    times: Times = option(
+        "released", "time that the network is given on the way up: the upper, or as printed"
+    )
+    inner: int = option(10, "updates of the null text at each step, at most")
+
+    def __post_init__(self) -> None:
+        """Refuse what has no interval, and what could not be compared."""
+        super().__post_init__()
+        at_least(self, 2, "images")
+        at_least(self, 1, "inner")
+        each_once(self, "methods")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalEdit(EditOptions, Evaluation):
+    """Measure text edits of held-out faces: is the wanted attribute there, are the others kept."""
+
+    images: int = option(48, "held-out images, one edit each")
+    methods: tuple[Method, ...] = option(
+        ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"), "ways to edit"
+    )
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def __post_init__(self) -> None:
+        """Refuse sets too small for an interval."""
+        Evaluation.__post_init__(self)
+        EditOptions.__post_init__(self)
+        at_least(self, 2, "images")
+        each_once(self, "methods")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalDrag:
+    """Drag prepared points of held-out images with several models, and measure where they end."""
+
+    out: Path = required("folder for the results; files of the same name are replaced")
+    models: tuple[str, ...] = option(
+        ("avatars", "avatars-smooth"),
+        "models to compare, the first is the reference: NAME, NAME+LORA or NAME+LORA@SCALE",
+    )
+    cases: Path | None = option(
+        None, "JSON file of images, points and editable boxes; the package's own if unset"
+    )
+    count: int | None = option(None, "of the cases, the first; all if unset")
+    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    seed: int = option(0, "of the identity LoRAs")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        each_once(self, "models")
+        at_least(self, 1, "count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTables(Evaluation):
+    """Measure a paper's tables; started again on its folder, it goes on.
+
+    The first model is the base, the second its smoothed twin.
+    """
+
+    paper: Literal["smooth"] = word("whose tables: smooth")
+    tables: tuple[Literal["1", "2", "3", "4"], ...] = option(("1", "2", "3", "4"), "which of them")
+    ratios: tuple[str, ...] = option(
+        (), "table 3: λ=MODEL for each λ; the adapters beside the first model if unset"
+    )
+    ranks: tuple[str, ...] = option(
+        (), "table 4: RANK=MODEL for each rank, full=MODEL; those beside the first model if unset"
+    )
+    prompts: int = option(500, "walks for ISTD of each model")
+    images: int = option(500, "samples, and held-out images, of each model")
+    inverted: int = option(200, "table 2: images inverted by DDIM")
+    fitted: int = option(32, "table 2: images inverted by null-text inversion, which takes longer")
+    inner: int = option(10, "table 2: updates of each null text at most")
+    clip: Path | None = option(None, "file or folder of CLIP: adds CLIP score")
+    inception: Path | None = option(None, "file of FID's Inception: adds FID")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+
+    def __post_init__(self) -> None:
+        """Refuse what no table could be made of."""
+        super().__post_init__()
+        if len(self.models) != 2:
+            raise ValueError(f"models: got {list(self.models)}, wanted a base and its smooth twin")
+        if not self.tables or len(set(self.tables)) != len(self.tables):
+            raise ValueError(f"tables: got {list(self.tables)}, wanted some of 1 2 3 4, each once")
+        at_least(self, 2, "prompts", "inverted", "fitted")
+        at_least(self, 10, "images")
+        at_least(self, 1, "inner")
+        for name in ("ratios", "ranks"):
+            for given in getattr(self, name):
+                if not all(given.partition("=")[::2]):
+                    raise ValueError(f"{name}: got {given!r}, wanted VALUE=MODEL")

@@ -1,0 +1,1 @@
+"""Walks between prompts under several couplings, measured and compared."""

@@ -1,0 +1,48 @@
+"""The settings of `eval-transport`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentgeo.core.run.cli import option
+from latentgeo.core.run.limits import at_least
+from latentgeo.eval.runs.settings import Evaluation
+from latentgeo.infer.walks.settings import Coupling
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTransport(Evaluation):
+    """Compare couplings of prompts on the same walks; started again, it goes on."""
+
+    models: tuple[str, ...] = option(
+        ("avatars",), "models to walk with: NAME, NAME+LORA or NAME+LORA@SCALE"
+    )
+    pairs: int = option(200, "pairs of prompts, spread over five levels of similarity")
+    first: int | None = option(
+        None, "walk so many of the pairs alone, the first of each level; all if unset"
+    )
+    noises: int = option(1, "noises per pair")
+    prompt_file: Path | None = option(
+        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+    )
+    prompts: int | None = option(
+        None, "prompts, drawn by the seed, that pairs are chosen from; four per pair if unset"
+    )
+    couplings: tuple[Coupling, ...] = option(
+        ("index", "optimal", "random", "partial"), "the first is what others are compared with"
+    )
+    frames: int = option(11, "images per walk, both ends included")
+
+    def __post_init__(self) -> None:
+        """Refuse what no comparison could be of."""
+        super().__post_init__()
+        at_least(self, 5, "pairs")
+        at_least(self, 1, "noises")
+        at_least(self, 3, "frames")
+        if self.first is not None and not 1 <= self.first <= self.pairs:
+            raise ValueError(f"first must lie in 1..{self.pairs}, got {self.first}")
+        if self.prompts is not None and self.prompts < 2 * self.pairs:
+            raise ValueError(f"prompts must be at least 2 per pair, got {self.prompts}")
+        if len(self.couplings) < 2 or len(set(self.couplings)) != len(self.couplings):
+            raise ValueError(
+                f"couplings: got {list(self.couplings)}, wanted two or more, each once"
+            )

@@ -1,0 +1,1 @@
+"""Directions of a noise that nobody labelled, and contents of others injected."""

@@ -1,0 +1,61 @@
+"""The settings of `directions` and `inject-content`."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from latentgeo.core.run.cli import option
+from latentgeo.infer.sampling.settings import Unprompted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directions(Unprompted):
+    """Find a noise's principal directions (Local Basis) and draw the images along them."""
+
+    seed: int = option(0, "seed of the noise that the directions are of")
+    at: float = option(1.0, "time of the noisy image that is moved, as a share of T")
+    count: int = option(4, "directions, those of the largest singular values")
+    gammas: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "moves γ, in units of --angle")
+    angle: float = option(10.0, "degrees of the sphere that γ = 1 moves by")
+    move: Literal["arc", "line"] = option("arc", "on the sphere, or straight on: x + γ Δx")
+    pair: tuple[int, ...] = option((), "two directions to combine in a square, by their numbers")
+    shoot: int = option(0, "steps per unit of γ of geodesic shooting along each, too; 0: none")
+    rank: int = option(10, "directions that shooting carries its velocity by, --count at least")
+    tolerance: float = option(0.01, "of the singular vectors, as a share of the largest value")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        if self.count < 1 or self.shoot < 0:
+            got = f"{self.count} and {self.shoot}"
+            raise ValueError(f"count must be at least 1 and shoot not negative, got {got}")
+        if self.shoot and self.rank < self.count:
+            raise ValueError(f"rank must be at least count, got {self.rank} for {self.count}")
+        for name, most in (("at", 1), ("angle", 90)):
+            if not 0 < getattr(self, name) <= most:
+                raise ValueError(f"{name} must be in (0, {most}], got {getattr(self, name)}")
+        if not self.gammas or not all(map(math.isfinite, self.gammas)):
+            raise ValueError(f"gammas: got {list(self.gammas)}, wanted finite numbers")
+        if not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be in (0, 1), got {self.tolerance}")
+        known = range(1, self.count + 1)
+        if self.pair and (len(self.pair) != 2 or not all(one in known for one in self.pair)):
+            raise ValueError(f"pair: got {list(self.pair)}, wanted none or two of 1 to {known[-1]}")
+        if self.shoot and any(not (self.shoot * abs(one)).is_integer() for one in self.gammas):
+            raise ValueError(f"shoot: {self.shoot} steps per unit do not reach every γ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InjectContent(Unprompted):
+    """Draw images with the bottleneck of others added to their own, a row per image."""
+
+    seeds: tuple[int, ...] = option((0, 1, 2), "seeds of the images that are edited, a row each")
+    sources: tuple[int, ...] = option((3, 4, 5), "seeds of those whose content is added, a column")
+    weight: float = option(1.5, "of the content that is added to h")
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could use, before torch is imported."""
+        if not self.seeds or not self.sources:
+            got = f"{len(self.seeds)} and {len(self.sources)}"
+            raise ValueError(f"seeds and sources: got {got}, wanted one of each at least")
+        if not math.isfinite(self.weight):
+            raise ValueError(f"weight must be finite, got {self.weight}")

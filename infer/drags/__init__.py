@@ -1,0 +1,1 @@
+"""Points of an image dragged to other places (DragDiffusion)."""

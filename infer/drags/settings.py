@@ -1,0 +1,63 @@
+"""The settings of `drag`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.limits import at_least
+from latentgeo.models.bundles.settings import Dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drag:
+    """Drag points of an image to other places, and what is there with them (DragDiffusion).
+
+    A setting that is unset is the released one for a model of 512 pixels, and for a model of up to
+    128 pixels one that was measured on the embedded one.
+    """
+
+    image: Path = required("image file of any size")
+    out: Path = required("folder for the images, the animation and the tracks; files are replaced")
+    prompt: str = option("", "what the image shows")
+    point: tuple[str, ...] = option(
+        (), "x0,y0:x1,y1: the point at x0,y0 goes to x1,y1, in pixels from the upper left, from 0"
+    )
+    points: Path | None = option(
+        None, 'JSON file of more points: {"points": [[[x0, y0], [x1, y1]], ...]}'
+    )
+    mask: Path | None = option(
+        None, "image of the same size, white where pixels may change; everywhere if unset"
+    )
+    model: str = option("avatars-smooth", "NAME, NAME+LORA or NAME+LORA@SCALE")
+    size: int | None = option(
+        None, "longer side in pixels while the image is edited; its own if unset"
+    )
+    seed: int = option(0, "of the identity LoRA's first weights and its noise")
+    steps: int | None = option(None, "DDIM steps from noise to image")
+    strength: float | None = option(None, "share of the steps that is inverted, 0 to 1")
+    iterations: int | None = option(None, "updates of the latent, at most")
+    lr: float | None = option(None, "of these updates")
+    stage: int | None = option(None, "decoder stage whose output is followed; 0 the bottleneck")
+    mask_weight: float | None = option(None, "λ, the weight of what the mask protects")
+    protect: bool | None = option(None, "put the original back where the mask protects it")
+    tolerance: float | None = option(
+        None, "distance to the target, in cells of the feature map, at which a point is done"
+    )
+    reference_layer: int | None = option(
+        None, "first self-attention that looks at the original; their number: none does"
+    )
+    lora_rank: int | None = option(None, "rank of the identity LoRA")
+    lora_steps: int | None = option(None, "steps that it is trained for; 0 does without")
+    lora_lr: float | None = option(None, "its learning rate")
+    lora_layers: Literal["attention", "all"] | None = option(
+        None, "that it adapts: the attention's projections, or all"
+    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse what no drag could be, before torch is imported."""
+        if not self.point and self.points is None:
+            raise ValueError("point: got none, wanted --point or --points with at least one")
+        at_least(self, 1, "size")

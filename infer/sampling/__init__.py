@@ -1,0 +1,1 @@
+"""Models by their names, and images drawn by them, with prompts and without."""

@@ -1,0 +1,1 @@
+"""Edits in the semantic h-space of a frozen model (Asyrp)."""

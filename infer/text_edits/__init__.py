@@ -1,0 +1,1 @@
+"""An image edited by its description: four methods behind one signature."""

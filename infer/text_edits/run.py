@@ -1,0 +1,151 @@
+"""`latentgeo edit-text`: an image, its description, and another one; the image is made to fit it.
+
+Files: `strip.png` (a row per model: source, reconstruction, edits), `<model>-<number>.png` for each
+edit, with its settings inside, and `edits.json`; files of the same name are replaced.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from latentgeo.core.run.cli import write_run
+from latentgeo.core.run.files import atomic_write, sha256
+from latentgeo.core.run.progress import progress
+from latentgeo.core.run.seeds import generator
+from latentgeo.infer.inversion.invert import Inverting, ascend, encode, null_texts
+from latentgeo.infer.pictures.images import grid, save_png, to_picture
+from latentgeo.infer.pictures.photos import open_photo, read_photo
+from latentgeo.infer.sampling.loading import load_model, parse_model
+from latentgeo.infer.sampling.pipeline import (
+    Sampling,
+    cell,
+    image_noise,
+    latent_shape,
+    sampling_of,
+    sampling_times,
+)
+from latentgeo.infer.sampling.sample import record
+from latentgeo.infer.text_edits.editing import TextEdit, editing, invert, reconstruct
+from latentgeo.infer.text_edits.methods import run_edit
+from latentgeo.infer.text_edits.settings import EditText
+from latentgeo.infer.walks.walk import short_names
+from latentgeo.models.bundles.text_to_image import TextToImage
+
+METHOD_OPTIONS = {  # what each method depends on, for the record
+    "smooth": ("release",),
+    "sdedit": ("strength",),
+    "prompt-to-prompt": (
+        *("cross", "self_maps", "swap", "reweight", "blend", "blend_words", "threshold"),
+    ),
+    "plug-and-play": ("features", "attention", "block"),
+}
+
+
+def edit_images(cmd: EditText) -> list[Path]:
+    """Edit with every model and return the files written, the strip first."""
+    for spec in cmd.models:
+        parse_model(spec).check()
+    if cmd.image is not None:
+        open_photo(cmd.image)
+    rows, settings = [], {}
+    for spec in cmd.models:
+        bundle = load_model(spec, cmd.device, cmd.dtype)
+        sampling = sampling_of(bundle, cmd.steps, cmd.guidance)
+        images = edits(cmd, bundle, sampling, f"editing with {spec}")
+        rows.append([to_picture(image) for image in images])
+        settings[spec] = {**record(bundle, spec, sampling, cmd.size), **about(cmd, sampling)}
+    write_run(cmd, cmd.out)
+    return write(cmd, rows, settings)
+
+
+def write(
+    cmd: EditText, rows: Sequence[Sequence[Image.Image]], settings: dict[str, dict[str, object]]
+) -> list[Path]:
+    """Write the strip, the record and each model's edits."""
+    names = short_names(cmd.models)
+    summary = {"source": cmd.source, "targets": list(cmd.target), "settings": settings}
+    labels = ["source", "reconstruction", *cmd.target]
+    sheet = grid(rows, row_labels=names, column_labels=labels)
+    files = [
+        save_png(cmd.out / "strip.png", sheet, summary),
+        atomic_write(cmd.out / "edits.json", json.dumps(summary, indent=2) + "\n"),
+    ]
+    for name, spec, row in zip(names, cmd.models, rows, strict=True):
+        for i, (target, picture) in enumerate(zip(cmd.target, row[2:], strict=True)):
+            facts = {"source": cmd.source, "target": target, **settings[spec]}
+            files.append(save_png(cmd.out / f"{name}-{i:02d}.png", picture, facts))
+    return files
+
+
+@torch.no_grad()
+def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) -> Tensor:
+    """Return images (2 + targets, 3, H, W): the source, its reconstruction, an edit per target.
+
+    In [-1, 1], on the CPU. Raises RuntimeError where one is not finite.
+    """
+    shape = latent_shape(bundle, cmd.size)
+    if cmd.image is None:
+        z_0, x_T, null = None, image_noise(cmd.seed, shape).to(bundle.device), None
+    else:
+        photo = read_photo(cmd.image, cell(bundle), shape[1] * bundle.config.vae.factor)
+        z_0 = bundle.encode(photo).float()
+        x_T, null = inverted(cmd, bundle, sampling, z_0)
+    rebuilt = reconstruct(_editing(cmd, bundle, sampling, cmd.source, null), x_T)
+    z_0 = rebuilt if z_0 is None else z_0
+    noise = torch.randn(1, *shape, generator=generator(cmd.seed, "sdedit")).to(bundle.device)
+    found = [z_0, rebuilt]
+    for target in progress(cmd.target, label=label, unit="edit"):
+        edit = _editing(cmd, bundle, sampling, target, null)
+        found.append(
+            run_edit(edit, cmd.method, cmd, x_T, z_0, noise, cmd.reweight, cmd.blend_words)
+        )
+    images = torch.cat([bundle.decode(z).float().cpu() for z in found])
+    if not images.isfinite().all():
+        raise RuntimeError(f"{label}: an image is not finite")
+    return images
+
+
+def inverted(
+    cmd: EditText, bundle: TextToImage, sampling: Sampling, z_0: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return the noise x_T (1, C, h, w) behind an image's latent, and ∅_t (N, L, D) if fitted.
+
+    SmoothS Eq. 4, with which the source is reconstructed at w; else by DDIM alone, at w = 1.
+    """
+    if cmd.inversion == "ddim":
+        times = sampling_times(bundle, sampling.steps)
+        return invert(bundle, z_0, [cmd.source], times, cmd.refine), None
+    how = Inverting(method="null-text", steps=sampling.steps, guidance=sampling.guidance)
+    texts = encode(bundle, [cmd.source])
+    pivot = ascend(bundle, z_0, texts, how)
+    nulls = [null for null, _ in null_texts(bundle, pivot, texts, how)]
+    return pivot[0], torch.cat(nulls)
+
+
+def source_guidance(cmd: EditText, sampling: Sampling) -> float:
+    """Return the source's w: as given, else 1 for an image inverted by DDIM, else the target's."""
+    if cmd.source_guidance is not None:
+        return cmd.source_guidance
+    plain = cmd.image is not None and cmd.inversion == "ddim"
+    return 1.0 if plain else sampling.guidance
+
+
+def about(cmd: EditText, sampling: Sampling) -> dict[str, object]:
+    """Return what, besides the model, made the edits, for the record."""
+    facts: dict[str, object] = {"method": cmd.method, "seed": cmd.seed}
+    facts["source_guidance"] = source_guidance(cmd, sampling)
+    if cmd.image is not None:
+        facts |= {"image": cmd.image.name, "sha256": sha256(cmd.image)}
+        facts |= {"inversion": cmd.inversion, "refine": cmd.refine}
+    return facts | {name: getattr(cmd, name) for name in METHOD_OPTIONS[cmd.method]}
+
+
+def _editing(
+    cmd: EditText, bundle: TextToImage, sampling: Sampling, target: str, null: Tensor | None
+) -> TextEdit:
+    own = source_guidance(cmd, sampling)
+    return editing(bundle, [cmd.source], [target], sampling.steps, sampling.guidance, own, null)

@@ -1,0 +1,1 @@
+"""Walks between two noises, between prompts, and between real images."""

@@ -1,0 +1,1 @@
+"""Attention with first and second derivatives, in forward and in reverse mode."""

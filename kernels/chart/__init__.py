@@ -1,0 +1,1 @@
+"""The stereographic chart of the sphere and powers of its metric, with derivatives."""

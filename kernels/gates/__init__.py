@@ -1,0 +1,1 @@
+"""SiLU and the gate of GEGLU, with first and second derivatives."""

@@ -1,0 +1,1 @@
+"""GroupNorm, GroupNorm with SiLU, and LayerNorm, with first and second derivatives."""

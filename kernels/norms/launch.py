@@ -1,0 +1,227 @@
+"""The norms on Triton kernels: layouts, tilings and launches.
+
+Operands are (P, B, C, S), with the channels last in memory where x has them so; results have x's
+layout. The tilings follow the registers of a thread; none was measured on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import triton
+from torch import Tensor
+
+from latentgeo.kernels.norms import kernels
+from latentgeo.kernels.norms.columns import added_kernel, columns_kernel
+from latentgeo.kernels.norms.reference import Norm
+from latentgeo.kernels.wiring.op import Tensors, Wanted
+from latentgeo.kernels.wiring.tiles import (
+    APPLY,
+    SUMS,
+    WHOLE,
+    accumulated,
+    accumulator,
+    on,
+    stride,
+    tiling,
+)
+
+ROW = 4096  # numbers of a row that one program takes whole
+TILE = 4096  # numbers of a tile where it does not
+PER_THREAD = 16  # numbers of a tile
+COLUMNS = 1024  # numbers of a tile of the sums for γ and β
+CHANNELS = 32  # of such a tile where they are the faster axis in memory; else there is one
+PROGRAMS = 512  # aimed at, for those sums
+ADDED = (32, 16)  # channels and rows of a tile of their addition
+
+
+class TritonNorm(Norm):
+    """The same closed forms on Triton kernels."""
+
+    def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
+        """Return y (P, B, C, S) and (m, r) (P, B, G, 2)."""
+        run = _Launch(self, operands)
+        y = run.result()
+        return run.logical(y), self._forward(run, operands, y)
+
+    def jvp(self, point: Sequence[Tensor], t: Tensors) -> Tensor:
+        """Return y_dot (P, B, C, S)."""
+        run = _Launch(self, (*point, *t))
+        y_dot = run.result()
+        self._jvp(run, (*point, *t), y_dot)
+        return run.logical(y_dot)
+
+    def pair(self, stacked: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """Return (y, y_dot) (2P, B, C, S) and (m, r) (P, B, G, 2)."""
+        x, x_dot = stacked.chunk(2)
+        run, results = _Launch(self, (x, *others)), _Launch(self, (stacked,)).result()
+        y, y_dot = results.chunk(2)
+        stats = self._forward(run, (x, *others), y)
+        self._jvp(run, (x, *others, stats, x_dot, None, None), y_dot)
+        return run.logical(results), stats
+
+    def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
+        """Return x̄ (P, B, C, S), γ̄ and β̄ (P, C)."""
+        run = _Launch(self, (*point, u))
+        x_bar, operands = run.result(), run.dense((*point, u))
+        if wanted[0]:
+            self._vjp(run, operands, x_bar)
+        in_weights = run.columns((*operands, *[None] * 5), wanted, second=False)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
+        """Return the gradients of ⟨u, y_dot⟩ in x (P, B, C, S), γ and β (P, C)."""
+        run = _Launch(self, (*point, u, *t))
+        x_bar, operands = run.result(), run.dense((*point, u, *t))
+        t_means = self._hvp(run, operands, x_bar, wanted[0], add=False)
+        in_weights = run.columns((*operands, t_means, None), wanted, second=True)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def pair_vjp(
+        self, point: Sequence[Tensor], x_dot: Tensor, both: Tensor, wanted: Wanted
+    ) -> Tensors:
+        """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot) (2P, B, C, S), γ, β (P, C)."""
+        run = _Launch(self, (*point, x_dot))
+        twice = _Launch(self, (*point, both))
+        x_bar, (both_dense,) = twice.result(), run.dense((both,))
+        assert both_dense is not None
+        of_y, u = both_dense.chunk(2)
+        operands = [*run.dense(point), u, *run.dense((x_dot, None, None))]
+        if wanted[0]:
+            self._vjp(twice, [*operands[:4], both_dense], x_bar)
+        t_means = self._hvp(run, operands, x_bar.chunk(2)[0], wanted[0], add=True)
+        in_weights = run.columns((*operands, t_means, of_y), wanted, second=True)
+        return run.logical(x_bar) if wanted[0] else None, *in_weights
+
+    def _forward(self, run: _Launch, operands: Tensors, y: Tensor) -> Tensor:
+        """Write y and return (m, r)."""
+        stats = run.accumulated(run.samples, self.groups, 2)
+        stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
+        outputs = y, stats, run.sums(2)
+        run.rows(kernels.forward_kernel, run.dense(operands), outputs, stages)
+        return stats
+
+    def _jvp(self, run: _Launch, operands: Tensors, y_dot: Tensor) -> None:
+        """Write y_dot."""
+        summed = operands[4] is not None
+        stages = [{"STAGE": stage} for stage in run.tiling.stages(summed)]
+        run.rows(kernels.jvp_kernel, run.dense(operands), (y_dot, run.sums(2)), stages)
+
+    def _vjp(self, run: _Launch, operands: Tensors, x_bar: Tensor) -> None:
+        """Write x̄."""
+        stages = [{"STAGE": stage} for stage in run.tiling.stages()]
+        run.rows(kernels.vjp_kernel, operands, (x_bar, run.sums(2)), stages)
+
+    def _hvp(
+        self, run: _Launch, operands: Tensors, x_bar: Tensor, wanted: bool, add: bool
+    ) -> Tensor:
+        """Write x̄, or add to what is there, and return the means of x_dot and x̂ x_dot."""
+        t_means = run.accumulated(run.samples * self.groups, 2)
+        summed, bends = operands[5] is not None, self.silu or operands[6] is not None
+        if wanted or summed:
+            outputs = x_bar, t_means, run.sums(5), run.sums(2)
+            stages = _hvp_stages(run.tiling.tiles, summed, bends)
+            added = [stage | {"ADD": add and wanted} for stage in stages]
+            run.rows(kernels.hvp_kernel, operands, outputs, added)
+        return t_means
+
+
+def _hvp_stages(tiles: int, summed: bool, bends: bool) -> list[dict[str, Any]]:
+    """Return the stages of each launch: the sums of x_dot, those of z, which need them, the end."""
+    whole, sums, apply = WHOLE.value, SUMS.value, APPLY.value
+    if tiles == 1:
+        return [{"STAGE": whole, "BEND": whole}]
+    stages = [(sums, sums)] * summed + [(apply, sums)] * bends + [(apply, apply)]
+    return [{"STAGE": first, "BEND": second} for first, second in stages]
+
+
+class _Launch:
+    """How the kernels of one call are launched: the layout of x, its tiling and its probes."""
+
+    def __init__(self, norm: Norm, operands: Tensors) -> None:
+        x = operands[0]
+        assert x is not None
+        _, self.samples, self.channels, self.places = x.shape
+        self.x, self.norm = x, norm
+        self.last = x.stride(2) < x.stride(3)
+        self.probes = max(len(operand) for operand in operands if operand is not None)
+        self.n = self.channels // norm.groups * self.places
+        shrink = 2 if self.last else 1  # channels-last takes more registers for every number
+        self.tiling = tiling(self.n, ROW // shrink, TILE // shrink, PER_THREAD // shrink)
+        self.constants = {"SILU": norm.silu, "LAST": self.last, "CT": accumulator(x.dtype)}
+
+    def result(self) -> Tensor:
+        """Return an uninitialized tensor for a result like x, as it lies in memory."""
+        shape = [self.places, self.channels] if self.last else [self.channels, self.places]
+        return self.x.new_empty(self.probes, self.samples, *shape)
+
+    def accumulated(self, *shape: int) -> Tensor:
+        """Return an uninitialized tensor (P, *shape) in the accumulator's type."""
+        return accumulated(self.x, self.probes, *shape)
+
+    def sums(self, kinds: int) -> Tensor:
+        """Return room for so many sums per tile of a row."""
+        return self.accumulated(self.samples * self.norm.groups, self.tiling.tiles, kinds)
+
+    def logical(self, result: Tensor) -> Tensor:
+        """Return a result as (P, B, C, S)."""
+        return result.transpose(2, 3) if self.last else result
+
+    def rows(
+        self, kernel: Any, operands: Tensors, outputs: Tensors, stages: Iterable[dict[str, Any]]
+    ) -> None:
+        """Launch a kernel of `kernels.py` once per stage."""
+        rows = self.samples * self.norm.groups
+        sizes = (rows, self.norm.groups, self.channels, self.places, self.n, self.tiling.tiles)
+        strides = [stride(operand) for operand in operands]
+        constants = self.constants | self.tiling.constants
+        with on(self.x):
+            for stage in stages:
+                grid = self.probes * rows, self.tiling.tiles
+                kernel[grid](*operands, *outputs, *strides, *sizes, **stage, **constants)
+
+    def columns(self, operands: Tensors, wanted: Wanted, second: bool) -> Tensors:
+        """Return the sums for γ and β, None where not wanted."""
+        if not any(wanted[1:]):
+            return None, None
+        places = self.samples * self.places
+        block = CHANNELS if self.last or self.places == 1 else 1
+        blocks, tiles = triton.cdiv(self.channels, block), triton.cdiv(places, COLUMNS // block)
+        steps = triton.next_power_of_2(triton.cdiv(tiles * blocks * self.probes, PROGRAMS))
+        partial = self.accumulated(triton.cdiv(tiles, steps), 2, self.channels)
+        grid = blocks, partial.shape[1], self.probes
+        sizes = self.norm.groups, self.channels, self.places, places
+        strides = [stride(operand) for operand in operands]
+        shape = {"CB": block, "KB": COLUMNS // block, "STEPS": min(steps, tiles)}
+        with on(self.x):
+            columns_kernel[grid](
+                *operands, partial, *strides, *sizes, SECOND=second, **shape, **self.constants
+            )
+        return self._added(partial, operands[1:3], wanted[1:])
+
+    def _added(self, partial: Tensor, weights: Tensors, wanted: Wanted) -> Tensors:
+        """Return the sums of partial (P, programs, 2, C) over programs, like γ and β."""
+        shape, block, programs = (self.probes, self.channels), ADDED, partial.shape[1]
+        results = [
+            weight.new_empty(shape) if want and weight is not None else None
+            for weight, want in zip(weights, wanted, strict=True)
+        ]
+        tiles = {"CB": block[0], "PB": block[1], "STEPS": triton.cdiv(programs, block[1])}
+        grid = triton.cdiv(self.channels, block[0]), self.probes
+        with on(self.x):
+            added_kernel[grid](
+                partial, *results, programs, self.channels, **tiles, CT=self.constants["CT"]
+            )
+        return results
+
+    def dense(self, operands: Tensors) -> list[Tensor | None]:
+        """Return the operands without gaps in memory, those like x in the layout of x."""
+        return [
+            x
+            if x is None
+            else (
+                x.transpose(2, 3) if self.last and x.shape[1:] == self.x.shape[1:] else x
+            ).contiguous()
+            for x in operands
+        ]

@@ -1,0 +1,1 @@
+"""What all operators share: autograd, dual numbers, vmap, the choice of implementation."""

@@ -1,0 +1,1 @@
+"""Models as one object each: networks, tokenizer, schedule, configuration, presets."""

@@ -1,0 +1,9 @@
+"""What the settings of many commands say of models: dtypes, presets."""
+
+from typing import Literal
+
+Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
+
+Preset = Literal["sd15", "avatars", "tiny"]
+
+MODEL_CONFIG = "preset's name or JSON file of a model without text, where its file does not tell"

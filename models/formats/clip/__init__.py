@@ -1,0 +1,1 @@
+"""CLIP's files: transformers' and OpenAI's names."""

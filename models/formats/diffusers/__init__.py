@@ -1,0 +1,1 @@
+"""Folders of diffusers: their JSON files, their layout, their names."""

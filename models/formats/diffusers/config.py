@@ -1,0 +1,224 @@
+"""The JSON files of a diffusers folder, and our configuration: from them, and to them.
+
+A setting that our networks do not have is refused by its name and value, so that no model is built
+with a part left out. Missing settings take the defaults that diffusers gives them.
+"""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+from latentgeo.core.parameterization import Kind
+from latentgeo.core.schedule import Spacing
+from latentgeo.models.bundles.text_to_image import BundleConfig, SamplingDefaults
+from latentgeo.models.clip import TextConfig
+from latentgeo.models.formats.files.json_settings import VAE_DOWN, VAE_UP, Blocks, Json, Reader
+from latentgeo.models.unet import UNetConfig
+from latentgeo.models.vae import VAEConfig
+
+DOWN = Blocks("CrossAttnDownBlock2D", "DownBlock2D")
+UP = Blocks("CrossAttnUpBlock2D", "UpBlock2D")
+KINDS: dict[str, Kind] = {"epsilon": "eps", "v_prediction": "v", "sample": "x_0"}
+SCHEDULES: dict[str, tuple[str, dict[str, float]]] = {  # theirs -> ours, with its constants
+    "scaled_linear": ("scaled_linear", {"beta_start": 0.00085, "beta_end": 0.012}),
+    "linear": ("linear", {"beta_start": 0.0001, "beta_end": 0.02}),
+    "squaredcos_cap_v2": ("cosine", {}),
+}
+STEPS = 1000  # T of every schedule
+UNET_FIXED: Json = {
+    "act_fn": "silu",
+    "attention_type": "default",
+    "center_input_sample": False,
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+    "downsample_padding": 1,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "mid_block_scale_factor": 1,
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "norm_eps": 1e-5,
+    "resnet_out_scale_factor": 1.0,
+    "resnet_time_scale_shift": "default",
+    "time_embedding_type": "positional",
+}
+VAE_FIXED: Json = {
+    "act_fn": "silu",
+    "mid_block_add_attention": True,
+    "use_post_quant_conv": True,
+    "use_quant_conv": True,
+}
+TEXT_FIXED: Json = {"model_type": "clip_text_model"}
+
+
+def read_unet(data: Json, where: str) -> UNetConfig:
+    """Return the UNet's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
+    reader = Reader(where, dict(data))
+    reader.fixed(UNET_FIXED)
+    channels = tuple(reader.take("block_out_channels", (320, 640, 1280, 1280)))
+    attention = reader.attention(DOWN, UP, (True, True, True, False))
+    heads = reader.one("attention_head_dim", 8)  # a number of heads, whatever its name says
+    config = UNetConfig(
+        in_channels=reader.take("in_channels", 4),
+        out_channels=reader.take("out_channels", 4),
+        channels=channels,
+        attention=attention,
+        blocks=reader.one("layers_per_block", 2),
+        heads=reader.one("num_attention_heads", None) or heads,
+        depth=reader.one("transformer_layers_per_block", 1),
+        context=reader.one("cross_attention_dim", 1280),
+        groups=reader.take("norm_num_groups", 32),
+    )
+    reader.nothing_else()
+    return config
+
+
+def write_unet(config: UNetConfig, size: int) -> dict[str, Any]:
+    """Return the UNet's JSON; `size` is the side of its latents."""
+    return {
+        "_class_name": "UNet2DConditionModel",
+        **UNET_FIXED,
+        "attention_head_dim": config.heads,
+        "block_out_channels": list(config.channels),
+        "cross_attention_dim": config.context,
+        "down_block_types": [DOWN.named(attends) for attends in config.attention],
+        "in_channels": config.in_channels,
+        "layers_per_block": config.blocks,
+        "norm_num_groups": config.groups,
+        "out_channels": config.out_channels,
+        "sample_size": size,
+        "transformer_layers_per_block": config.depth,
+        "up_block_types": [UP.named(attends) for attends in config.attention[::-1]],
+    }
+
+
+def read_vae(data: Json, where: str) -> VAEConfig:
+    """Return the autoencoder's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
+    reader = Reader(where, dict(data))
+    reader.fixed(VAE_FIXED)
+    channels = tuple(reader.take("block_out_channels", (64,)))
+    reader.plain_levels(len(channels))
+    inputs, outputs = reader.take("in_channels", 3), reader.take("out_channels", 3)
+    if inputs != outputs:
+        raise reader.error("out_channels", outputs, f"in_channels, {inputs}")
+    config = VAEConfig(
+        in_channels=inputs,
+        latent_channels=reader.take("latent_channels", 4),
+        channels=channels,
+        blocks=reader.one("layers_per_block", 1),
+        groups=reader.take("norm_num_groups", 32),
+        scale=reader.take("scaling_factor", 0.18215),
+    )
+    reader.nothing_else()
+    return config
+
+
+def write_vae(config: VAEConfig, size: int) -> dict[str, Any]:
+    """Return the autoencoder's JSON; `size` is the side of its images."""
+    return {
+        "_class_name": "AutoencoderKL",
+        **VAE_FIXED,
+        "block_out_channels": list(config.channels),
+        "down_block_types": [VAE_DOWN] * len(config.channels),
+        "in_channels": config.in_channels,
+        "latent_channels": config.latent_channels,
+        "layers_per_block": config.blocks,
+        "norm_num_groups": config.groups,
+        "out_channels": config.in_channels,
+        "sample_size": size,
+        "scaling_factor": config.scale,
+        "up_block_types": [VAE_UP] * len(config.channels),
+    }
+
+
+def read_text(data: Json, where: str) -> TextConfig:
+    """Return the text encoder's configuration.
+
+    Raises ValueError for a setting that ours does not have.
+    """
+    reader = Reader(where, dict(data))
+    reader.fixed(TEXT_FIXED)
+    width, inner = reader.take("hidden_size", 512), reader.take("intermediate_size", 2048)
+    if inner % width:
+        raise reader.error("intermediate_size", inner, f"a multiple of hidden_size, {width}")
+    config = TextConfig(
+        vocabulary=reader.take("vocab_size", 49408),
+        context=reader.take("max_position_embeddings", 77),
+        width=width,
+        layers=reader.take("num_hidden_layers", 12),
+        heads=reader.take("num_attention_heads", 8),
+        mlp=inner // width,
+        activation=reader.take("hidden_act", "quick_gelu"),
+        eps=reader.take("layer_norm_eps", 1e-5),
+    )
+    reader.nothing_else()
+    return config
+
+
+def write_text(config: TextConfig) -> dict[str, Any]:
+    """Return the text encoder's JSON."""
+    return {
+        "architectures": ["CLIPTextModel"],
+        **TEXT_FIXED,
+        "bos_token_id": config.vocabulary - 2,
+        "eos_token_id": config.vocabulary - 1,
+        "hidden_act": config.activation,
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp * config.width,
+        "layer_norm_eps": config.eps,
+        "max_position_embeddings": config.context,
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.layers,
+        "vocab_size": config.vocabulary,
+    }
+
+
+def read_scheduler(data: Json, where: str, config: BundleConfig) -> BundleConfig:
+    """Return the configuration with the noise schedule and the sampling times of the file.
+
+    Whatever sampler the folder names, it is DDIM here, on the same schedule at the same times.
+    Raises ValueError for another schedule.
+    """
+    reader = Reader(where, dict(data))
+    theirs = reader.take("beta_schedule", "linear")
+    if theirs not in SCHEDULES:
+        raise reader.error("beta_schedule", theirs, f"one of {', '.join(SCHEDULES)}")
+    schedule, constants = SCHEDULES[theirs]
+    reader.fixed({"num_train_timesteps": STEPS, **constants})
+    for name in ("trained_betas", "rescale_betas_zero_snr", "thresholding"):
+        if value := reader.take(name):
+            raise reader.error(name, value, "it off: it makes another schedule or sampler")
+    kind = reader.take("prediction_type", "epsilon")
+    if kind not in KINDS:
+        raise reader.error("prediction_type", kind, f"one of {', '.join(KINDS)}")
+    spacing = reader.take("timestep_spacing", "leading")
+    if spacing not in get_args(Spacing):
+        raise reader.error("timestep_spacing", spacing, f"one of {', '.join(get_args(Spacing))}")
+    sampling: SamplingDefaults = replace(
+        config.sampling,
+        spacing=spacing,
+        offset=reader.take("steps_offset", 0),
+        final="zero" if reader.take("set_alpha_to_one", True) else "first",
+    )
+    return replace(config, schedule=schedule, prediction=KINDS[kind], sampling=sampling)
+
+
+def write_scheduler(config: BundleConfig) -> dict[str, Any]:
+    """Return the scheduler's JSON: DDIM on our schedule at our times."""
+    theirs = next(name for name, (ours, _) in SCHEDULES.items() if ours == config.schedule)
+    return {
+        "_class_name": "DDIMScheduler",
+        "beta_schedule": theirs,
+        **SCHEDULES[theirs][1],
+        "clip_sample": False,
+        "num_train_timesteps": STEPS,
+        "prediction_type": next(k for k, kind in KINDS.items() if kind == config.prediction),
+        "set_alpha_to_one": config.sampling.final == "zero",
+        "steps_offset": config.sampling.offset,
+        "timestep_spacing": config.sampling.spacing,
+        "trained_betas": None,
+    }

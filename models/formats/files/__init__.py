@@ -1,0 +1,1 @@
+"""Files of weights, whatever is in them: read and written, checked, told apart."""

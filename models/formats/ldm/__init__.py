@@ -1,0 +1,1 @@
+"""Single files in the names of Latent Diffusion's code."""

@@ -1,0 +1,1 @@
+"""LoRA files of five grammars, and a LoRA apart from any of them."""

@@ -1,0 +1,52 @@
+"""A network of this project in one file: safetensors, with its configuration in the header."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from latentgeo.core.run.files import atomic_write
+
+CONFIG = "config"  # key of the configuration in the header
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def write_headed(model: nn.Module, path: Path, dtype: torch.dtype) -> Path:
+    """Write a network's weights in a dtype, and its `config` (a dataclass), atomically."""
+    config: Any = model.config
+    state = {name: weight.to(dtype).contiguous() for name, weight in model.state_dict().items()}
+    return atomic_write(path, save(state, {CONFIG: json.dumps(asdict(config))}))
+
+
+def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """Return the network in a file, frozen, in float32 on the CPU.
+
+    `build` makes it of the plain configuration in the header, `kind` is what errors call it, with
+    its article. Raises FileNotFoundError, or ValueError where the file holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file, wanted the weights of {kind}")
+    try:
+        with safe_open(path, "pt") as file:
+            model = build(json.loads((file.metadata() or {})[CONFIG]))
+            model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
+    except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
+        raise ValueError(f"{path}: not {kind}: {error}") from None
+    return model.eval().requires_grad_(False)
+
+
+def is_headed(path: Path) -> bool:
+    """Whether a path is a file with such a header."""
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return CONFIG in (file.metadata() or {})
+    except SafetensorError:
+        return False

@@ -1,0 +1,1 @@
+"""Low-rank adapters: which layers, how they sit there, their files."""

@@ -1,0 +1,108 @@
+"""Edits with a known answer: what is proposed, and what is seen in images that are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from latentgeo.eval.metrics.caption_adherence import Attributes
+from latentgeo.eval.metrics.editing import (
+    KEPT,
+    LPIPS,
+    OUTSIDE,
+    SWAPPED,
+    WANTED,
+    Change,
+    Seen,
+    change_results,
+    edit_results,
+    look,
+    other_attributes,
+    propose,
+)
+from latentgeo.models.judges.captions import ATTRIBUTES, parse_caption
+
+FACE: Attributes = {name: values[0] for name, values in ATTRIBUTES.items()}
+CAPTIONS = [
+    "a sad person with short red hair",
+    "a person with glasses wearing a red hoodie",
+    "a light-skinned person on a blue background",
+    "a person with open eyes",  # nothing stated can be swapped: an accessory is added
+] * 11
+
+
+def test_proposals_change_one_attribute_to_what_is_not_shown():
+    shown = [{**FACE, "accessory": "glasses", "mouth": "sad"}] * len(CAPTIONS)
+    changes = propose(CAPTIONS, shown, 0)
+    for change, text in zip(changes, CAPTIONS, strict=True):
+        before, after = parse_caption(text), parse_caption(change.target)
+        assert change.source == text and after[change.attribute] == change.value
+        assert change.value not in (
+            "none",
+            before.get(change.attribute),
+            shown[0][change.attribute],
+        )
+        assert {n: v for n, v in after.items() if n != change.attribute} == {
+            n: v for n, v in before.items() if n != change.attribute
+        }
+    assert len({change.attribute for change in changes}) >= 5
+    assert propose(CAPTIONS, shown, 0) == changes != propose(CAPTIONS, shown, 1)
+
+
+def change(attribute="mouth", value="smiling"):
+    return Change(attribute=attribute, value=value, source="", target="")
+
+
+def test_what_an_edit_hides_is_not_asked_for():
+    assert set(ATTRIBUTES) - set(other_attributes(change(), {**FACE, "hair": "long"})) == {"mouth"}
+    bald = {**FACE, "hair": "no"}
+    assert "hair_colour" not in other_attributes(change(), bald)
+    behind = change("accessory", "sunglasses")
+    assert "eyes" not in other_attributes(behind, FACE)
+    assert "eyes" not in other_attributes(change(), {**FACE, "accessory": "sunglasses"})
+
+
+def test_images_that_are_known_are_seen_so():
+    """The first is edited as wanted; the second in another attribute and outside its region."""
+    source = torch.zeros(2, 3, 4, 5)
+    edited = source.clone()
+    edited[0, :, 0, 0] = 1.0  # inside the region of the mouth
+    edited[1, :, 3, :] = 0.5  # outside
+    seen = {0.0: FACE, 1.0: {**FACE, "mouth": "sad"}, 0.5: {**FACE, "skin": "dark"}}
+
+    def read(images):
+        return [dict(seen[float(image.amax())]) for image in images]
+
+    inside = torch.ones(4, 5, dtype=torch.bool)
+    inside[0, 0] = False
+    regions = {name: inside for name in SWAPPED}
+    changes = [change(value="sad")] * 2
+    out = look(changes, source, edited, read, lambda a, b: (a - b).abs().amax((1, 2, 3)), regions)
+    assert out.wanted.tolist() == [1, 0]
+    assert (out.others - out.kept).tolist() == [0, 1]
+    assert out.lpips.tolist() == [1, 0.5]
+    np.testing.assert_allclose(out.outside, [0, 0.25 * 5 / 19])
+
+
+def numbers(wanted, kept):
+    n = len(wanted)
+    return Seen(
+        wanted=np.array(wanted, dtype=float),
+        kept=np.array(kept, dtype=float),
+        others=np.full(n, 10.0),
+        lpips=np.arange(n, dtype=float),
+        outside=np.zeros(n),
+    )
+
+
+def test_results_are_shares_with_intervals_and_paired_differences():
+    base, other = numbers([1, 0, 1, 1], [10, 9, 8, 9]), numbers([1, 1, 1, 1], [10, 10, 9, 10])
+    found = {one.metric: one for one in edit_results("m", "smooth", base, 5, {"w": 3})}
+    assert set(found) == {f"smooth: {name}" for name in (WANTED, KEPT, LPIPS, OUTSIDE)}
+    wanted = found[f"smooth: {WANTED}"]
+    assert wanted.value == 0.75 and wanted.n == 4 and wanted.seed == 5
+    assert wanted.interval is not None and wanted.interval[0] < 0.75 < wanted.interval[1]
+    assert found[f"smooth: {KEPT}"].value == pytest.approx(0.9)
+    more = change_results("m2", "m", "smooth", (other, base), 5)
+    values = {one.metric: one.value for one in more}
+    assert values[f"smooth: {WANTED}, minus m"] == 0.25
+    assert values[f"smooth: {KEPT}, minus m"] == pytest.approx(0.075)

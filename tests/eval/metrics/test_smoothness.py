@@ -1,0 +1,213 @@
+"""ISTD: known distances, known images, the protocol's noises, and a measurement that can stop."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from latentgeo.core.run.main import main
+from latentgeo.eval.metrics.smoothness import (
+    Walks,
+    deviations,
+    istd,
+    measure,
+    noise_pair,
+    prompt_walks,
+    smoothness_results,
+)
+from latentgeo.infer.sampling.pipeline import sampling_of
+from latentgeo.infer.walks.walk import adjacent_distances
+
+CAPTIONS = ["a smiling person", "a sad person", "a person with short hair"]
+
+
+def walks(distances, model="base"):
+    d = np.asarray(distances, dtype=np.float64)
+    return Walks(distances=d, span=d.sum(axis=1), seed=0, settings={"model": model})
+
+
+def test_istd_of_known_distances():
+    """SmoothS Sec. A.3: 1..10 has variance (10² - 1)/12, a constant has none; then the mean."""
+    rising = torch.arange(1.0, 11.0)
+    distances = torch.stack([rising, torch.full((10,), 4.0), 3 * rising])
+    root = (99 / 12) ** 0.5
+    torch.testing.assert_close(
+        deviations(distances), torch.tensor([root, 0.0, 3 * root], dtype=torch.float64)
+    )
+    assert istd(distances).item() == pytest.approx(4 * root / 3)
+
+
+def test_istd_of_images_that_change_by_known_steps():
+    """SmoothS Sec. A.3: one pixel jumps once: the std of (1, 0 × 9) is 0.3, times √3 channels."""
+    images = torch.full((1, 11, 3, 5, 7), -1.0)
+    images[:, 1:, :, 2, 3] = 1.0
+    assert istd(adjacent_distances(images)).item() == pytest.approx(0.3 * 3**0.5)
+    even = torch.linspace(-1, 1, 11).reshape(1, 11, 1, 1, 1).expand(1, 11, 3, 5, 7)
+    assert istd(adjacent_distances(even)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_istd_wants_two_distances():
+    with pytest.raises(ValueError, match="F >= 3"):
+        istd(torch.zeros(3, 1))
+
+
+def test_noises_belong_to_seed_and_prompt():
+    """SmoothS Sec. A.3: the noises of each prompt are the same for every model."""
+    shape = (4, 3, 5)
+    assert torch.equal(noise_pair(2, shape, 0), noise_pair(2, shape, 0))
+    others = [noise_pair(1, shape, 0), noise_pair(2, shape, 1)]
+    assert all((noise_pair(2, shape, 0) - other).abs().min() > 0 for other in others)
+    a, b = noise_pair(2, shape, 0)
+    assert (a - b).abs().min() > 0
+
+
+def test_walks_take_equal_steps_of_the_angle():
+    """SmoothS Sec. A.3: every neighbouring pair of latents is equally far apart on the arc."""
+    paths = prompt_walks([0, 5], (4, 7, 11), seed=0, frames=11).double()
+    assert paths.shape == (2, 11, 4, 7, 11)
+    torch.testing.assert_close(paths[1, [0, -1]], noise_pair(5, (4, 7, 11), 0).double())
+    unit = paths.flatten(2) / paths.flatten(2).norm(dim=2, keepdim=True)
+    angles = (unit[:, 1:] * unit[:, :-1]).sum(2).acos()
+    torch.testing.assert_close(angles, angles[:, :1].expand_as(angles), rtol=1e-4, atol=0)
+
+
+def test_results_of_known_walks():
+    base = walks([[1.0, 3.0], [2.0, 6.0], [3.0, 9.0]])
+    smooth = walks([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]], "smooth")
+    found = {(r.metric, r.model): r for r in smoothness_results({"base": base, "smooth": smooth})}
+    value = {key: one.value for key, one in found.items()}
+    assert value["ISTD, pixels [0,1]", "base"] == pytest.approx(2.0)
+    assert value["ISTD, pixels [0,255]", "base"] == pytest.approx(510.0)
+    assert value["mean adjacent distance", "smooth"] == pytest.approx(3.0)
+    assert value["ISTD / mean adjacent distance", "base"] == pytest.approx(0.5)
+    assert value["ISTD, ratio to base", "smooth"] == pytest.approx(0.5)
+    assert value["ISTD / mean adjacent distance, ratio to base", "smooth"] == pytest.approx(2 / 3)
+    assert found["ISTD, ratio to base", "smooth"].interval == pytest.approx([0.5, 0.5])
+    assert not any("ratio" in metric for metric, model in found if model == "base")
+
+
+def test_scaling_the_images_does_not_change_the_fair_ratio():
+    """A model whose images change half as much has half the ISTD, but is no more even."""
+    d = np.random.default_rng(0).uniform(1, 5, (20, 10))
+    found = smoothness_results({"base": walks(d), "dull": walks(d / 2, "dull")})
+    value = {r.metric: r.value for r in found if r.model == "dull"}
+    assert value["ISTD, ratio to base"] == pytest.approx(0.5)
+    assert value["ISTD / mean adjacent distance, ratio to base"] == pytest.approx(1.0)
+
+
+def measured(bundle, folder, captions=CAPTIONS, batch=5, **identity):
+    sampling = sampling_of(bundle, 2, 2.0, batch=batch)
+    return measure(bundle, captions, sampling, folder, {"model": "m", **identity}, 0, frames=5)
+
+
+def test_rows_do_not_depend_on_the_batch(bundle, tmp_path):
+    one, other = measured(bundle, tmp_path / "a"), measured(bundle, tmp_path / "b", batch=16)
+    np.testing.assert_allclose(one.distances, other.distances, rtol=1e-3)
+    assert one.distances.shape == (3, 4) and one.span.shape == (3,)
+    assert (one.span <= one.distances.sum(axis=1) + 1e-9).all()
+
+
+def test_a_stopped_measurement_goes_on_and_agrees(bundle, tmp_path, monkeypatch):
+    whole = measured(bundle, tmp_path / "whole")
+    monkeypatch.setattr("latentgeo.eval.runs.jobs.append_rows", stop_after(1))
+    with pytest.raises(KeyboardInterrupt):
+        measured(bundle, tmp_path / "part")
+    monkeypatch.undo()
+    path = tmp_path / "part" / "rows-0.jsonl"
+    assert len(path.read_text().splitlines()) == 1
+    path.write_text(path.read_text() + '{"prompt": 1, "dist')  # a line that a crash cut short
+    resumed = measured(bundle, tmp_path / "part")
+    np.testing.assert_array_equal(resumed.distances, whole.distances)
+    monkeypatch.setattr("latentgeo.eval.runs.jobs.append_rows", stop_after(0))
+    np.testing.assert_array_equal(measured(bundle, tmp_path / "part").distances, whole.distances)
+
+
+def stop_after(calls):
+    """Return an `append_rows` that is interrupted after so many calls."""
+    from latentgeo.eval.runs.rows import append_rows
+
+    done = []
+
+    def append(folder, rows):
+        if len(done) == calls:
+            raise KeyboardInterrupt
+        done.append(1)
+        append_rows(folder, rows)
+
+    return append
+
+
+def test_rows_of_other_settings_are_not_mixed_in(bundle, tmp_path):
+    measured(bundle, tmp_path, captions=CAPTIONS[:1])
+    with pytest.raises(ValueError, match=r"other settings \(captions, prompts\)"):
+        measured(bundle, tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(weights\)"):
+        measured(bundle, tmp_path, captions=CAPTIONS[:1], weights="other")
+
+
+def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
+    models = [str(tiny.model), tiny.smooth]
+    words = ["eval-istd", "--models", *models, "--data", str(tiny.data), "--prompts", "3"]
+    words += ["--frames", "4", "--device", "cpu", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert "ISTD, pixels [0,1]" in capsys.readouterr().out
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["environment"]["torch"] == torch.__version__.split("+")[0]
+    first = found["results"][0]
+    wanted = {"paper", "metric", "model", "value", "interval", "n", "seed", "settings"}
+    assert first.keys() == wanted
+    assert (first["paper"], first["model"], first["n"]) == ("Smooth", models[0], 3)
+    assert first["settings"]["ddof"] == 0
+    (path,) = tmp_path.glob("rows/model-????????/rows-0.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    stds = [np.std(row["distances"]) for row in rows]
+    assert first["value"] == pytest.approx(np.mean(stds))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--prompts", "0"), "prompts"),
+        (("--prompts", "13"), "1..12"),
+        (("--frames", "2"), "frames"),
+        (("--steps", "0"), "steps"),
+        (("--guidance", "inf"), "guidance"),
+        (("--batch", "0"), "batch"),
+        (("--models", "a", "a"), "models"),
+        (("--models", "nowhere"), "nowhere"),
+        (("--data", "/nowhere.zip"), "nowhere.zip"),
+        (("--prompt-file", "/nowhere.txt"), "nowhere.txt"),
+        (("--promts", "3"), "did you mean --prompts"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, words, message):
+    start = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data)]
+    start += ["--prompts", "2", "--device", "cpu", "--out", str(tmp_path)]
+    assert main([*start, *words]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and message in lines[0]
+
+
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(tiny, tmp_path):
+    """Under torchrun the prompts are shared out; results are those of one process, to the bit."""
+    words = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data), "--prompts", "5"]
+    words += ["--frames", "3", "--batch", "3", "--device", "cpu", "--out"]
+    assert main([*words, str(tmp_path / "one")]) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    launch += ["--standalone", "-m", "latentgeo.core.run", *words, str(tmp_path / "two")]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # torchrun's own default is one
+    done = subprocess.run(launch, capture_output=True, text=True, env=os.environ | threads)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ISTD, pixels [0,1]") == 1
+    files = sorted((tmp_path / "two").glob("rows/model-????????/rows-*.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in files] == [3, 2]
+    one, two = (
+        json.loads((tmp_path / name / "results.json").read_text())["results"]
+        for name in ("one", "two")
+    )
+    assert one == two

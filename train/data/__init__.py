@@ -1,0 +1,1 @@
+"""Data: sources of captioned images, and the endless, resumable stream of batches."""

@@ -1,0 +1,1 @@
+"""Training of Isometric Diffusion, of models of images and of models of text and images."""

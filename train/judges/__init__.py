@@ -1,0 +1,1 @@
+"""Training of the judges of edits: small CLIP, classifier, segmenter."""

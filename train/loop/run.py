@@ -1,0 +1,262 @@
+"""The training loop: what every method shares, from the first batch to the last checkpoint.
+
+A `Task` says what is trained and what its loss is. The loop does the rest: AdamW with its rate,
+accumulation, gradients averaged over ranks once per optimiser step, clipping, the moving average,
+the log, sample grids, checkpoints, and an end from which a later call continues bit for bit.
+
+Ranks      A batch is counted over all ranks; sample n of the run has its own noise
+           (train/data/draws.py). The gradient is the same up to rounding, however many ranks
+           compute it.
+Disk       A checkpoint, record or grid that the disk refuses is one line on stderr, and the run
+           goes on with the checkpoint before it. The last one of a run has to be written.
+"""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latentgeo.core.run.ranks import all_reduce_mean, average_gradients, barrier, ranks
+from latentgeo.core.run.seeds import capture_random_state, restore_random_state
+from latentgeo.train.data.draws import Draws
+from latentgeo.train.loop import checkpoint
+from latentgeo.train.loop.ema import EMA
+from latentgeo.train.loop.grids import save_grid
+from latentgeo.train.loop.log import Log
+from latentgeo.train.loop.session import as_written, refuse_to_overwrite
+from latentgeo.train.loop.settings import Training
+from latentgeo.train.loop.sharded import Sharded, cut_state, gathered, whole
+from latentgeo.train.loop.stop import Stop
+from latentgeo.train.loop.task import Data, Task, Terms
+
+FREE = ("out", "resume", "steps", "minutes", "device")  # settings that change without a word
+
+
+class Loop:
+    """One run of a task: its optimiser, averages, counters and files."""
+
+    def __init__(
+        self,
+        task: Task,
+        data: Data,
+        settings: Training,
+        device: torch.device,
+        sharded: Sharded | None = None,
+    ) -> None:
+        self.task, self.data, self.settings, self.device = task, data, settings, device
+        self.sharded, self.here = sharded, ranks()
+        self.shows = self.here.is_main or sharded is not None  # a cut network runs on all or none
+        self.part = settings.part(self.here.world)
+        self.weights = task.parameters()
+        self.optimizer = self.new_optimizer()
+        self.ema = EMA(self.weights, settings.ema)
+        self.folder = checkpoint.folder_of(settings.out)
+        self.step, self.elapsed = 0, 0.0
+        self.terms: dict[str, list[Tensor]] = {}
+
+    def new_optimizer(self) -> torch.optim.Optimizer:
+        """Return what takes the steps, with the settings' constants."""
+        return torch.optim.AdamW(
+            self.weights.values(),
+            lr=self.settings.rate,
+            betas=(self.settings.beta_1, self.settings.beta_2),
+            eps=self.settings.epsilon,
+            weight_decay=self.settings.weight_decay,
+        )
+
+    def run(self) -> None:
+        """Train to the last step or minute, and write the weights; resumable wherever it ends.
+
+        Raises `RuntimeError` if the loss is not finite, `SystemExit` with 128 + the signal's number
+        after a signal.
+        """
+        self.restore()
+        self.log = Log(self.settings.out, self.settings.steps, self.step, self.here.is_main)
+        stop, self.begun = Stop(), time.monotonic()
+        self.saved = self.logged = (self.begun, self.step)
+        try:
+            with stop.listening():
+                self._steps(stop)
+        finally:
+            self.log.close()
+            self.data.close()
+        if stop.signal:
+            raise SystemExit(128 + stop.signal)
+        if self.shows:
+            with self.ema.swapped(), as_written():
+                self.task.save(self.settings.out)
+        barrier()
+
+    def _steps(self, stop: Stop) -> None:
+        ended = self.step >= self.settings.steps
+        while not ended:
+            loss = self.compute_gradients()
+            bad, stopped, late, due = self._agree(
+                not math.isfinite(loss), stop.signal > 0, self._late(), self._due()
+            )
+            if bad:
+                raise RuntimeError(
+                    f"the loss is {loss} at step {self.step + 1}; the last checkpoint is intact"
+                )
+            self.update()
+            stop.signal = signal.SIGTERM if stopped and not stop.signal else stop.signal
+            ended = stopped or late or self.step >= self.settings.steps
+            if self.step % self.settings.log_every == 0 or ended:
+                self._if_the_disk_lets(self._log)
+            if self._every(self.settings.sample_every):
+                self._if_the_disk_lets(self._sample)
+            if ended:
+                self.save()
+            elif due or self._every(self.settings.checkpoint_every):
+                self._if_the_disk_lets(self.save)
+
+    def compute_gradients(self) -> float:
+        """Add up the gradients of one step's parts on this rank; return its mean loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for _ in range(self.settings.accumulate):
+            first = self.data.state()["position"] + self.here.rank * self.part
+            batch, draws = next(self.data), Draws(self.settings.seed, first, self.part)
+            with torch.autocast(
+                self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bf16"
+            ):
+                loss, terms = self.task.loss(batch, draws)
+            (loss / self.settings.accumulate).backward()
+            self._collect({"loss": loss, **terms})
+            total += loss.item() / self.settings.accumulate
+        return total
+
+    def update(self) -> None:
+        """Take one optimiser step with the gradients averaged over ranks."""
+        if self.sharded is None:
+            average_gradients(self.weights.values())
+        else:
+            self.sharded.let_go()
+        if self.settings.clip:
+            norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
+            self._collect({"gradient": whole(norm)})
+        self.rate = self.settings.rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate
+        self.optimizer.step()
+        self.ema.update()
+        self._collect(self.task.end_step())
+        self.step += 1
+        self.log.advance()
+
+    def _collect(self, terms: Terms) -> None:
+        for name, value in terms.items():
+            value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+            self.terms.setdefault(name, []).append(value)
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """Return which flags are up on any rank."""
+        if self.here.world == 1:
+            return list(flags)
+        up = torch.tensor([float(flag) for flag in flags], device=self.device)
+        return [value > 0 for value in all_reduce_mean(up).tolist()]
+
+    def _every(self, steps: int) -> bool:
+        return steps > 0 and self.step % steps == 0
+
+    def _late(self) -> bool:
+        minutes = self.settings.minutes
+        return minutes is not None and time.monotonic() - self.begun > 60 * minutes
+
+    def _due(self) -> bool:
+        return time.monotonic() - self.saved[0] > 60 * self.settings.checkpoint_minutes
+
+    def _log(self) -> None:
+        now, names = time.monotonic(), sorted(self.terms)
+        if not names:
+            return
+        means = torch.stack([torch.stack(self.terms[name]).mean() for name in names])
+        means = all_reduce_mean(means.float().to(self.device))
+        self.terms.clear()
+        steps, seconds = self.step - self.logged[1], now - self.logged[0]
+        self.logged = (now, self.step)
+        self.log.write(
+            {
+                "step": self.step,
+                **dict(zip(names, means.tolist(), strict=True)),
+                "rate": self.rate,
+                "images_per_second": steps * self.settings.batch / seconds,
+                "elapsed": self.elapsed + now - self.begun,
+            }
+        )
+
+    def _sample(self) -> None:
+        if not self.shows:
+            return
+        with self.ema.swapped(), as_written(), torch.no_grad():
+            images = self.task.sample_grid()
+            if self.sharded is not None:
+                self.sharded.let_go()
+        if images is not None and self.here.is_main:
+            save_grid(images, self.settings.out / "samples" / f"step-{self.step:08d}.png")
+
+    def _if_the_disk_lets(self, write: Callable[[], None]) -> None:
+        """Write something that the run can do without; say in one line if it could not."""
+        try:
+            write()
+        except OSError as error:
+            print(f"step {self.step}: {error}; training goes on", file=sys.stderr, flush=True)
+
+    def save(self) -> None:
+        """Write a checkpoint with all that `restore` needs, the random states of all ranks too."""
+        states: list[Any] = [capture_random_state(self.device)]
+        if self.here.world > 1:
+            states = [None] * self.here.world
+            torch.distributed.all_gather_object(states, capture_random_state(self.device))
+        self.saved = (time.monotonic(), self.step)
+        if not self.shows:
+            return
+        state = {
+            "step": self.step,
+            "elapsed": self.elapsed + self.saved[0] - self.begun,
+            "weights": {name: weight.detach() for name, weight in self.weights.items()},
+            "ema": self.ema.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "task": self.task.state(),
+            "data": self.data.state(),
+            "random": states,
+            "settings": self.settings.plain(),
+        }
+        state = gathered(state)
+        if self.here.is_main:
+            checkpoint.save(self.folder, self.step, state, self.settings.keep)
+
+    def restore(self) -> None:
+        """Continue from the newest whole checkpoint if asked to; refuse to overwrite one if not.
+
+        Raises ValueError for a folder that holds a run, without `resume`.
+        """
+        refuse_to_overwrite(self.settings)
+        state = checkpoint.load_newest(self.folder)
+        if self.here.is_main:
+            checkpoint.clear_temporary(self.folder)
+        if state is None:
+            return
+        if self.here.is_main:
+            print(f"resuming from step {state['step']}", flush=True)
+            self._report_changes(state["settings"])
+        if self.sharded is not None:
+            cut_state(state, self.weights)
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        checkpoint.load_weights(self.weights, state["weights"])
+        self.ema.load_state(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.task.load_state(state["task"])
+        self.data.load_state(state["data"])
+        if len(state["random"]) == self.here.world:
+            restore_random_state(state["random"][self.here.rank], self.device)
+
+    def _report_changes(self, before: Mapping[str, object]) -> None:
+        for name, value in self.settings.plain().items():
+            if name not in FREE and before.get(name) != value:
+                print(f"changed setting: {name} was {before.get(name)}, is {value}", flush=True)

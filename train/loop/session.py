@@ -1,0 +1,187 @@
+"""What every training command does around its loop: join ranks, seed, write down the run."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from latentgeo.core.run.cli import environment, write_run
+from latentgeo.core.run.device import pick_device
+from latentgeo.core.run.files import atomic_write, sha256
+from latentgeo.core.run.ranks import barrier, is_main, process_group, ranks
+from latentgeo.core.run.seeds import seed_everything
+from latentgeo.models.zoo.places import AVATARS, ZOO
+from latentgeo.train.data.items import BadItem, Example
+from latentgeo.train.data.latents import Latents
+from latentgeo.train.data.prefetch import Prefetch
+from latentgeo.train.data.shards import Shards, shard_paths
+from latentgeo.train.data.stream import Batches, Source
+from latentgeo.train.loop.checkpoint import checkpoints, folder_of
+from latentgeo.train.loop.settings import Training
+from latentgeo.train.loop.task import Data
+
+MEMORY = 2 << 30  # bytes of images that are kept decoded
+
+
+@contextmanager
+def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iterator[torch.device]:
+    """Join the run's processes, seed them, write run.toml and run.json, and yield the device.
+
+    Every rank draws the same initial weights; what is drawn later is seeded per sample. Raises
+    ValueError as `refuse_to_overwrite` and `Training.part` do.
+    """
+    device = pick_device(settings.device)
+    with process_group(device):
+        settings.part(ranks().world)
+        refuse_to_overwrite(settings)
+        barrier()
+        if is_main():
+            write_record(settings, device, dict(hashes or {}))
+        seed_everything(settings.seed)
+        yield device
+
+
+def refuse_to_overwrite(settings: Training) -> None:
+    """Raise ValueError where the run's folder holds another one that it is not to continue."""
+    if checkpoints(folder_of(settings.out)) and not settings.resume:
+        raise ValueError(f"out: {settings.out} holds a run; add --resume to continue it")
+
+
+def write_record(settings: Training, device: torch.device, hashes: dict[str, str]) -> None:
+    """Write run.toml, from which `--config` repeats the run, and run.json, what it depended on."""
+    hashes |= data_hash(str(getattr(settings, "data", "")))
+    write_run(settings, settings.out, hashes)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    record = {
+        "settings": settings.plain(),
+        "environment": environment(),
+        "device": name,
+        "ranks": ranks().world,
+        "seed": settings.seed,
+        "hashes": hashes,
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    atomic_write(settings.out / "run.json", text + "\n")
+
+
+def data_hash(spec: str) -> dict[str, str]:
+    """Return a SHA-256 of the data: of a file, or of several files' names, sizes and captions."""
+    if spec.partition(":")[0] == "avatars":
+        return {spec: sha256(AVATARS)}
+    path = Path(spec)
+    if path.is_file():
+        return {spec: sha256(path)}
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else _present(spec)
+    if not files:
+        return {}
+    digest = hashlib.sha256()
+    for file in files:
+        name = file.relative_to(path) if path.is_dir() else file
+        digest.update(f"{name.as_posix()} {file.stat().st_size}\n".encode())
+        if file.suffix in (".jsonl", ".txt"):
+            digest.update(file.read_bytes())
+    return {spec: digest.hexdigest()}
+
+
+def weight_hashes(*sources: str | None) -> dict[str, str]:
+    """Return the SHA-256 of every weight file that is given, or lies in a folder or embedded name.
+
+    In a folder without any, that of diffusers, they are those one level down.
+    """
+    places = [ZOO / s if (ZOO / s / "config.json").is_file() else Path(s) for s in sources if s]
+    files = []
+    for place in places:
+        inside = sorted(place.glob("*.safetensors")) or [
+            path for kind in ("safetensors", "bin") for path in sorted(place.glob(f"*/*.{kind}"))
+        ]
+        files += [place] if place.is_file() else inside
+    return {str(path): sha256(path) for path in files}
+
+
+class Remembered:
+    """A map-style source whose decoded examples stay in memory after they are first read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.rejects, self.framing = source, source.rejects, source.framing
+        self.examples: dict[int, Example] = {}
+
+    @property
+    def bad(self) -> Counter[str]:
+        """Items refused so far, by reason."""
+        return self.source.bad
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.source)
+
+    def read(self, i: int, draw: random.Random | None = None) -> Example:
+        """Return example i; one that cannot be used raises `BadItem`."""
+        if i not in self.examples:
+            self.examples[i] = self.source.read(i)
+        return self.examples[i]
+
+
+def remembered(source: Source | Shards) -> Source | Shards:
+    """Return the source, kept in memory where it fits and its examples are always the same."""
+    if isinstance(source, Shards) or source.framing.draws:
+        return source
+    fits = 3 * source.framing.size**2 * len(source) <= MEMORY
+    return Remembered(source) if fits else source
+
+
+def stream(source: Source | Shards, settings: Training) -> Data:
+    """Return this rank's batches of a run, read ahead on a thread where they are decoded anew."""
+    here = ranks()
+    part = settings.part(here.world)
+    batches = Batches(source, part, settings.seed, here.rank, here.world)
+    return batches if isinstance(source, Remembered | Latents) else Prefetch(batches)
+
+
+def first_examples(source: Source | Shards, count: int) -> list[Example]:
+    """Return the first `count` usable examples, uncropped by chance; fewer if there are fewer."""
+    found: list[Example] = []
+    if isinstance(source, Shards):
+        for example in source:
+            found.append(example)
+            if len(found) == count:
+                break
+        return found
+    for i in range(len(source)):
+        if len(found) == count:
+            break
+        try:
+            found.append(source.read(i))
+        except BadItem as bad:
+            source.rejects.add(bad)
+    return found
+
+
+def channels_last(module: nn.Module) -> None:
+    """Keep a network's convolution weights channels-last."""
+    module.to(memory_format=torch.channels_last)
+
+
+def compiled(*modules: nn.Module) -> None:
+    """Compile the networks in place for the one batch shape of training; names stay as they are.
+
+    Only for a loss that is differentiated once: compiled code has no second derivative. The loop
+    samples with the networks `as_written`, so that other batch shapes compile nothing.
+    """
+    for module in modules:
+        module.compile(dynamic=False)
+
+
+def as_written() -> AbstractContextManager[None]:
+    """Return a context in which compiled networks run as they are written."""
+    return torch.compiler.set_stance("force_eager")
+
+
+def _present(spec: str) -> list[Path]:
+    """Return the shards of a pattern that are there."""
+    return [path for path in shard_paths(spec) if path.is_file()]

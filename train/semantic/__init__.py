@@ -1,0 +1,1 @@
+"""Training of directions in h-space (Asyrp), and of a whole model to compare."""

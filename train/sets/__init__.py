@@ -1,0 +1,1 @@
+"""Data sets that are made here: the avatars with their masks and pairs, emoji."""

@@ -1,0 +1,1 @@
+"""Training of Smooth Diffusion: an adapter or all weights, and sweeps over both."""

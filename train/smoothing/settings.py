@@ -1,0 +1,108 @@
+"""The settings of `train-smooth` and `sweep-smooth`."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from latentgeo.core.run.cli import option
+from latentgeo.core.run.limits import at_least, positive, within
+from latentgeo.train.loop.settings import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSmooth(Training):
+    """Train a Smooth-LoRA: the denoising loss plus Step-wise Variation Regularization.
+
+    Smooth Sec. 4.1   the defaults: rank 8, λ = 1, AdamW at 1e-4 with decay 1e-4, batch 96,
+                      30,000 steps
+    """
+
+    model: str = option("avatars", "model to smooth: a folder, a file or an embedded name")
+    data: str = option(
+        "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
+    )
+    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    flip: bool = option(False, "mirror images left to right with probability 1/2")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "a bad image or caption: skip and count, or stop"
+    )
+    where: tuple[str, ...] = option(
+        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+    )
+    cache_latents: bool = option(True, "encode all images once, before training")
+    drop_caption: float = option(0.0, "probability of an empty caption")
+    adapter: Literal["lora", "full"] = option(
+        "lora", "a LoRA, or full: every weight of the UNet, cut over the ranks"
+    )
+    rank: int = option(8, "rank of the LoRA")
+    targets: tuple[str, ...] = option(
+        ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
+    )
+    lora: str | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
+    alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
+    reg_weight: float = option(1.0, "λ, the weight of the regularizer")
+    route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(
+        "double-backward", "how the regularizer's gradient is computed"
+    )
+    difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
+    direction: Literal["unit", "official"] = option("unit", "length of Δx̂_0: exact, or on average")
+    statistic: Literal["global", "per-timestep"] | None = option(
+        None, "one running mean a (the paper's), or one for every t; none: as ranges says"
+    )
+    ranges: int = option(1, "ranges of t with a running mean a of their own; the paper has 1")
+    decay: float = option(0.99, "decay of the running mean a per optimiser step")
+    checkpoint_activations: bool = option(
+        False, "blocks keep their inputs alone and compute the rest again: less memory, more time"
+    )
+    samples: int = option(16, "images in a sample grid")
+    batch: int = option(96, "images per optimiser step, over all ranks and accumulated parts")
+    accumulate: int = option(8, "parts that a batch is split into, one after the other")
+    weight_decay: float = option(1e-4, "decoupled weight decay of AdamW")
+    ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 1, "rank", "ranges", "samples")
+        at_least(self, 0, "reg_weight")
+        positive(self, "size", "alpha", "difference_step")
+        within(self, 0, 1, "drop_caption", "decay")
+        if self.statistic is not None and self.ranges != 1:
+            raise ValueError(
+                f"ranges: got {self.ranges}, but statistic = {self.statistic} says how many; "
+                "give one of the two"
+            )
+        if self.adapter == "full" and self.lora is not None:
+            raise ValueError(f"lora: got {self.lora}, but adapter = full trains no LoRA")
+
+    def means(self, T: int) -> int:
+        """Return how many running means a there are, each for as many of the T timesteps."""
+        return T if self.statistic == "per-timestep" else self.ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSmooth(TrainSmooth):
+    """Train as train-smooth does for several λ and several ranks, one after the other.
+
+    Smooth Tab. 3, Smooth Tab. 4   each λ at rank 8, each rank at λ = 1, and all weights
+    """
+
+    reg_weights: tuple[float, ...] = option((0.1, 1.0, 10.0), "values of λ, each at --rank")
+    ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA, each at --reg-weight")
+    full: bool = option(False, "train every weight of the UNet, too, at --reg-weight")
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        if not all(0 <= weight < math.inf for weight in self.reg_weights):
+            raise ValueError(f"reg_weights must be finite and at least 0, got {self.reg_weights}")
+        if not all(rank >= 1 for rank in self.ranks):
+            raise ValueError(f"ranks must be at least 1, got {self.ranks}")
+        if not (self.reg_weights or self.ranks or self.full):
+            raise ValueError("reg_weights, ranks and full ask for no run at all")
+        if self.adapter == "full" or self.lora is not None:
+            got = f"{self.adapter} and {self.lora}"
+            raise ValueError(
+                f"adapter and lora: got {got}, wanted neither: a sweep trains new LoRAs, and with "
+                "--full all weights"
+            )
