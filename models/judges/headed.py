@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from latentgeo.core.run.files import atomic_write
+from latentgeo.models.formats.files.safetensors import write_safetensors
 
 CONFIG = "config"  # key of the configuration in the header
 Network = TypeVar("Network", bound=nn.Module)
@@ -20,8 +19,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def write_headed(model: nn.Module, path: Path, dtype: torch.dtype) -> Path:
     """Write a network's weights in a dtype, and its `config` (a dataclass), atomically."""
     config: Any = model.config
-    state = {name: weight.to(dtype).contiguous() for name, weight in model.state_dict().items()}
-    return atomic_write(path, save(state, {CONFIG: json.dumps(asdict(config))}))
+    state = {name: weight.to(dtype) for name, weight in model.state_dict().items()}
+    return write_safetensors(path, state, {CONFIG: json.dumps(asdict(config))})
 
 
 def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network]) -> Network:

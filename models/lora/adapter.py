@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from latentgeo.core.run.files import atomic_write
+from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.strict import refuse
 from latentgeo.models.lora.file import Alpha, describe, read_lora, stored_alpha
 from latentgeo.models.lora.layer import (
@@ -231,9 +230,7 @@ def save_lora(
     alphas = {layer: update.alpha for layer, update in updates.items()}
     alpha = next(iter(alphas.values())) if len(set(alphas.values())) == 1 else alphas
     metadata = {**(notes or {}), **describe(ranks, alpha, prefix)}
-    state = lora_state(model, name, prefix)
-    tensors = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
-    return atomic_write(path, save(tensors, metadata))
+    return write_safetensors(path, lora_state(model, name, prefix), metadata)
 
 
 def load_lora(

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentgeo.models.judges.headed import is_headed, load_headed, write_headed
+from latentgeo.models.lora import adapter as lora
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,18 @@ def test_comes_back_frozen_and_in_float32(tmp_path):
     assert is_headed(path) and not found.training
     assert found.weight.dtype == torch.float32 and not found.weight.requires_grad
     assert torch.equal(found.weight, layer.weight.half().float())
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    """So that a file's hash says what was trained; notes, too, in the order they are given."""
+    layer = Layer(Sizes())
+    paths = [write_headed(layer, tmp_path / name, torch.float16) for name in ("a", "b")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    net = nn.Sequential(layer)
+    lora.attach(net, rank=2, targets="0")
+    notes = {key: key for key in "abcdefgh"}
+    paths = [lora.save_lora(tmp_path / name, net, notes=notes) for name in ("c", "d")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_what_is_no_such_file(tmp_path):
