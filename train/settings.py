@@ -12,7 +12,10 @@ from latentgeo.train.loop.settings import Training
 
 @dataclass(frozen=True, kw_only=True)
 class TrainVae(Training):
-    """Train the KL autoencoder: L1 + LPIPS + KL, no discriminator."""
+    """Train the KL autoencoder: L1 + LPIPS + KL, and a patch discriminator from some step on.
+
+    The released runs have a discriminator of width 64 with 3 strided convolutions, weight 0.5.
+    """
 
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int = option(64, "side of the square images in pixels")
@@ -27,6 +30,12 @@ class TrainVae(Training):
     perceptual_weight: float = option(1.0, "weight of LPIPS")
     compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
+    adversarial_weight: float = option(
+        0.0, "of the discriminator's loss, times its adaptive weight; 0 trains none"
+    )
+    adversarial_from: int = option(0, "optimiser steps before the discriminator has a say")
+    patch_width: int = option(64, "channels of the discriminator's first layer")
+    patch_strided: int = option(3, "its strided layers: 3 judge patches of 70 pixels, 2 of 34")
     scale_images: int = option(2048, "images that the latent scale factor is measured on")
     steps: int = option(20_000, "optimiser steps in all")
     rate: float = option(4e-4, "learning rate of AdamW after the warm-up")
@@ -38,8 +47,10 @@ class TrainVae(Training):
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
-        at_least(self, 0, "perceptual_weight", "kl_weight")
-        at_least(self, 1, "size", "scale_images")
+        at_least(
+            self, 0, "perceptual_weight", "kl_weight", "adversarial_weight", "adversarial_from"
+        )
+        at_least(self, 1, "size", "scale_images", "patch_width", "patch_strided")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Training of the KL autoencoder that diffusion models work in.
 
-Latent Diffusion (Rombach et al., arXiv 2112.10752), Sec. 3.1 and App. G, without its discriminator:
+Latent Diffusion (Rombach et al., arXiv 2112.10752), Sec. 3.1 and App. G:
 
 LDM Sec. 3.1   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I)),   z ~ q(z|x)
+LDM Eq. 25     and, from a step on, a patch discriminator's part (core/adversarial.py, critic.py)
 
 Units      L1 is a mean over values in [-1, 1]; KL is nats per image, summed over the latent. The
            published code sums both L1 and KL, so its w_KL of 1e-6 is 1e-6 / (3 H W) here.
@@ -10,18 +11,22 @@ Scale      The latent scale factor is 1 / std(z), measured after training (LDM A
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
+from latentgeo.core.adversarial import adaptive_weight
 from latentgeo.core.run.files import atomic_write
 from latentgeo.models.bundles.presets import VAE_PRESETS
 from latentgeo.models.bundles.text_to_image import find, from_plain, load_weights, read_config
+from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.perceptual import load_lpips
 from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
+from latentgeo.train.critic import Critic
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.data.stream import Batches, collate, open_source
 from latentgeo.train.loop.run import Loop
@@ -33,15 +38,18 @@ from latentgeo.train.loop.session import (
     session,
     stream,
 )
-from latentgeo.train.loop.task import Batch, Stateless, Terms
+from latentgeo.train.loop.task import Batch, Terms
 from latentgeo.train.settings import TrainVae
 
 SHOWN = 12  # images in a sample grid
 SCALE_BATCH = 32  # images encoded at once for the latent scale factor
 
 
-class VAETask(Stateless):
-    """What the loop trains: encoder and decoder, on images."""
+class VAETask:
+    """What the loop trains: encoder and decoder, on images; the discriminator by an optimiser here.
+
+    A step takes the autoencoder's gradient first, then the discriminator's, of the same images.
+    """
 
     def __init__(
         self,
@@ -54,6 +62,8 @@ class VAETask(Stateless):
     ) -> None:
         self.vae, self.lpips, self.settings = vae, lpips, settings
         self.shown, self.device, self.scale_data = shown, device, scale_data
+        self.step = 0
+        self.critic = Critic(settings, device) if settings.adversarial_weight else None
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return all weights of the autoencoder."""
@@ -63,19 +73,41 @@ class VAETask(Stateless):
         """Return the loss and its terms for images (B, 3, H, W) in [-1, 1].
 
         LDM Sec. 3.1   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I))
+        LDM Eq. 25     … + w_adv λ (-E D_ψ(D(z))), λ the adaptive weight on the decoder's last layer
         """
         x = batch[0].to(self.device)
         mean, log_variance = (part.float() for part in self.vae.posterior(x))
         z = mean + (0.5 * log_variance).exp() * draws.normal_like(mean)
         y = self.vae.decode(z * self.vae.config.scale).float()
-        l1, kl = (x - y).abs().mean(), kl_divergence(mean, log_variance).mean()
-        loss = l1 + self.settings.kl_weight * kl
-        terms = {"l1": l1.detach(), "kl": kl.detach()}
+        like, kl = (x - y).abs().mean(), kl_divergence(mean, log_variance).mean()
+        terms = {"l1": like.detach(), "kl": kl.detach()}
         if self.lpips is not None:
             lpips = self.lpips(x, y).mean()
-            loss = loss + self.settings.perceptual_weight * lpips
+            like = like + self.settings.perceptual_weight * lpips
             terms["lpips"] = lpips.detach()
+        loss = like + self.settings.kl_weight * kl
+        if self.critic is not None and self.step >= self.settings.adversarial_from:
+            fooled = self.critic.judged(x, y)
+            weight = adaptive_weight(like, fooled, self.vae.decoder.conv_out.weight)
+            loss = loss + self.settings.adversarial_weight * weight * fooled
+            terms |= {"fooled": fooled.detach(), "adaptive": weight}
         return loss, terms
+
+    def end_step(self) -> Terms:
+        """Let the discriminator learn from the images of this step; return its loss."""
+        self.step += 1
+        return {} if self.critic is None else self.critic.learn(self.step - 1)
+
+    def state(self) -> dict[str, Any]:
+        """Return the number of steps, and the discriminator with its optimiser."""
+        critic = {} if self.critic is None else self.critic.state()
+        return {"step": self.step, "critic": critic}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`; a discriminator that it does not have begins anew."""
+        self.step = state.get("step", 0)
+        if self.critic is not None and state.get("critic"):
+            self.critic.load_state(state["critic"])
 
     @torch.no_grad()
     def sample_grid(self) -> Tensor:
@@ -112,8 +144,8 @@ def measure_scale(vae: VAE, data: Batches, images: int) -> float:
 
 def save_vae(vae: VAE, config: VAEConfig, folder: Path) -> None:
     """Write an autoencoder's weights and configuration into a folder."""
-    state = {name: tensor.float().contiguous() for name, tensor in vae.state_dict().items()}
-    atomic_write(folder / "vae.safetensors", save(state))
+    state = {name: tensor.float() for name, tensor in vae.state_dict().items()}
+    write_safetensors(folder / "vae.safetensors", state)
     atomic_write(folder / "vae.json", json.dumps(asdict(config), indent=2) + "\n")
 
 
