@@ -11,7 +11,7 @@ from pathlib import Path
 
 from latentgeo.core.run.cli import flag
 from latentgeo.core.run.config import Kind, kinds
-from latentgeo.core.run.main import commands, named
+from latentgeo.core.run.main import commands
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("core", "kernels", "models", "infer", "train", "eval")
@@ -81,8 +81,7 @@ def ours(words: list[str]) -> Iterator[list[str]]:
 def class_of(name: str) -> type:
     """Return the settings of a command by its name."""
     assert name in commands(), f"no command {name!r}"
-    found: type = named(commands()[name].settings)
-    return found
+    return commands()[name].settings_class()
 
 
 def filled(command: type, words: list[str]) -> list[str]:

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.core.run.main import commands
-
 ROOT = Path(__file__).parents[1]
 FOLDERS = {  # folder -> the folders it may import from, besides itself
     "core": set(),
@@ -257,11 +255,6 @@ def test_settings_are_data(path):
 def test_settings_that_import_work_are_seen():
     source = "def run(self):\n    from latentgeo.eval.demo.run import run_demo"
     assert beyond_settings(ast.parse(source)) == {"latentgeo.eval.demo.run"}
-
-
-def test_every_command_has_its_settings_among_settings():
-    for one in commands().values():
-        assert one.settings.partition(":")[0].endswith(".settings"), one.name
 
 
 def test_files_named_in_docstrings_are_there():

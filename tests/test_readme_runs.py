@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from latentgeo.core.run.cli import guarded, parse, show, to_toml
-from latentgeo.core.run.main import commands, named
+from latentgeo.core.run.main import commands
 from tests.pages import (
     MAIN,
     MANUALS,
@@ -170,7 +170,7 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     if getattr(command, "mutate", 0):
         status, out, err = afresh(words[0], to_toml(command))
     else:
-        work = named(commands()[words[0]].work)
+        work = commands()[words[0]].work_function()
         status = guarded("latentgeo", lambda: show(work(command)))
         out, err = capsys.readouterr()
     assert status == 0, f"{shlex.join(words)}: {err}"

@@ -1,6 +1,9 @@
 """The table of commands: their settings and their work by name, so that a list imports neither."""
 
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 GROUPS = {  # in the order of `latentgeo --help`
     "draw": "images from noise, with prompts or without",
@@ -17,17 +20,27 @@ GROUPS = {  # in the order of `latentgeo --help`
 
 @dataclass(frozen=True)
 class Command:
-    """One command: a dataclass of settings, and the function that takes it and does the work."""
+    """One command: a dataclass of settings, and the function that takes it and does the work.
 
+    Its settings are in its room's file `settings` under its own name: `train-vae` is `TrainVae`.
+    """
+
+    group: str  # of GROUPS
     name: str  # as it is typed
-    settings: str  # module:Class; the module imports no torch
-    work: str  # module:function, which gets the settings and returns what is to be printed
+    room: str  # "infer.sampling": where both are
+    work: str  # "file:function"; it gets the settings and returns what is to be printed
     help: str  # one line
 
+    def settings_class(self) -> type:
+        """Import and return the settings; no torch comes with them."""
+        module = importlib.import_module(f"latentgeo.{self.room}.settings")
+        found: type = getattr(module, self.name.title().replace("-", ""))
+        return found
 
-@dataclass(frozen=True)
-class Group:
-    """Commands of one of GROUPS; each folder that has commands has a tuple of these."""
-
-    name: str
-    commands: tuple[Command, ...]
+    def work_function(self) -> Callable[[Any], object]:
+        """Import and return the function."""
+        file, _, name = self.work.partition(":")
+        found: Callable[[Any], object] = getattr(
+            importlib.import_module(f"latentgeo.{self.room}.{file}"), name
+        )
+        return found

@@ -8,7 +8,6 @@ import importlib
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from latentgeo.core.run.cli import guarded, run_command, version
 from latentgeo.core.run.commands import GROUPS, Command
@@ -28,28 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in commands():
         return guarded("latentgeo", lambda: _refuse(name))
     command = commands()[name]
-    return run_command(named(command.settings), lambda given: named(command.work)(given), rest)
+    return run_command(command.settings_class(), lambda given: command.work_function()(given), rest)
 
 
 @cache
-def groups() -> dict[str, tuple[Command, ...]]:
-    """Return the commands of every group, in the order of GROUPS."""
-    found = [group for part in PARTS for group in importlib.import_module(part).COMMANDS]
-    return {
-        name: tuple(one for group in found if group.name == name for one in group.commands)
-        for name in GROUPS
-    }
-
-
 def commands() -> dict[str, Command]:
     """Return all commands by name, in the order of `--help`."""
-    return {one.name: one for several in groups().values() for one in several}
-
-
-def named(place: str) -> Any:
-    """Import and return what `module:name` names."""
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = [one for part in PARTS for one in importlib.import_module(part).COMMANDS]
+    order = list(GROUPS)
+    return {one.name: one for one in sorted(found, key=lambda one: order.index(one.group))}
 
 
 def overview() -> str:
@@ -57,8 +43,9 @@ def overview() -> str:
     width = max(map(len, commands()))
     lines = ["usage: latentgeo <command> [options]", ""]
     lines += ["The geometry of diffusion models' latent spaces."]
-    for group, several in groups().items():
-        lines += ["", f"{group}: {GROUPS[group]}"]
+    for group, text in GROUPS.items():
+        lines += ["", f"{group}: {text}"]
+        several = [one for one in commands().values() if one.group == group]
         lines += [f"  {one.name:<{width}}  {one.help}" for one in several]
     lines += ["", "latentgeo <command> --help lists a command's options; latentgeo --version."]
     return "\n".join(lines)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.eval.bench.peers import diffusers_unet
-from latentgeo.eval.bench.settings import BenchUNet
+from latentgeo.eval.bench.settings import BenchUnet
 from latentgeo.models.bundles.presets import TEXT_PRESETS, UNET_PRESETS, VAE_PRESETS
 from latentgeo.models.bundles.text_to_image import BundleConfig
 from latentgeo.models.unet import UNet
@@ -68,7 +68,7 @@ def table(timings: list[Timing]) -> str:
     return "\n".join(lines)
 
 
-def bench_unet(cmd: BenchUNet) -> str:
+def bench_unet(cmd: BenchUnet) -> str:
     """Return a table of forward passes, ours and diffusers', and the process's peak memory."""
     unet = build(cmd.preset)
     x, t, context = inputs(unet, cmd.batch, cmd.size)

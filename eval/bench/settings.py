@@ -12,7 +12,7 @@ Route = Literal["double-backward", "reverse-over-forward", "central-difference"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchUNet:
+class BenchUnet:
     """Time the UNet's forward pass beside diffusers' in the same process."""
 
     preset: Preset = option("sd15", "shape of the UNet")

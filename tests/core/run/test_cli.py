@@ -240,7 +240,7 @@ def test_help_names_flags_choices_and_defaults(capsys):
 
 
 def test_names_of_commands():
-    names = ["Sample", "TrainVae", "EvalIstd", "BenchUNet"]
+    names = ["Sample", "TrainVae", "EvalIstd", "BenchUnet"]
     kebab = [command_name(type(name, (), {})) for name in names]
     assert kebab == ["sample", "train-vae", "eval-istd", "bench-unet"]
 
