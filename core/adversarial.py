@@ -40,8 +40,6 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
     At most 10⁴, and a constant: nothing is differentiated through it. `last` is the weight of the
     decoder's last layer, which both losses () depend on.
     """
-    pulls = [
-        torch.autograd.grad(loss, last, retain_graph=True)[0].float().norm()
-        for loss in (reconstruction, adversarial)
-    ]
-    return (pulls[0] / (pulls[1] + OFFSET)).clamp(max=LARGEST).detach()
+    (like,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
+    (fooled,) = torch.autograd.grad(adversarial, last, retain_graph=True)
+    return (like.norm() / (fooled.norm() + OFFSET)).clamp(max=LARGEST)

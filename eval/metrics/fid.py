@@ -48,7 +48,7 @@ def symmetric_sqrt(cov: Tensor) -> Tensor:
 
 def gaussian_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and the unbiased covariance (D, D) of features (n, D), in float64."""
-    _check_features(features)
+    check_features(features)
     x = features.double()
     return x.mean(0), torch.cov(x.mT).reshape(x.shape[1], x.shape[1])
 
@@ -73,7 +73,7 @@ def feature_distance(features_1: Tensor, features_2: Tensor) -> float:
 
 def factor_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and A (n, D) with AᵀA the unbiased covariance of features (n, D)."""
-    _check_features(features)
+    check_features(features)
     x = features.double()
     return x.mean(0), (x - x.mean(0)) / (len(x) - 1) ** 0.5
 
@@ -94,7 +94,7 @@ def deep_features(
     return torch.cat(found)
 
 
-def _check_features(features: Tensor) -> None:
+def check_features(features: Tensor) -> None:
     """Raise unless features are finite and more than one row."""
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features: got {tuple(features.shape)}, wanted (n, D) with n >= 2")

@@ -1,4 +1,4 @@
-"""Quality of samples: Fréchet distances to held-out images, caption adherence, CLIP score.
+"""Quality of samples: distances to held-out images, caption adherence, CLIP score.
 
 Every model draws the same held-out captions with the same seeds. Two references bound what the
 numbers can mean: other real images (what a perfect model of this n scores), and the held-out
@@ -22,6 +22,7 @@ from latentgeo.eval.metrics.clip_score import ClipJudge, clip_judge
 from latentgeo.eval.metrics.fid import DEEPEST, deep_features, feature_distance
 from latentgeo.eval.metrics.heldout import Captioned
 from latentgeo.eval.metrics.inception_fid import FID, inception_features
+from latentgeo.eval.metrics.kid import kernel_distance
 from latentgeo.eval.runs.results import Result, result
 from latentgeo.eval.runs.statistics import Estimate, exponential, jackknife, mean_interval
 from latentgeo.infer.sampling.pipeline import Sampling, generate, seed_noises
@@ -33,7 +34,9 @@ from latentgeo.models.judges.classifier import AttributeClassifier, load_classif
 from latentgeo.models.perceptual import load_lpips
 
 REAL, THROUGH_VAE = "real images", "real images through the VAE"
-FD = f"FD (AlexNet, {DEEPEST}-d)"
+FD, KD = f"FD (AlexNet, {DEEPEST}-d)", f"KD (AlexNet, {DEEPEST}-d)"
+KERNEL = {FD: KD, FID: "KID"}  # what the kernel distance of the same features is called
+Distance = Callable[[Tensor, Tensor], float]
 ADHERENCE = "caption adherence"
 
 
@@ -143,9 +146,10 @@ def quality_results(
     found: list[Result] = []
     for model, one in judged.items():
         about = settings.get(model, {})
-        for metric, features in one.sets.items():
-            distance = _distance(features, target.sets[metric])
-            found.append(result("FID", metric, model, distance, seed, about))
+        for name, features in one.sets.items():
+            for paper, metric, of in distances(name):
+                distance = _distance(of, features, target.sets[name])
+                found.append(result(paper, metric, model, distance, seed, about))
         for metric, scores in one.scores.items():
             mean = mean_interval(scores.numpy())
             found.append(result("CLIPScore", metric, model, mean, seed, about))
@@ -159,6 +163,11 @@ def quality_results(
             name = f"{metric}, minus {reference}"
             found.append(result(paper, name, model, change, seed, settings[model]))
     return found
+
+
+def distances(name: str) -> tuple[tuple[str, str, Distance], ...]:
+    """Return paper, metric and function of both distances of the features of a name."""
+    return ("FID", name, feature_distance), ("KID", KERNEL[name], kernel_distance)
 
 
 def distance_ratio(features: Tensor, base: Tensor, target: Tensor) -> Estimate:
@@ -176,9 +185,10 @@ def distance_ratio(features: Tensor, base: Tensor, target: Tensor) -> Estimate:
 
 def _changes(one: Judged, base: Judged, target: Judged) -> Iterator[tuple[str, str, Estimate]]:
     """Yield paper, metric and difference of a model to the reference, on the same captions."""
-    for metric, features in one.sets.items():
-        change = _distance_change(features, base.sets[metric], target.sets[metric])
-        yield "FID", metric, change
+    for name, features in one.sets.items():
+        for paper, metric, of in distances(name):
+            change = _distance_change(of, features, base.sets[name], target.sets[name])
+            yield paper, metric, change
     for metric, scores in one.scores.items():
         yield "CLIPScore", metric, mean_interval((scores - base.scores[metric]).numpy())
     if one.adherence is not None and base.adherence is not None:
@@ -195,20 +205,19 @@ def _adherence_results(
     ]
 
 
-def _distance(features: Tensor, target: Tensor) -> Estimate:
-    """Return the Fréchet distance to the target, its interval over the images judged."""
+def _distance(of: Distance, features: Tensor, target: Tensor) -> Estimate:
+    """Return a distance to the target, its interval over the images judged."""
 
     def distance(kept: NDArray[np.int64]) -> float:
-        return feature_distance(features[kept], target)
+        return of(features[kept], target)
 
     return jackknife(distance, len(features))
 
 
-def _distance_change(features: Tensor, base: Tensor, target: Tensor) -> Estimate:
+def _distance_change(of: Distance, features: Tensor, base: Tensor, target: Tensor) -> Estimate:
     """Return how much farther than the base a model is, image i of both left out together."""
 
     def change(kept: NDArray[np.int64]) -> float:
-        mine = feature_distance(features[kept], target)
-        return mine - feature_distance(base[kept], target)
+        return of(features[kept], target) - of(base[kept], target)
 
     return jackknife(change, len(features))

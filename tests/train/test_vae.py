@@ -70,6 +70,8 @@ def test_the_discriminators_part_of_the_loss():
     weight = slopes[0] / (slopes[1] + 1e-4)
     torch.testing.assert_close(loss, like + 0.5 * weight * fooled, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(terms["adaptive"], weight, rtol=1e-4, atol=0)
+    assert not any(term.requires_grad for term in terms.values())
+    assert not any(kept.requires_grad for pair in task.critic.seen for kept in pair)
     loss.backward()
     assert all(p.grad is None for p in task.critic.net.parameters())
 

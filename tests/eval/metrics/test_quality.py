@@ -12,9 +12,11 @@ from latentgeo.core.run.files import sha256
 from latentgeo.core.run.main import main
 from latentgeo.eval.metrics.caption_adherence import Adherence
 from latentgeo.eval.metrics.inception_fid import FID
+from latentgeo.eval.metrics.kid import kernel_distance
 from latentgeo.eval.metrics.quality import (
     ADHERENCE,
     FD,
+    KD,
     REAL,
     THROUGH_VAE,
     Judged,
@@ -45,6 +47,9 @@ def test_results_of_known_sets():
     assert value[FD, "base"] == pytest.approx(0, abs=1e-5)
     assert value[FD, "far"] == pytest.approx(5 * 0.25, rel=1e-4)
     assert value[f"{FD}, minus base", "far"] == pytest.approx(5 * 0.25, rel=1e-4)
+    assert value[KD, "base"] < 0 < value[KD, "far"] == pytest.approx(kernel_distance(x + 0.5, x))
+    change = value[f"{KD}, minus base", "far"]
+    assert change == pytest.approx(value[KD, "far"] - value[KD, "base"])
     assert value[ADHERENCE, "base"] == pytest.approx(0.75)
     assert value[f"{ADHERENCE}, minus base", "far"] == pytest.approx(-0.25)
     assert value[f"{ADHERENCE}: hair", "far"] == 0.5
