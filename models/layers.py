@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentgeo.core.run.limits import nearest
 from latentgeo.kernels.attention.op import attention
 from latentgeo.kernels.convolution import Geometry, conv2d
 from latentgeo.kernels.norms.op import group_norm, group_norm_silu, layer_norm
@@ -38,8 +39,11 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
 def check_sides(x: Tensor, factor: int) -> None:
     """Raise ValueError unless both sides of x (B, C, H, W) are multiples of `factor`."""
     if x.shape[-1] % factor or x.shape[-2] % factor:
-        got = f"{x.shape[-2]} × {x.shape[-1]}"
-        raise ValueError(f"image sides must be multiples of {factor}, got {got}")
+        height, width = x.shape[-2:]
+        raise ValueError(
+            f"image sides must be multiples of {factor}, got {height} × {width}; height "
+            f"{nearest(height, factor)}, width {nearest(width, factor)} would do"
+        )
 
 
 def check_attention(channels: Sequence[int], attention: Sequence[bool]) -> None:

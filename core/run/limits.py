@@ -1,6 +1,7 @@
 """Limits of a command's fields: a value beyond them is a ValueError that names field and value.
 
-Each function takes a dataclass and the names of some of its fields. No torch import.
+Most functions take a dataclass and the names of some of its fields; the last two are of the sides
+of images. No torch import.
 """
 
 
@@ -38,3 +39,18 @@ def each_once(settings: object, *names: str) -> None:
         values = getattr(settings, name)
         if not values or len(set(values)) != len(values):
             raise ValueError(f"{name}: got {list(values)}, wanted at least one, each once")
+
+
+def nearest(side: int, cell: int) -> str:
+    """Return in words the positive multiples of `cell` next to a side in pixels: "16 or 24"."""
+    below = max(side // cell, 1) * cell
+    return f"{below}" if below >= side else f"{below} or {below + cell}"
+
+
+def check_size(size: int, cell: int) -> None:
+    """Raise `ValueError` with those next to it unless `size` is a positive multiple of `cell`."""
+    if size < cell or size % cell:
+        raise ValueError(
+            f"size must be a positive multiple of {cell} pixels, got {size}; {nearest(size, cell)} "
+            "would do"
+        )

@@ -17,6 +17,7 @@ from torch import Tensor
 from latentgeo.core import ddim
 from latentgeo.core.guidance import PredictWithContext, guided
 from latentgeo.core.parameterization import Predict
+from latentgeo.core.run.limits import check_size
 from latentgeo.core.run.seeds import generator
 from latentgeo.core.schedule import Schedule, batch_time, times
 from latentgeo.models.bundles.text_to_image import TextToImage
@@ -77,9 +78,8 @@ def latent_shape(bundle: TextToImage, size: int | None = None) -> tuple[int, int
     """
     if size is None:
         return bundle.latent_shape
-    factor, smallest = bundle.config.vae.factor, cell(bundle)
-    if size < smallest or size % smallest:
-        raise ValueError(f"size must be a positive multiple of {smallest} pixels, got {size}")
+    check_size(size, cell(bundle))
+    factor = bundle.config.vae.factor
     return (bundle.config.vae.latent_channels, size // factor, size // factor)
 
 

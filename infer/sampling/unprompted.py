@@ -14,6 +14,7 @@ from torch import Tensor
 
 from latentgeo.core import ddim, ddpm, learned_variance
 from latentgeo.core.parameterization import clip_eps, eps_from
+from latentgeo.core.run.limits import check_size
 from latentgeo.core.schedule import batch_time, respaced, times
 from latentgeo.infer.sampling.pipeline import check_sampling, seeded_noise, stochastic
 from latentgeo.infer.sampling.settings import Sampler
@@ -59,8 +60,7 @@ def image_shape(model: ImageModel, size: int | None = None) -> tuple[int, int, i
     unet, autoencoder = model.config.unet, model.config.autoencoder
     factor = autoencoder.factor if autoencoder else 1
     cell = factor * (2 ** (len(unet.channels) - 1) if isinstance(unet, UNetConfig) else unet.factor)
-    if size < cell or size % cell:
-        raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
+    check_size(size, cell)
     return (unet.in_channels, size // factor, size // factor)
 
 

@@ -5,7 +5,7 @@ from math import nan
 
 import pytest
 
-from latentgeo.core.run.limits import at_least, each_once, positive, within
+from latentgeo.core.run.limits import at_least, check_size, each_once, nearest, positive, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,3 +46,19 @@ def test_each_once_refuses_none_and_one_twice(times):
     each_once(Settings(), "times")
     with pytest.raises(ValueError, match=r"^times: got \[.*\], wanted at least one, each once$"):
         each_once(Settings(times=times), "times")
+
+
+def test_the_sizes_next_to_one_that_does_not_fit():
+    assert [nearest(side, 8) for side in (1, 8, 9, 23, 24)] == [
+        "8",
+        "8",
+        "8 or 16",
+        "16 or 24",
+        "24",
+    ]
+    check_size(24, 8)
+    for size, words in ((20, "16 or 24"), (0, "8"), (-3, "8"), (5, "8")):
+        with pytest.raises(
+            ValueError, match=rf"multiple of 8 pixels, got {size}; {words} would do"
+        ):
+            check_size(size, 8)
