@@ -285,6 +285,14 @@ def test_pickles_are_read_as_weights_or_not_at_all(path):
 
 
 @each_file
+def test_pictures_are_read_in_one_place(path):
+    """Files of others: a PNG's settings are text, and a drawing is opened as it was rendered."""
+    ours = {"infer/pictures/decoding.py", "infer/pictures/images.py", "train/sets/avatars.py"}
+    opened = {"Image.open", "PIL.Image.open"} & {function for function, _ in calls(path)}
+    assert not opened or name(path) in ours, f"{name(path)}: wanted infer/pictures/decoding.py"
+
+
+@each_file
 def test_nothing_reaches_the_network(path):
     clients = {"urllib.request", "http.client", "requests", "httpx", "ftplib", "huggingface_hub"}
     assert not clients & {module for module, _ in imports(tree(path))}, name(path)

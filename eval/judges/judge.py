@@ -135,8 +135,8 @@ def read_pairs(folder: Path, size: int) -> Pairs:
         files = [row["images"] for row in rows]
         texts = {row["change"]: (row["texts"][0], row["texts"][1]) for row in rows}
         before, after = (
-            torch.stack([read_image((folder / pair[i]).read_bytes(), size) for pair in files])
-            for i in (0, 1)
+            torch.stack([read_image((folder / one).read_bytes(), size, one) for one in side])
+            for side in ([pair[i] for pair in files] for i in (0, 1))
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: not a list of pairs: {error}") from None

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.run.cli import write_run
@@ -17,6 +16,7 @@ from latentgeo.eval.judges.settings import EvalSegmenter
 from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.eval.metrics.segmentation import compared
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
+from latentgeo.infer.pictures.decoding import read_labels
 from latentgeo.models.bundles.text_to_image import load_bundle
 from latentgeo.models.judges.segmenter import load_segmenter
 
@@ -48,9 +48,9 @@ def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
 
 
 def read_mask(path: Path) -> Tensor:
-    """Return part numbers (H, W), int64, of a mask file."""
-    with Image.open(path) as picture:
-        return torch.from_numpy(np.array(picture)).long()
+    """Return part numbers (H, W), int64, of a mask file; ValueError that names another file."""
+    with path.open("rb") as file:
+        return torch.from_numpy(np.array(read_labels(file, str(path)))).long()
 
 
 @torch.no_grad()

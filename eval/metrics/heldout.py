@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.run.seeds import generator
+from latentgeo.infer.pictures.decoding import read_rgb
 from latentgeo.models.zoo.places import AVATARS
 
 
@@ -58,7 +59,7 @@ class Captioned:
     def images(self, size: int) -> Tensor:
         """Return the images (N, 3, size, size) in [-1, 1]."""
         with zipfile.ZipFile(self.path) as archive:
-            return torch.stack([read_image(archive.read(name), size) for name in self.names])
+            return torch.stack([read_image(archive.read(name), size, name) for name in self.names])
 
 
 def captioned(path: Path | None = None, split: str = "test") -> Captioned:
@@ -94,10 +95,9 @@ def read_captions(path: Path | None, data: Path | None, count: int, seed: int) -
     return Captioned(path, tuple(lines), tuple(lines)).chosen(count, seed).captions
 
 
-def read_image(data: bytes, size: int) -> Tensor:
-    """Return one encoded image as (3, size, size) in [-1, 1]."""
-    with Image.open(io.BytesIO(data)) as picture:
-        rgb = picture.convert("RGB")
+def read_image(data: bytes, size: int, name: str) -> Tensor:
+    """Return one encoded image as (3, size, size) in [-1, 1]; ValueError names it if it is none."""
+    rgb = read_rgb(io.BytesIO(data), name)
     if rgb.size != (size, size):
         rgb = rgb.resize((size, size), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float() / 127.5 - 1

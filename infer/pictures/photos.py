@@ -8,6 +8,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from latentgeo.core.run.limits import check_size, nearest
+from latentgeo.infer.pictures.decoding import Unreadable, read_rgb
+
 
 def read_photo(path: Path, cell: int, size: int | None = None) -> Tensor:
     """Return an image (1, 3, H, W) in [-1, 1], float32 on the CPU, turned as its camera says.
@@ -18,13 +21,13 @@ def read_photo(path: Path, cell: int, size: int | None = None) -> Tensor:
     """
     picture = open_photo(path)
     if size is not None:
-        if size < cell or size % cell:
-            raise ValueError(f"size must be a positive multiple of {cell} pixels, got {size}")
+        check_size(size, cell)
         picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    width, height = picture.size
     if any(side < cell or side % cell for side in picture.size):
         raise ValueError(
-            f"{path}: got {picture.width} × {picture.height} pixels, wanted positive multiples of "
-            f"{cell}; --size cuts and scales"
+            f"{path}: got {width} × {height} pixels, wanted positive multiples of {cell}: width "
+            f"{nearest(width, cell)}, height {nearest(height, cell)}; --size cuts and scales"
         )
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
@@ -44,12 +47,16 @@ def photo_hash(photo: Tensor) -> str:
     return hashlib.sha256(f"{tuple(photo.shape)}".encode() + levels.numpy().tobytes()).hexdigest()
 
 
-def open_photo(path: Path) -> Image.Image:
-    """Return an image file as RGB, turned as its camera says; raises as `read_photo` does."""
+def open_photo(path: Path, paper: str = "white") -> Image.Image:
+    """Return an image file as RGB, turned as its camera says, transparency on `paper`.
+
+    Raises as `read_photo` does.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image")
     try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: not an image that can be read: {error}") from None
+        with path.open("rb") as file:
+            return read_rgb(file, str(path), paper)
+    except Unreadable as error:
+        why = f"{error.reason} ({error.detail})" if error.detail else error.reason
+        raise ValueError(f"{path}: not an image that can be read: {why}") from None

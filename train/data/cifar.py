@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from latentgeo.infer.pictures.decoding import read_rgb
 from latentgeo.train.data.images import Framing, fit
 from latentgeo.train.data.items import Example, OnBad, Rejects
 from latentgeo.train.data.where import Condition, all_hold
@@ -140,8 +141,7 @@ def _split(read: Read, path: Path, split: str) -> tuple[Pixels, NDArray[np.int64
 
 def strip(data: bytes) -> Pixels:
     """Return the images (N, 32, 32, 3) of a PNG whose rows are images; ValueError for another."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        rows = np.asarray(image.convert("RGB"))  # (N, 1024, 3)
+    rows = np.asarray(read_rgb(io.BytesIO(data), "strip"))  # (N, 1024, 3)
     if rows.shape[1] != SIDE**2:
         raise ValueError(f"a strip is {SIDE**2} pixels wide, got {rows.shape[1]}")
     return rows.reshape(-1, SIDE, SIDE, 3)

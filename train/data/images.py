@@ -1,10 +1,8 @@
 """From the bytes of an image file to a square uint8 tensor, or the reason why not.
 
-Converted: CMYK and YCbCr (Pillow's plain conversion, colour profiles are ignored), palettes, grey
-and 1-bit images, transparency (composited on white), animations (the first frame), 16 bits per
-channel (scaled to 8), EXIF orientation (applied). Refused: damaged or truncated data, formats other
-than `FORMATS`, pixels whose range is unknown (floating point, 32 bits), a side below `min_side`, an
-aspect ratio above `max_aspect`, more than `max_pixels` pixels (from the header, before decoding).
+Read as everywhere (infer/pictures/decoding.py), transparency on white. Refused, besides what has no
+picture to read: a side below `min_side`, an aspect ratio above `max_aspect`, more than `max_pixels`
+pixels (from the header, before decoding).
 
 Framing: the largest square, centred or at a random place, resized by Lanczos with antialiasing.
 That is the shorter side resized to `size` and a crop, without building the long side; an image
@@ -17,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from latentgeo.infer.pictures.decoding import Unreadable, read_rgb
 from latentgeo.train.data.items import BadItem
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 
@@ -57,21 +55,9 @@ class Framing:
 def decode(data: bytes, name: str, framing: Framing) -> Image.Image:
     """Return the first frame of an image file as an upright RGB picture, or raise `BadItem`."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            check_size(image.size, name, framing)
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image), name)
-    except BadItem:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadItem(name, "too many pixels", str(error)) from None
-    except UnidentifiedImageError:
-        reason = "not a supported image" if data else "empty file"
-        raise BadItem(name, reason, f"known are {', '.join(FORMATS)}" if data else "") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a decoder that is fed damaged bytes raises almost anything
-        raise BadItem(name, "damaged image", f"{type(error).__name__}: {error}") from None
+        return read_rgb(io.BytesIO(data), name, check=lambda size: check_size(size, name, framing))
+    except Unreadable as error:
+        raise BadItem(error.name, error.reason, error.detail) from None
 
 
 def check_size(size: tuple[int, int], name: str, framing: Framing) -> None:
@@ -84,30 +70,6 @@ def check_size(size: tuple[int, int], name: str, framing: Framing) -> None:
         raise BadItem(name, "too small", f"{shape}, at least {framing.min_side} a side")
     if long > framing.max_aspect * short:
         raise BadItem(name, "extreme aspect ratio", f"{shape}, at most {framing.max_aspect:g} : 1")
-
-
-def to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Return the picture in 8-bit RGB, transparency on white; `BadItem` for an unknown range."""
-    if image.mode == "F":
-        raise BadItem(name, "pixels of unknown range", "floating point")
-    if image.mode.startswith("I"):
-        image = from_16_bits(image, name)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def from_16_bits(image: Image.Image, name: str) -> Image.Image:
-    """Return a grey image of 16 bits per pixel (modes I;16 and I) with 8 bits.
-
-    Raises `BadItem` for values beyond 16 bits.
-    """
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise BadItem(name, "pixels of unknown range", "32 bits")
-    return Image.fromarray(((values * 255 + 0x7FFF) // 0xFFFF).astype(np.uint8))
 
 
 def fit(image: Image.Image, framing: Framing, draw: random.Random | None = None) -> Tensor:

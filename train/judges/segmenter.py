@@ -14,9 +14,9 @@ from random import Random
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
+from latentgeo.infer.pictures.decoding import Unreadable, read_labels
 from latentgeo.models.judges.headed import write_headed
 from latentgeo.models.judges.segmenter import Segmenter, SegmenterConfig
 from latentgeo.train.data.draws import SEEDS, Draws
@@ -56,14 +56,17 @@ class Masked:
     def read(self, i: int, draw: Random | None = None) -> Example:
         """Return face i with its mask, image (4, H, W) uint8.
 
-        Raises `BadItem` where there is no mask, or one of another size.
+        Raises `BadItem` where there is no mask, none that can be read, or one of another size.
         """
         example = self.source.read(i)
         path = self._mask(example.name)
         if not path.is_file():
             raise BadItem(str(path), "missing mask")
-        with Image.open(path) as picture:
-            mask = torch.from_numpy(np.array(picture))
+        try:
+            with path.open("rb") as file:
+                mask = torch.from_numpy(np.array(read_labels(file, str(path))))
+        except Unreadable as error:
+            raise BadItem(error.name, error.reason, error.detail) from None
         if mask.shape != example.image.shape[1:]:
             raise BadItem(str(path), "mask of another size", str(tuple(mask.shape)))
         return replace(example, image=torch.cat([example.image, mask[None]]))

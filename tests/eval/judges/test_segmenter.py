@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from latentgeo.core.run.main import main
+from latentgeo.eval.judges.segmenter import read_mask
 from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.models.judges.segmenter import load_segmenter
 
@@ -29,6 +31,12 @@ def test_of_masks_that_it_sees_itself_and_of_wrong_ones(tmp_path):
     assert main(["eval-segmenter", "--masks", str(masks), "--out", str(tmp_path / "b")]) == 0
     assert value(tmp_path / "b", "pixel agreement") == 0.75
     assert value(tmp_path / "b", "mean IoU") < 1
+
+
+def test_a_mask_of_colours_is_named(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: not a mask of parts \(got mode RGB"):
+        read_mask(tmp_path / "a.png")
 
 
 def value(folder, metric):

@@ -2,10 +2,12 @@
 
 import zipfile
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from latentgeo.eval.metrics.heldout import captioned, read_captions
+from latentgeo.eval.metrics.heldout import Captioned, captioned, read_captions
 from latentgeo.models.judges.captions import parse_caption
 
 
@@ -29,6 +31,26 @@ def test_a_draw_is_the_start_of_a_larger_draw(tiny):
 def test_images_are_those_of_the_captions(tiny):
     data = captioned(tiny.data)
     assert torch.equal(data.chosen(3, 1).images(32)[0], data.images(32)[index(data, 1)])
+
+
+def test_images_of_any_depth_are_named_or_their_twins(tmp_path):
+    """Read as in training: grey of 16 bits, and a cut-out on white."""
+    levels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    hidden = Image.merge("LA", (Image.new("L", (8, 8), 7), Image.new("L", (8, 8), 0)))
+    images = {
+        "deep.png": Image.fromarray(levels.astype(np.uint16) * 257),
+        "cut.png": hidden,
+    }
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, image in images.items():
+            with archive.open(name, "w") as file:
+                image.save(file, "PNG")
+        archive.writestr("text.png", "no picture")
+    deep, cut = Captioned(tmp_path / "a.zip", ("deep.png", "cut.png"), ("", "")).images(8)
+    assert torch.equal(deep, torch.from_numpy(levels).expand(3, 8, 8) / 127.5 - 1)
+    assert (cut == 1).all()
+    with pytest.raises(ValueError, match=r"text\.png: not a supported image"):
+        Captioned(tmp_path / "a.zip", ("text.png",), ("",)).images(8)
 
 
 def index(data, seed):

@@ -41,10 +41,11 @@ def test_a_turned_photo_is_turned_back(tmp_path):
 @pytest.mark.parametrize(
     ("width", "height", "size", "message"),
     [
-        (24, 20, None, "got 24 × 20 pixels, wanted positive multiples of 8; --size"),
-        (4, 8, None, "got 4 × 8 pixels"),
-        (24, 16, 12, "size must be a positive multiple of 8 pixels, got 12"),
-        (24, 16, 0, "size must be a positive multiple of 8 pixels, got 0"),
+        (24, 20, None, "got 24 × 20 pixels, .* of 8: width 24, height 16 or 24; --size"),
+        (4, 8, None, "got 4 × 8 pixels, .* width 8, height 8;"),
+        (31, 57, None, "width 24 or 32, height 56 or 64;"),
+        (24, 16, 12, "size must be a positive multiple of 8 pixels, got 12; 8 or 16 would do"),
+        (24, 16, 0, "size must be a positive multiple of 8 pixels, got 0; 8 would do"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(tmp_path, width, height, size, message):

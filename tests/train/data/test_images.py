@@ -98,49 +98,6 @@ def test_modes_become_rgb(mode, colour, kind, expected):
     assert pixel(encode(Image.new(mode, (9, 9), colour), kind)) == expected
 
 
-def test_cmyk_jpeg_is_not_inverted():
-    """JPEG stores CMYK inverted; red stays red within the quantisation."""
-    red = pixel(encode(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))
-    assert red[0] > 240 and max(red[1:]) < 15
-
-
-def test_palette_with_and_without_transparency():
-    """A palette gives its colours; its transparent entry is white."""
-    image = Image.new("P", (9, 9), 1)
-    image.putpalette([0, 0, 0, 12, 34, 56])
-    assert pixel(encode(image)) == (12, 34, 56)
-    assert pixel(encode(image, transparency=1)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_animation_gives_its_first_frame(kind):
-    """The second frame plays no part."""
-    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
-    options = {"lossless": True} if kind == "WEBP" else {}
-    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert pixel(data) == (255, 0, 0)
-
-
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_orientation_is_applied(turn):
-    """A picture stored turned, with the tag that says so, comes out as the upright one."""
-    upright = noise(11, 11)
-    undo = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }
-    stored = upright.transpose(undo[turn]) if turn in undo else upright
-    exif = Image.Exif()
-    exif[0x0112] = turn
-    data = encode(stored, exif=exif)
-    assert torch.equal(FRAMING.tensor(data, "x"), FRAMING.tensor(encode(upright), "x"))
-
-
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.95])
 def test_truncated_files_are_refused(kind, keep):
@@ -175,7 +132,7 @@ def test_random_damage_never_escapes():
         (encode(Image.new("RGB", (1, 1))), "too small"),
         (encode(Image.new("RGB", (7, 400))), "too small"),
         (encode(Image.new("RGB", (9, 73))), "extreme aspect ratio"),
-        (encode(Image.new("F", (9, 9), 0.5), "TIFF"), "pixels of unknown range"),
+        (encode(Image.new("F", (9, 9), 1.5), "TIFF"), "pixels of unknown range"),
         (encode(Image.new("I", (9, 9), 1 << 20), "TIFF"), "pixels of unknown range"),
         (png_header(12000, 12000), "too many pixels"),
         (png_header(50000, 50000), "too many pixels"),

@@ -61,3 +61,6 @@ def test_missing_and_wrong_masks(faces):
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(faces / "masks" / "3.png")
     with pytest.raises(BadItem, match="another size"):
         masked.read(3)
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(faces / "masks" / "3.png")
+    with pytest.raises(BadItem, match=r"3\.png: not a mask of parts \(got mode RGB"):
+        masked.read(3)
