@@ -6,6 +6,7 @@ and the result is cut back: points need no change.
 """
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,13 @@ class Picture:
     def mask(self, path: Path | None) -> Tensor:
         """Return M (H, W) of a mask's file, white where the image may change; None is everywhere.
 
-        Raises ValueError if the picture is not of the image's size, or keeps every pixel.
+        What is transparent is kept, whatever colour it hides. Warns of a mask that keeps no pixel;
+        raises ValueError if the picture is not of the image's size, or keeps every pixel.
         """
         if path is None:
             levels = torch.full(self.given, 255.0)
         else:
-            levels = torch.from_numpy(np.array(open_photo(path).convert("L"))).float()
+            levels = torch.from_numpy(np.array(open_photo(path, "black").convert("L"))).float()
         if tuple(levels.shape) != self.given:
             got, wanted = levels.shape, self.given
             raise ValueError(
@@ -59,9 +61,16 @@ class Picture:
                 "the image's"
             )
         editable = (levels >= EDITABLE).float()
-        if not bool(editable.any()):
-            raise ValueError(f"mask: {path} has no white pixel, so nothing may change")
         found = F.interpolate(editable[None, None], size=self.scaled, mode="area")[0, 0] >= 0.5
+        if not bool(found.any()):
+            height, width = self.scaled
+            raise ValueError(
+                f"mask: {path} has no white pixel at {width} x {height} pixels, so nothing may "
+                f"change: its brightest is {levels.max():g} of 255, wanted at least {EDITABLE}, "
+                "not transparent"
+            )
+        if path is not None and bool(found.all()):
+            warnings.warn(f"mask: {path} is white everywhere and protects nothing", stacklevel=2)
         height, width = self.image.shape[-2:]
         return F.pad(found.float(), (0, width - found.shape[1], 0, height - found.shape[0]))
 

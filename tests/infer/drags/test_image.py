@@ -1,6 +1,7 @@
 """Images of any size, points and masks: read, scaled, continued, cut back, and refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 from latentgeo.infer.drags.image import continued, parse_points, read_picture, read_points
 from latentgeo.models.bundles.text_to_image import load_bundle
+
+TRIALS = Path(__file__).parents[4] / "shared" / "trials" / "img"
 
 
 @pytest.fixture(scope="module")
@@ -117,5 +120,61 @@ def test_a_mask_of_another_size_or_without_white_is_refused(bundle, tmp_path):
     Image.new("L", (37, 29), 0).save(tmp_path / "black.png")
     with pytest.raises(ValueError, match="29 x 37 pixels, wanted 37 x 29"):
         found.mask(tmp_path / "turned.png")
-    with pytest.raises(ValueError, match="no white pixel"):
+    with pytest.raises(ValueError, match=r"no white pixel .*: its brightest is 0 of 255"):
         found.mask(tmp_path / "black.png")
+    small = read_picture(path, bundle, 9)
+    dot = Image.new("L", (37, 29), 0)
+    dot.putpixel((20, 20), 255)
+    dot.save(tmp_path / "dot.png")
+    with pytest.raises(ValueError, match="no white pixel at 9 x 7 pixels"):
+        small.mask(tmp_path / "dot.png")
+
+
+def masks_of_a_tenth():
+    """One mask, as people store it: white on black, and on what is transparent; 8 and 16 bits."""
+    white = np.zeros((29, 37), dtype=np.uint8)
+    white[3:12, 5:17] = 255
+    image = Image.fromarray(white)
+    nothing = Image.new("L", image.size, 255)
+    dim = np.where(white, 40000, 30000).astype(np.uint16)  # on either side of half of 16 bits
+    return white == 255, {
+        "grey": image,
+        "white under alpha 0": Image.merge("LA", (nothing, image)),
+        "colours": Image.merge("RGBA", (nothing, nothing, nothing, image)),
+        "bits": image.convert("1"),
+        "16 bits": Image.fromarray(white.astype(np.uint16) * 257),
+        "dim 16 bits": Image.fromarray(dim),
+        "floats": Image.fromarray(white.astype(np.float32) / 255),
+    }
+
+
+@pytest.mark.parametrize("kind", masks_of_a_tenth()[1])
+def test_a_mask_means_the_same_however_it_is_stored(bundle, tmp_path, kind):
+    path, _ = picture_file(tmp_path / "a.png", 37, 29)
+    wanted, masks = masks_of_a_tenth()
+    masks[kind].save(tmp_path / "mask.tif")
+    mask = read_picture(path, bundle, None).mask(tmp_path / "mask.tif")
+    assert (mask[:29, :37].bool().numpy() == wanted).all()
+
+
+@pytest.mark.skipif(not TRIALS.is_dir(), reason="needs shared/trials beside the repository")
+@pytest.mark.parametrize("name", ["mask_alpha_white.png", "mask16.png"])
+def test_masks_that_failed(bundle, tmp_path, name):
+    """A tenth of each may change: 400 of 4096 pixels."""
+    path, _ = picture_file(tmp_path / "a.png", 64, 64)
+    mask = read_picture(path, bundle, None).mask(TRIALS / name)
+    assert mask[:64, :64].mean().item() == 400 / 4096
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mask_that_protects_nothing_is_told(bundle, tmp_path):
+    path, _ = picture_file(tmp_path / "a.png", 37, 29)
+    found = read_picture(path, bundle, None)
+    levels = Image.new("L", (37, 29), 255)
+    levels.save(tmp_path / "mask.png")
+    with pytest.raises(UserWarning, match=r"mask\.png is white everywhere and protects nothing"):
+        found.mask(tmp_path / "mask.png")
+    levels.putpixel((3, 3), 0)
+    levels.save(tmp_path / "mask.png")
+    assert found.mask(tmp_path / "mask.png").sum() == 29 * 37 - 1
+    found.mask(None)
