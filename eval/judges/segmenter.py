@@ -30,11 +30,12 @@ def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
     if not there:
         raise FileNotFoundError(f"{cmd.masks}: no mask of a held-out face; see render-masks")
     held = held.at(there)
-    exact = torch.stack([read_mask(_mask(cmd.masks, name)) for name in held.names])
+    model = load_segmenter(cmd.segmenter).to(device)
+    parts = len(model.config.parts)
+    exact = torch.stack([read_mask(_mask(cmd.masks, name), parts) for name in held.names])
     images = held.images(exact.shape[-1])
     if cmd.vae:
         images = through_autoencoder(images, device)
-    model = load_segmenter(cmd.segmenter).to(device)
     write_run(cmd, cmd.out, {})
     found = compared(model.config.parts, model.read(images), exact)
     rows = {"pixel agreement": found.agreement, "mean IoU": found.iou}
@@ -47,10 +48,10 @@ def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
     return results
 
 
-def read_mask(path: Path) -> Tensor:
-    """Return part numbers (H, W), int64, of a mask file; ValueError that names another file."""
+def read_mask(path: Path, parts: int) -> Tensor:
+    """Return numbers (H, W), int64, below `parts` of a mask; ValueError that names another file."""
     with path.open("rb") as file:
-        return torch.from_numpy(np.array(read_labels(file, str(path)))).long()
+        return torch.from_numpy(np.array(read_labels(file, str(path), parts))).long()
 
 
 @torch.no_grad()

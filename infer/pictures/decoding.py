@@ -64,16 +64,19 @@ def read_rgb(
             return to_rgb(upright, paper)
 
 
-def read_labels(file: IO[bytes], name: str) -> Image.Image:
+def read_labels(file: IO[bytes], name: str, count: int) -> Image.Image:
     """Return a file of part numbers, a byte per pixel: of modes L and P, which holds its indices.
 
-    Raises `Unreadable` for another mode, which names the file.
+    Raises `Unreadable` for another mode and for numbers that are not below `count`; it names the
+    file.
     """
     with _opened(file, name) as image, _reasons(name):
         if image.mode not in ("L", "P"):
             wanted = "wanted part numbers of 8 bits, modes L or P"
             raise Unreadable(name, "not a mask of parts", f"got mode {image.mode}, {wanted}")
-        image.load()
+        last = int(np.asarray(image).max())
+        if last >= count:
+            raise Unreadable(name, "not a mask of parts", f"got {last}, wanted 0 to {count - 1}")
         return image.copy()
 
 

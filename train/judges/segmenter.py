@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from latentgeo.infer.pictures.decoding import Unreadable, read_labels
 from latentgeo.models.judges.headed import write_headed
-from latentgeo.models.judges.segmenter import Segmenter, SegmenterConfig
+from latentgeo.models.judges.segmenter import PARTS, Segmenter, SegmenterConfig
 from latentgeo.train.data.draws import SEEDS, Draws
 from latentgeo.train.data.items import BadItem, Example
 from latentgeo.train.data.shards import Shards
@@ -64,7 +64,7 @@ class Masked:
             raise BadItem(str(path), "missing mask")
         try:
             with path.open("rb") as file:
-                mask = torch.from_numpy(np.array(read_labels(file, str(path))))
+                mask = torch.from_numpy(np.array(read_labels(file, str(path), len(PARTS))))
         except Unreadable as error:
             raise BadItem(error.name, error.reason, error.detail) from None
         if mask.shape != example.image.shape[1:]:

@@ -36,7 +36,7 @@ def test_of_masks_that_it_sees_itself_and_of_wrong_ones(tmp_path):
 def test_a_mask_of_colours_is_named(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.png: not a mask of parts \(got mode RGB"):
-        read_mask(tmp_path / "a.png")
+        read_mask(tmp_path / "a.png", 9)
 
 
 def value(folder, metric):

@@ -281,13 +281,15 @@ def test_what_has_no_known_scale_is_refused_by_name(data, words):
 
 def test_part_numbers_are_read_as_they_are_or_not_at_all():
     image = Image.fromarray(GREY % 7)
-    labels = read_labels(io.BytesIO(encode(image)), "a.png")
+    labels = read_labels(io.BytesIO(encode(image)), "a.png", 7)
     assert (np.asarray(labels) == GREY % 7).all()
     image.putpalette([9] * 768)
-    assert (np.asarray(read_labels(io.BytesIO(encode(image)), "a.png")) == GREY % 7).all()
+    assert (np.asarray(read_labels(io.BytesIO(encode(image)), "a.png", 7)) == GREY % 7).all()
+    with pytest.raises(Unreadable, match=r"a\.png: not a mask of parts \(got 6, wanted 0 to 5\)"):
+        read_labels(io.BytesIO(encode(image)), "a.png", 6)
     for wrong in (Image.fromarray(COLOUR), Image.fromarray(WIDE)):
         with pytest.raises(Unreadable, match=rf"a\.png: .*got mode {wrong.mode}, wanted part"):
-            read_labels(io.BytesIO(encode(wrong)), "a.png")
+            read_labels(io.BytesIO(encode(wrong)), "a.png", 7)
 
 
 @pytest.mark.skipif(not TRIALS.is_dir(), reason="needs shared/trials beside the repository")
