@@ -27,7 +27,9 @@ class Drag:
         None, 'JSON file of more points: {"points": [[[x0, y0], [x1, y1]], ...]}'
     )
     mask: Path | None = option(
-        None, "image of the same size, white where pixels may change; everywhere if unset"
+        None,
+        "image of the same size, white where pixels may change, black or transparent where not; "
+        "everywhere if unset",
     )
     model: str = option("avatars-smooth", "NAME, NAME+LORA or NAME+LORA@SCALE")
     size: int | None = option(
