@@ -13,12 +13,26 @@ from latentgeo.models.formats.files.source import Shape
 Shapes = Mapping[str, Shape]
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 PARALLEL = "module."  # before the names of a model that several GPUs trained
+WRAPPERS = re.compile(r"^((_orig_mod|module)\.)+")
 CONTEXT = re.compile(r".*\.attn2\.to_k\.weight")  # of a cross-attention: its width tells the model
 LORA = re.compile(
     r"lora_(unet|te\d?)_.*|.*(lora_?(A|B|down|up|linear_layer)\b|\blora\b|_lora\.|dora_scale).*"
 )
 SAFELORA = re.compile(r"(unet|text_encoder):\d+:(up|down)")
-LYCORIS = re.compile(r".*\.(hada_w[12]_[ab]|lokr_w[12](_[ab])?|oft_blocks|oft_diag)")
+RELATIVES = {  # of LoRA, by how the last part of their keys begins
+    r"hada_w[12]_[ab]": "LoHa (LyCORIS), a Hadamard product of two updates",
+    r"lokr_w[12]": "LoKr (LyCORIS), a Kronecker product",
+    r"oft_(blocks|diag|[rR])\b": "OFT, a rotation of the weights",
+    r"boft_[rRs]\b": "BOFT, a rotation of the weights",
+    r"on_input$": "(IA)³ (LyCORIS), a scale of the activations",
+    r"ia3_l\b": "(IA)³, a scale of the activations",
+    r"p?vera_lambda_": "VeRA, a scale of random factors",
+    r"lora_E\b": "AdaLoRA, factors with singular values",
+    r"(adamss|beft|c3a|deft|delora|fourierft|frod|glora|gralora|hira|hra|lily|ln_tuning|miss|osf"
+    r"|peanut|poly|psoft|randlora|road|shira|supertuning|tinylora|unilora|vblora|waveft)_": (
+        "another method of PEFT"
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -30,13 +44,18 @@ class Family:
     fits: Callable[[Shapes], bool]
 
 
+def bare(name: str) -> str:
+    """Return a tensor's name without what compiling and several GPUs put before it."""
+    return WRAPPERS.sub("", name)
+
+
 def looks_like(shapes: Shapes) -> Family:
     """Return the family that a file's tensors look like; UNKNOWN where none fits.
 
-    `module.` before every name, which training on several GPUs puts there, is passed over.
+    What training puts before a name (`bare`) is passed over.
     """
-    bare = {name.removeprefix(PARALLEL): shape for name, shape in shapes.items()}
-    return next((family for family in FAMILIES if family.fits(bare)), UNKNOWN)
+    plain = {bare(name): shape for name, shape in shapes.items()}
+    return next((family for family in FAMILIES if family.fits(plain)), UNKNOWN)
 
 
 def has(*names: str) -> Callable[[Shapes], bool]:
@@ -68,6 +87,15 @@ def _embedding(shapes: Shapes) -> bool:
     return few and all("." not in name.strip(".") and shapes[name][-1] >= 16 for name in shapes)
 
 
+def relative(name: str) -> str:
+    """Return in words which relative of LoRA a tensor is of, by its name, or nothing."""
+    return next((what for form, what in RELATIVES.items() if re.search(rf"\.{form}", name)), "")
+
+
+def _related(shapes: Shapes) -> bool:
+    return any(relative(name) for name in shapes)
+
+
 def context_width(shapes: Shapes) -> int | None:
     """Return the width of the text that a UNet's cross-attention reads, None without one."""
     return next((shape[1] for name, shape in shapes.items() if CONTEXT.fullmatch(name)), None)
@@ -84,7 +112,7 @@ _HF_TEXT = "text_model.embeddings.token_embedding.weight"
 
 UNKNOWN = Family("unknown", "no family that is known here", lambda shapes: True)
 FAMILIES = (
-    Family("lycoris", "LyCORIS (LoHa, LoKr or OFT)", some(LYCORIS)),
+    Family("lycoris", "a relative of LoRA (LoHa, LoKr, OFT, (IA)³ and others)", _related),
     Family("lora", "LoRA", _either(some(LORA), some(SAFELORA))),
     Family(
         "controlnet",
