@@ -10,7 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.models.bundles.text_to_image import BundleConfig, TextToImage, merges
+from latentgeo.models.formats.files.strict import no_weight
+from latentgeo.models.tokenizer import Tokenizer
+
+NONE: Mapping[str, int] = {}
 
 
 @torch.no_grad()
@@ -22,7 +26,9 @@ def add_tokens(bundle: TextToImage, tokens: Mapping[str, Tensor]) -> None:
     """
     if not tokens:
         return
-    rows = {token: _vectors(bundle, token, found) for token, found in tokens.items()}
+    if said := token_faults(tokens, bundle.config, bundle.learned):
+        raise ValueError("; ".join(said))
+    rows = {token: torch.atleast_2d(found) for token, found in tokens.items()}
     embedding = bundle.text.embeddings.token_embedding
     weight = torch.cat([embedding.weight, *(row.to(embedding.weight) for row in rows.values())])
     longer = nn.Embedding.from_pretrained(weight, freeze=not embedding.weight.requires_grad)
@@ -32,14 +38,21 @@ def add_tokens(bundle: TextToImage, tokens: Mapping[str, Tensor]) -> None:
     vars(bundle).pop("tokenizer", None)  # made anew, with the tokens, when it is next asked for
 
 
-def _vectors(bundle: TextToImage, token: str, found: Tensor) -> Tensor:
-    """Return a token's vectors (n, width) after checking them and its name."""
-    width = bundle.config.text.width
-    vectors = found[None] if found.ndim == 1 else found
-    if vectors.ndim != 2 or vectors.shape[1] != width or not len(vectors):
-        raise ValueError(f"token {token!r} is {tuple(found.shape)}, wanted (n, {width})")
-    if token != token.strip() or not token:
-        raise ValueError(f"token {token!r} is empty or has spaces at its ends")
-    if token in bundle.learned or len(bundle.tokenizer.encode(token)) == 1:
-        raise ValueError(f"token {token!r} is in the vocabulary already; give it another name")
-    return vectors
+def token_faults(
+    tokens: Mapping[str, Tensor], config: BundleConfig, learned: Mapping[str, int] = NONE
+) -> list[str]:
+    """Return what keeps tokens from being a model's that has learned others before."""
+    if not tokens:
+        return []
+    text, said = config.text, []
+    known = Tokenizer(context=text.context, merges=merges(text), learned={**learned})
+    for token, found in tokens.items():
+        shape = tuple(found.shape)
+        if len(shape) not in (1, 2) or shape[-1] != text.width or not shape[0]:
+            said.append(f"token {token!r} is {shape}, wanted (n, {text.width})")
+        said += no_weight(f"token {token!r}", found.dtype)
+        if token != token.strip() or not token:
+            said.append(f"token {token!r} is empty or has spaces at its ends")
+        elif token in learned or len(known.encode(token)) == 1:
+            said.append(f"token {token!r} is in the vocabulary already; give it another name")
+    return said

@@ -18,7 +18,7 @@ from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.pickle import load_pickle, looks_pickled, looks_scripted
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import shapes
-from latentgeo.models.formats.files.strict import fault_of, warn
+from latentgeo.models.formats.files.strict import fault_of, no_weight, refuse, warn
 
 PARAMETERS, ALONE = "string_to_param", "emb_params"
 XL = ("clip_l", "clip_g")  # two encoders' vectors for one token
@@ -42,9 +42,7 @@ def read_embeddings(path: Path) -> dict[str, Tensor]:
             f"{path} has vectors for two text encoders ({', '.join(XL)}): it is SDXL's"
         )
     found = {path.stem if n == ALONE else n: source.read(n).clone() for n in source.entries}
-    said = {token: fault_of(vectors) for token, vectors in found.items()}
-    warn(source, [f"{token} has {fault}" for token, fault in said.items() if fault])
-    return {token: torch.atleast_2d(vectors) for token, vectors in found.items()}
+    return {token: _vectors(path, token, vectors) for token, vectors in found.items()}
 
 
 def write_embeddings(path: Path, tokens: Mapping[str, Tensor]) -> Path:
@@ -79,4 +77,17 @@ def _webui(path: Path) -> dict[str, Tensor] | None:
     (vectors,) = table.values()
     name = whole.get("name")
     token = name if isinstance(name, str) and name else path.stem
-    return {token: torch.atleast_2d(vectors.detach().clone())}
+    return {token: _vectors(path, token, vectors.detach().clone())}
+
+
+def _vectors(path: Path, token: str, found: Tensor) -> Tensor:
+    """Return a token's vectors (n, width), with a warning of NaN and infinite values.
+
+    Raises ValueError for another shape or kind.
+    """
+    refuse(path, no_weight(token, found.dtype))
+    if found.ndim not in (1, 2) or not found.numel():
+        raise ValueError(f"{path}: {token} is {tuple(found.shape)}, wanted (n, width)")
+    if fault := fault_of(found):
+        warn(path, [f"{token} has {fault}"])
+    return torch.atleast_2d(found)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.models.formats.files.safetensors import write_safetensors
-from latentgeo.models.formats.files.strict import refuse
-from latentgeo.models.lora.file import Alpha, describe, read_lora, stored_alpha
+from latentgeo.models.formats.files.strict import no_weight, refuse
+from latentgeo.models.lora.file import describe, read_lora
 from latentgeo.models.lora.layer import (
     Layer,
     Update,
@@ -27,6 +27,7 @@ from latentgeo.models.lora.layer import (
     updates_of,
     write_weight,
 )
+from latentgeo.models.lora.peft import Alpha, stored_alpha
 from latentgeo.models.lora.targets import (
     Target,
     adapter_prefixes,
@@ -200,12 +201,14 @@ def attach_state(
 def ranks_in(
     state: Mapping[str, Tensor], known: Mapping[str, Layer], prefix: str
 ) -> dict[str, int]:
-    """Return the rank of each layer that a state names; ValueError lists the unknown keys."""
+    """Return the rank of each layer that a state names; ValueError lists what is no factor."""
     start, ranks, problems = f"{prefix}." if prefix else "", {}, []
     for key, tensor in state.items():
         match = KEY.fullmatch(key.removeprefix(start)) if key.startswith(start) else None
         if match is None or match["layer"] not in known:
             problems.append(f"unknown {key}")
+        elif fault := no_weight(key, tensor.dtype):
+            problems += fault
         elif match["factor"] == "A":
             ranks[match["layer"]] = tensor.shape[0]
     if not ranks:

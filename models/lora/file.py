@@ -6,7 +6,6 @@ the configuration that diffusers hands to PEFT, which without it takes α for th
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,9 +13,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-PEFT = "lora_adapter_metadata"
+from latentgeo.models.lora.peft import PEFT, Alpha
+
 OWN = ("format", "rank", "alpha", PEFT)  # keys of the metadata that `describe` makes
-Alpha = float | None | Mapping[str, float | None]  # of all layers, or by layer; None is the rank
 
 
 def describe(ranks: Mapping[str, int], alpha: Alpha, prefix: str) -> dict[str, str]:
@@ -61,37 +60,10 @@ def read_lora(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
 
 
-def stored_alpha(metadata: Mapping[str, str], prefix: str, ranks: Mapping[str, int]) -> Alpha:
-    """Return α from a file's metadata, ours or diffusers'; None, the rank, if it has none."""
-    if "alpha" in metadata:
-        return None if metadata["alpha"] == "rank" else float(metadata["alpha"])
-    config = json.loads(metadata.get(PEFT, "{}"))
-    start = f"{prefix}." if prefix else ""
-    usual, patterns = config.get(start + "lora_alpha"), config.get(start + "alpha_pattern") or {}
-    if usual is None:
-        return None
-    alphas = {layer: float(_matching(patterns, layer, usual)) for layer in ranks}
-    if all(alphas[layer] == rank for layer, rank in ranks.items()):
-        return None
-    return float(usual) if len(set(alphas.values())) == 1 else alphas
-
-
 def _usual(values: Iterable[float]) -> float:
     """Return the most frequent value, the largest of several."""
     counts = Counter(values)
     return max(counts, key=lambda value: (counts[value], value))
-
-
-def _matching(patterns: Mapping[str, float], layer: str, usual: float) -> float:
-    """Return what the first pattern that fits a layer gives it; PEFT matches the end of names."""
-    for pattern, value in patterns.items():
-        try:
-            found = re.fullmatch(rf"(.*\.)?({pattern})", layer)
-        except re.error as error:
-            raise ValueError(f"alpha_pattern {pattern!r} is no pattern: {error}") from None
-        if found:
-            return value
-    return usual
 
 
 def _alpha_of(alpha: Alpha, layer: str, rank: int) -> float:

@@ -7,6 +7,7 @@ Memory   one tensor at a time is read, converted and let go of; where nothing is
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +53,8 @@ def problems(
     for name, shape in wanted.items():
         if name in found and found[name].shape != shape:
             other.append(f"{name} is {found[name].shape}, wanted {shape}")
-        elif name in found and not found[name].dtype.is_floating_point:
-            other.append(f"{name} is {found[name].dtype}, wanted a floating-point tensor")
+        elif name in found:
+            other += no_weight(name, found[name].dtype)
     missing = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in found]
     unexpected = [
         f"unexpected {name} {entry.shape}"
@@ -61,6 +62,12 @@ def problems(
         if name not in wanted and not ignored(name)
     ]
     return [*other, *missing, *unexpected]
+
+
+def no_weight(name: str, dtype: torch.dtype) -> list[str]:
+    """Return why a tensor cannot become a weight, as a list of one problem, or of none."""
+    right = dtype.is_floating_point
+    return [] if right else [f"{name} is {dtype}, wanted a floating-point tensor"]
 
 
 def refuse(where: object, said: Sequence[str], hint: str = "") -> None:
@@ -97,7 +104,7 @@ def fill(
         if fault := fault_of(value):
             odd.append(f"{stored.name} has {fault}")
         state[key] = value
-    warn(source, odd)
+    warn(source.path, odd)
     module.load_state_dict(state, assign=True)
 
 
@@ -137,8 +144,8 @@ def fault_of(value: Tensor) -> str:
     return f"{said} values"
 
 
-def warn(source: Source, odd: Sequence[str]) -> None:
+def warn(path: Path, odd: Sequence[str]) -> None:
     """Warn of tensors that no network could use, in one warning for the file."""
     if odd:
         more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
-        warnings.warn(f"{source.path}: {'; '.join(odd[:SHOWN])}{more}", stacklevel=3)
+        warnings.warn(f"{path}: {'; '.join(odd[:SHOWN])}{more}", stacklevel=3)

@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latentgeo.models.bundles.learned_tokens import add_tokens
+from latentgeo.models.bundles.learned_tokens import add_tokens, token_faults
 from latentgeo.models.bundles.text_to_image import BundleConfig, TextToImage, empty_bundle
 from latentgeo.models.formats.files.source import Shape
 from latentgeo.models.formats.files.strict import refuse
@@ -41,6 +41,8 @@ class Factors:
         if self.A.ndim < 2 or self.B.ndim < 2 or self.A.shape[0] != self.B.shape[1]:
             shapes = f"A {tuple(self.A.shape)} and B {tuple(self.B.shape)}"
             raise ValueError(f"{shapes}, wanted A (r, in, ...) and B (out, r, ...)")
+        if not self.rank:
+            raise ValueError("the rank is 0, wanted 1 or more")
         if self.alpha is not None and not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ValueError(f"α is {self.alpha}, wanted a finite number above 0")
         if self.alpha == self.rank:
@@ -109,23 +111,48 @@ def places_in(config: BundleConfig) -> Places:
     return places_of(empty_bundle(config))
 
 
+def reshaped(lora: Lora, places: Places) -> Lora:
+    """Return the LoRA with factors as a model's layers have them, where only 1s are too many.
+
+    A 1 × 1 convolution's factors may be written as matrices, and a linear layer's as 1 × 1.
+    """
+    parts: dict[Part, dict[str, Factors]] = {part: {} for part in PARTS}
+    for part, layer, factors in lora:
+        shape = places.part(part).get(layer)
+        pair = [factors.A, factors.B]
+        for i, wanted in enumerate(_wanted(shape, factors.rank) if shape else ()):
+            if _matrix(pair[i].shape) == _matrix(wanted):
+                pair[i] = pair[i].reshape(wanted)
+        parts[part][layer] = replace(factors, A=pair[0], B=pair[1])
+    return replace(lora, unet=parts["unet"], text=parts["text"])
+
+
+def _wanted(shape: Shape, rank: int) -> tuple[Shape, Shape]:
+    """Return the shapes of A and B on a layer whose weight is of this shape."""
+    return (rank, *shape[1:]), (shape[0], rank, *[1] * (len(shape) - 2))
+
+
+def _matrix(shape: Shape) -> Shape:
+    """Return a weight's shape without a kernel of 1 × 1."""
+    return tuple(shape[:2]) if tuple(shape[2:]) == (1, 1) else tuple(shape)
+
+
 def misfits(lora: Lora, places: Places) -> list[str]:
-    """Return what keeps a LoRA from fitting a model: unknown layers, and shapes that differ."""
+    """Return what keeps a LoRA from fitting a model: layers, shapes, and learned tokens."""
     said = []
     for part, layer, factors in lora:
         shape = places.part(part).get(layer)
         if shape is None:
             said.append(f"there is no {part} layer {layer}")
             continue
-        rank = factors.rank
-        wanted = (rank, *shape[1:]), (shape[0], rank, *[1] * (len(shape) - 2))
+        wanted = _wanted(shape, factors.rank)
         found = tuple(factors.A.shape), tuple(factors.B.shape)
         if found != wanted:
             said.append(
                 f"{part} {layer} has A {found[0]} and B {found[1]}, wanted {wanted[0]} "
                 f"and {wanted[1]}"
             )
-    return said
+    return said + token_faults(lora.tokens, places.config)
 
 
 def attach_lora(bundle: TextToImage, lora: Lora, scale: float = 1.0, name: str = DEFAULT) -> None:

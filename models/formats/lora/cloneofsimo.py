@@ -86,8 +86,8 @@ def _kinds(part: Part, metadata: Notes) -> Sequence[str]:
     try:
         kinds = json.loads(text)
         known = {kind for kinds in KINDS[part] for kind in kinds}
-        unknown = sorted(set(kinds) - known)
-    except (ValueError, TypeError):
+        unknown = sorted(map(str, set(kinds) - known))
+    except (ValueError, TypeError, RecursionError):
         raise ValueError(f"its metadata say {text!r} of {NAMES[part]}, wanted a list") from None
     if unknown:
         raise ValueError(
@@ -126,7 +126,8 @@ def _check(part: Part, factors: Tensors, metadata: Notes, order: Sequence[str]) 
         )
     for match in matches:
         stated = metadata.get(f"{name}:{match['index']}:rank")
-        rank = factors[match.string].shape[0 if match["factor"] == "down" else 1]
+        shape = factors[match.string].shape
+        rank = shape[0 if match["factor"] == "down" else 1] if len(shape) > 1 else None
         if stated is not None and stated != str(rank):
             raise ValueError(f"{match.string} has rank {rank}, and the metadata say {stated}")
 

@@ -3,8 +3,7 @@
 attn-procs  `<attention>.processor.to_q_lora.down.weight`, of the UNet's attentions alone and then
             without a prefix; with a text encoder, `unet.` and `text_encoder.…self_attn.to_q_lora.`
 diffusers   `unet.<layer>.lora.down.weight`, `text_encoder.text_model.<layer>.lora_linear_layer.…`
-down is A and up is B. Neither has an α: the scale is 1. Text layers of the second kind are found
-in files of the first, too.
+down is A and up is B. Neither has an α: the scale is 1. Either kind is found in files of the other.
 """
 
 import re
@@ -38,9 +37,9 @@ UNET_ATTENTION = re.compile(r"(?P<block>.+\.attn[12])\.to_(?P<to>q|k|v|out)(\.0)
 TEXT_ATTENTION = re.compile(r"(?P<block>.+\.self_attn)\.(?P<to>q|k|v|out)_proj")
 
 
-def read_processors(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
-    """Return the LoRA that a file of attention processors holds."""
-    parts = gathered(tensors, _processor)
+def read(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
+    """Return the LoRA that a file of either kind holds, or of both."""
+    parts = gathered(tensors, old_address)
     return Lora(unet=parts["unet"], text=parts["text"], notes=other_notes(metadata))
 
 
@@ -66,12 +65,6 @@ def write_processors(lora: Lora, places: Places) -> Written:
     return tensors, {"format": "pt", **lora.notes}
 
 
-def read_layers(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
-    """Return the LoRA that a file by layer holds."""
-    parts = gathered(tensors, _layer)
-    return Lora(unet=parts["unet"], text=parts["text"], notes=other_notes(metadata))
-
-
 def write_layers(lora: Lora, places: Places) -> Written:
     """Return the tensors and metadata of a file by layer."""
     cannot_say("diffusers", no_alphas(lora) + no_tokens(lora))
@@ -85,21 +78,15 @@ def write_layers(lora: Lora, places: Places) -> Written:
     return tensors, {"format": "pt", **lora.notes}
 
 
-def _processor(key: str) -> Address | None:
+def old_address(key: str) -> Address | None:
+    """Return what a key of either kind is about."""
     if match := TEXT_PROCESSOR.fullmatch(key):
         return Address("text", f"{match['block']}.{match['to']}_proj", ROLES[match["factor"]])
     if match := PROCESSOR.fullmatch(key):
         end = "to_out.0" if match["to"] == "out" else f"to_{match['to']}"
         return Address("unet", f"{match['block']}.{end}", ROLES[match["factor"]])
-    return _text_layer(key)
-
-
-def _layer(key: str) -> Address | None:
-    match = UNET_LAYER.fullmatch(key)
-    return _address("unet", match) if match else _text_layer(key)
-
-
-def _text_layer(key: str) -> Address | None:
+    if match := UNET_LAYER.fullmatch(key):
+        return _address("unet", match)
     match = TEXT_LAYER.fullmatch(key)
     return _address("text", match) if match else None
 
@@ -113,14 +100,14 @@ def _claims_processors(keys: Sequence[str]) -> bool:
 
 
 def _claims_layers(keys: Sequence[str]) -> bool:
-    return not _claims_processors(keys) and any(_layer(key) for key in keys)
+    return not _claims_processors(keys) and any(old_address(key) for key in keys)
 
 
 PROCESSORS = Grammar(
     "attn-procs",
     "attention processors of diffusers",
     _claims_processors,
-    read_processors,
+    read,
     write_processors,
 )
-LAYERS = Grammar("diffusers", "layers of diffusers", _claims_layers, read_layers, write_layers)
+LAYERS = Grammar("diffusers", "layers of diffusers", _claims_layers, read, write_layers)

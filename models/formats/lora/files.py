@@ -1,31 +1,34 @@
 """LoRA files of all grammars: which one a file is in, what is refused by name, reading, writing."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from latentgeo.models.formats.files.families import looks_like
+from latentgeo.models.formats.files.families import looks_like, relative
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
-from latentgeo.models.formats.files.strict import fault_of, refuse, warn
+from latentgeo.models.formats.files.strict import fault_of, no_weight, refuse, warn
 from latentgeo.models.formats.lora import cloneofsimo as lora_cloneofsimo
 from latentgeo.models.formats.lora import diffusers as lora_diffusers
 from latentgeo.models.formats.lora import kohya as lora_kohya
 from latentgeo.models.formats.lora import peft as lora_peft
-from latentgeo.models.formats.lora.adapter import Lora, Places, misfits
-from latentgeo.models.formats.lora.grammar import Grammar
+from latentgeo.models.formats.lora.adapter import Lora, Places, misfits, reshaped
+from latentgeo.models.formats.lora.grammar import BUNDLED, Grammar, bundled
 from latentgeo.models.formats.lora.peft import PEFT_FILES
-from latentgeo.models.lora.file import PEFT
+from latentgeo.models.formats.lora.wrapped import Unwrapped
+from latentgeo.models.lora.peft import PEFT, json_object
 
 GRAMMARS: dict[str, Grammar] = {
     grammar.name: grammar
     for grammar in (
+        lora_peft.GRAMMAR,  # before the next two, whose keys stand in its files, too
         lora_diffusers.PROCESSORS,
         lora_diffusers.LAYERS,
-        lora_peft.GRAMMAR,
         lora_kohya.GRAMMAR,
         lora_kohya.LDM_BLOCKS,
         lora_cloneofsimo.GRAMMAR,
@@ -37,11 +40,7 @@ BLOCK = re.compile(r"lora_unet_(input_blocks|middle_block|output_blocks)_")
 PEFT_CONFIG = "adapter_config.json"
 OTHERS = {  # what looks like LoRA and is not: by a part of its keys
     r"dora_scale|lora_magnitude_vector": "DoRA, which scales the columns of W_0 + ΔW",
-    r"\.hada_w[12]_[ab]": "LoHa (LyCORIS), a Hadamard product of two updates",
-    r"\.lokr_w[12]": "LoKr (LyCORIS), a Kronecker product",
     r"\.lora_mid\.": "LoCon with a core tensor (LyCORIS)",
-    r"\.oft_(blocks|diag)": "OFT (LyCORIS), a rotation of the weights",
-    r"\.on_input$": "(IA)³ (LyCORIS), a scale of the activations",
     r"\.(diff|diff_b|w_norm|b_norm)$": "a difference of whole weights (LyCORIS)",
     r"\.[ab][12]\.weight$": "GLoRA (LyCORIS)",
     r"\.lora_[AB](\.\w+)?\.bias$": "LoRA with biases",
@@ -56,12 +55,16 @@ def read_lora_file(path: Path, places: Places) -> tuple[Lora, Grammar]:
     the LoRA fits the model of `places` is for `misfits` to say.
     """
     path = lora_path(path)
-    source = open_source(path)
+    opened = open_source(path)
     try:
+        source = Unwrapped(opened)
         grammar = grammar_of(source)
         _check_width(source, places)
         tensors = read_all(source)
-        lora = grammar.read(tensors, {**source.metadata, **_beside(path)}, places)
+        tokens = bundled(tensors)
+        factors = {name: tensor for name, tensor in tensors.items() if not BUNDLED.match(name)}
+        lora = grammar.read(factors, {**source.metadata, **_beside(path, source)}, places)
+        lora = reshaped(replace(lora, tokens={**lora.tokens, **tokens}), places)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if not lora.unet and not lora.text:
@@ -109,20 +112,25 @@ def grammar_of(source: Source) -> Grammar:
 
 def refuse_others(keys: Sequence[str]) -> None:
     """Raise ValueError, by name, for what is no plain LoRA."""
-    for pattern, name in OTHERS.items():
-        found = next((key for key in keys if re.search(pattern, key)), None)
-        if found is not None:
+    for key in keys:
+        name = relative(key) or next((n for form, n in OTHERS.items() if re.search(form, key)), "")
+        if name:
             raise ValueError(
-                f"it is {name}, and not LoRA ({found}); merge it into a checkpoint "
+                f"it is {name}, and not LoRA ({key}); merge it into a checkpoint "
                 "with the program that made it"
             )
 
 
 def read_all(source: Source) -> dict[str, Tensor]:
-    """Return all tensors of a small file, with a warning of NaN and infinite values."""
+    """Return all tensors of a small file, with a warning of NaN and infinite values.
+
+    Raises ValueError for what cannot become a weight; α alone may be a whole number.
+    """
+    kinds = {name: e.dtype for name, e in source.entries.items() if not name.endswith(".alpha")}
+    refuse("the LoRA", [said for name, kind in kinds.items() for said in no_weight(name, kind)])
     tensors = {name: source.read(name) for name in source.entries}
-    faults = {name: fault_of(tensor) for name, tensor in tensors.items()}
-    warn(source, [f"{name} has {fault}" for name, fault in faults.items() if fault])
+    faults = {name: fault_of(tensors[name]) for name in kinds}
+    warn(source.path, [f"{name} has {fault}" for name, fault in faults.items() if fault])
     return tensors
 
 
@@ -142,12 +150,20 @@ def _check_width(source: Source, places: Places) -> None:
         )
 
 
-def _beside(path: Path) -> Mapping[str, str]:
-    """Return the configuration beside a file of PEFT's own as metadata."""
+def _beside(path: Path, source: Source) -> Mapping[str, str]:
+    """Return the configuration beside a file of PEFT's own as metadata; warn where α is nowhere."""
     config = path.with_name(PEFT_CONFIG)
-    if path.name not in PEFT_FILES or not config.is_file():
+    if path.name not in PEFT_FILES:
         return {}
-    return {PEFT: config.read_text(encoding="utf-8")}
+    if not config.is_file():
+        if not {PEFT, "alpha"} & source.metadata.keys():
+            warn(path, [f"there is no {PEFT_CONFIG} beside it, which says α: taken for the rank"])
+        return {}
+    try:
+        text = config.read_text(encoding="utf-8-sig")
+    except ValueError as error:
+        raise ValueError(f"{PEFT_CONFIG} is no text in UTF-8: {error}") from None
+    return {PEFT: json.dumps(json_object(text, PEFT_CONFIG))}
 
 
 def _as_written(grammar: Grammar, source: Source) -> Grammar:

@@ -1,14 +1,17 @@
 """What the five grammars of LoRA files share: an address for every key, factors from addresses."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from latentgeo.models.formats.files.strict import SHOWN, refuse
 from latentgeo.models.formats.lora.adapter import PARTS, Factors, Lora, Part, Places
 
+BUNDLED = re.compile(r"bundle_emb\.(?P<token>[^.]+)\.")  # then `string_to_param.*`
 Role = Literal["A", "B", "alpha"]
 Tensors = Mapping[str, Tensor]
 Notes = Mapping[str, str]
@@ -70,7 +73,25 @@ def _factors(roles: Mapping[Role, Tensor]) -> Factors:
     alpha = roles.get("alpha")
     if alpha is not None and alpha.numel() != 1:
         raise ValueError(f"α has shape {tuple(alpha.shape)}, wanted one number")
+    if alpha is not None and (alpha.is_complex() or alpha.dtype is torch.bool):
+        raise ValueError(f"α is {alpha.dtype}, wanted a number")
     return Factors(roles["A"], roles["B"], None if alpha is None else float(alpha))
+
+
+def bundled(tensors: Tensors) -> dict[str, Tensor]:
+    """Return the learned tokens that lie beside the factors of any grammar, as webui has them.
+
+    Raises ValueError for a token of several tensors: two encoders', which SDXL has.
+    """
+    tokens: dict[str, Tensor] = {}
+    for key in tensors:
+        if match := BUNDLED.match(key):
+            if match["token"] in tokens:
+                raise ValueError(
+                    f"{key} is a second tensor of its token, wanted one, not SDXL's two"
+                )
+            tokens[match["token"]] = tensors[key]
+    return tokens
 
 
 def cannot_say(grammar: str, reasons: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
 """LoRA as PEFT writes it: `<layer>.lora_A.weight`, `<layer>.lora_B.weight`.
 
 Before the layer stands `unet.` or `text_encoder.text_model.` as diffusers has it, or PEFT's own
-`base_model.model.`; behind `lora_A` there may be the adapter's name. α is no tensor: it stands in
-the metadata, or in the adapter_config.json beside a file of PEFT's own, with patterns for layers
-that differ.
+`base_model.model.`, or both; keys as diffusers wrote them before may stand among them. Behind
+`lora_A` there may be the adapter's name. α is no tensor: it stands in the metadata, or in the
+adapter_config.json beside a file of PEFT's own, with patterns for layers that differ.
 """
 
 import json
@@ -14,6 +14,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from latentgeo.models.formats.lora.adapter import PARTS, Factors, Lora, Part, Places
+from latentgeo.models.formats.lora.diffusers import old_address
 from latentgeo.models.formats.lora.grammar import (
     Address,
     Grammar,
@@ -26,21 +27,17 @@ from latentgeo.models.formats.lora.grammar import (
     no_tokens,
     other_notes,
 )
-from latentgeo.models.lora.file import OWN, PEFT, peft_config, stored_alpha
+from latentgeo.models.lora.file import OWN, peft_config
+from latentgeo.models.lora.peft import PEFT, json_object, stored_alpha
 
+ROOT = r"base_model\.model\."  # what PEFT calls the network that it is around
 KEY = re.compile(
-    r"(base_model\.model\.)?(?P<prefix>unet\.|text_encoder\.)?(?P<layer>.+)"
+    rf"({ROOT})?(?P<prefix>unet\.|text_encoder\.)?({ROOT})?(?P<layer>.+)"
     r"\.lora_(?P<factor>[AB])(\.(?P<adapter>[^.]+))?\.weight"
 )
 PREFIXES: dict[Part, str] = {"unet": "unet", "text": "text_encoder"}
 TEXT_MODEL = "text_model."
 PEFT_FILES = ("adapter_model.safetensors", "adapter_model.bin")  # in a folder of PEFT's own
-REFUSED = {  # settings of PEFT that make something else of the two factors
-    "use_dora": "DoRA: magnitudes beside the factors",
-    "use_rslora": "rank-stabilized LoRA: its scale is α / √r",
-    "lora_bias": "biases beside the factors",
-    "modules_to_save": "whole layers beside the factors",
-}
 
 
 def read(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
@@ -51,12 +48,8 @@ def read(tensors: Tensors, metadata: Notes, places: Places) -> Lora:
     adapters = {match["adapter"] for key in tensors if (match := KEY.fullmatch(key))}
     if len(adapters) > 1:
         raise ValueError(f"the file holds several adapters, {sorted(map(str, adapters))}")
-    config = _config(metadata)
-    for name, what in REFUSED.items():
-        if any(value for key, value in config.items() if key.rpartition(".")[2] == name):
-            raise ValueError(f"{what} ({name}) is not read here")
     parts = gathered(tensors, lambda key: _address(key, places))
-    prefixed = any(key.startswith(tuple(f"{p}." for p in PREFIXES.values())) for key in config)
+    prefixed = _prefixed(metadata)
     for part in PARTS:
         prefix = PREFIXES[part] if prefixed else ""
         parts[part] = _scaled(parts[part], metadata, prefix, TEXT_MODEL if part == "text" else "")
@@ -84,7 +77,7 @@ def _address(key: str, places: Places) -> Address | None:
     """Return what a key is about; without a prefix, the layer tells the network."""
     match = KEY.fullmatch(key)
     if match is None:
-        return None
+        return old_address(key)
     layer, prefix = match["layer"], match["prefix"]
     role: Role = "A" if match["factor"] == "A" else "B"
     short = layer.removeprefix(TEXT_MODEL)
@@ -93,14 +86,13 @@ def _address(key: str, places: Places) -> Address | None:
     return Address("unet", layer, role)
 
 
-def _config(metadata: Notes) -> dict[str, object]:
-    try:
-        config = json.loads(metadata.get(PEFT, "{}"))
-    except ValueError as error:
-        raise ValueError(f"{PEFT} is no JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{PEFT} is no JSON object")
-    return config
+def _prefixed(metadata: Notes) -> bool:
+    """Return whether the configuration is by network; ValueError for one of another network."""
+    starts = {key.rpartition(".")[0] for key in json_object(metadata.get(PEFT, "{}"), PEFT)}
+    for start in starts - {*PREFIXES.values()}:
+        if start or len(starts) > 1:
+            raise ValueError(f"{PEFT} is about {start!r}, wanted {' and '.join(PREFIXES.values())}")
+    return bool(starts - {""})
 
 
 def _scaled(

@@ -22,6 +22,7 @@ from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig
 
 ASSETS = Path(__file__).parents[3].parent / "shared" / "assets"
+TRIALS = ASSETS.parent / "trials"
 TINY = BundleConfig(
     name="tiny",
     unet=UNetConfig(
@@ -124,6 +125,18 @@ def asset() -> Callable[[str], Path]:
         if not (ASSETS / name).exists():
             pytest.skip(f"{name} is not beside this checkout")
         return ASSETS / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def trial() -> Callable[[str], Path]:
+    """Return the path of a file that once failed, or skip where it is not there."""
+
+    def find(name: str) -> Path:
+        if not (TRIALS / name).exists():
+            pytest.skip(f"{name} is not beside this checkout")
+        return TRIALS / name
 
     return find
 

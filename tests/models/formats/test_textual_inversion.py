@@ -91,3 +91,33 @@ def test_nan_is_warned_of(tmp_path):
     save_file({"<x>": torch.full((16,), float("nan"))}, tmp_path / "x.safetensors")
     with pytest.warns(UserWarning, match="<x> has 16 NaN values"):
         read_embeddings(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("name", ["x.safetensors", "x.bin", "webui.pt"])
+def test_a_token_of_another_kind_is_refused(tmp_path, name, dtype):
+    vectors = torch.ones(2, WIDTH).to(dtype)
+    if name == "webui.pt":
+        torch.save({"string_to_param": {"*": vectors}, "name": "x"}, tmp_path / name)
+    else:
+        write_embeddings(tmp_path / name, {"x": vectors})
+    with pytest.raises(ValueError) as caught:
+        read_embeddings(tmp_path / name)
+    said = f"does not fit: x is {dtype}, wanted a floating-point tensor"
+    assert str(caught.value) == f"{tmp_path / name} {said}"
+
+
+@pytest.mark.parametrize("shape", [(), (0, WIDTH), (2, 3, WIDTH)])
+def test_vectors_of_another_shape_are_refused(tmp_path, shape):
+    torch.save({"string_to_param": {"*": torch.ones(shape)}, "name": "x"}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x\.pt: x is \(.*\), wanted \(n, width\)"):
+        read_embeddings(tmp_path / "x.pt")
+
+
+def test_nan_is_warned_of_in_either_layout(tmp_path):
+    vectors = torch.full((2, WIDTH), float("nan"))
+    torch.save({"string_to_param": {"*": vectors}, "name": "x"}, tmp_path / "x.pt")
+    write_embeddings(tmp_path / "x.safetensors", {"x": vectors})
+    for name in ("x.pt", "x.safetensors"):
+        with pytest.warns(UserWarning, match=r"x has 32 NaN values"):
+            read_embeddings(tmp_path / name)

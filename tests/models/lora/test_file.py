@@ -69,3 +69,12 @@ def test_bad_files_are_named(tmp_path):
     save_file({"unet.other.lora_A.weight": torch.zeros(1, 1)}, broken)
     with pytest.raises(ValueError, match=r"broken\.safetensors: .*unknown unet\.other"):
         lora.load_lora(net(), broken)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_factors_of_another_kind_are_refused(tmp_path, dtype):
+    state = lora.lora_state(adapted(rank=2))
+    key = next(iter(state))
+    save_file(state | {key: state[key].to(dtype)}, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=rf"x\.safetensors: .*{key} is {dtype}, wanted a floating"):
+        lora.load_lora(net(), tmp_path / "x.safetensors")

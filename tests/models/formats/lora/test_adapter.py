@@ -84,6 +84,7 @@ def test_what_does_not_fit_is_listed_and_nothing_is_changed(fresh, places):
     [
         ((2, 8), (8, 3), None, r"A \(2, 8\) and B \(8, 3\), wanted A \(r, in"),
         ((8,), (8, 8), None, "wanted A"),
+        ((0, 8), (8, 0), None, "the rank is 0, wanted 1 or more"),
         ((2, 8), (8, 2), 0.0, "α is 0.0"),
         ((2, 8), (8, 2), float("nan"), "α is nan"),
     ],
@@ -111,3 +112,26 @@ def test_another_dtype(lora_on):
     half = converted(lora, torch.float16)
     assert all(f.A.dtype == f.B.dtype == torch.float16 and f.alpha == 1.0 for _, _, f in half)
     assert half.tokens["<x>"].dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("token", "vectors", "message"),
+    [
+        ("<cat>", torch.ones(2, 17), r"token '<cat>' is (2, 17), wanted (n, 16)"),
+        ("<cat>", torch.ones(0, 16), r"token '<cat>' is (0, 16), wanted (n, 16)"),
+        ("<cat>", torch.ones(2, 16).int(), "token '<cat>' is torch.int32, wanted a floating-point"),
+        (" a", torch.ones(16), "token ' a' is empty or has spaces at its ends"),
+        ("a", torch.ones(16), "token 'a' is in the vocabulary already; give it another name"),
+    ],
+)
+def test_tokens_that_do_not_fit_are_told_before_anything_is_changed(
+    fresh, places, lora_on, token, vectors, message
+):
+    """By the same words that `inspect` has for it."""
+    lora = lora_on(unet=("attn1",), tokens={token: vectors})
+    (said,) = misfits(lora, places)
+    assert said.startswith(message)
+    with pytest.raises(ValueError) as caught:
+        attach_lora(fresh, lora)
+    assert str(caught.value) == f"the LoRA does not fit: {said}"
+    assert not adapters(fresh.unet) and not fresh.learned

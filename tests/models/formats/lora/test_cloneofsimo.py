@@ -87,6 +87,10 @@ def test_what_it_cannot_say_is_refused(places, lora_on, words, message):
         ({"unet": '["ResnetBlock2D"]'}, "it is on ResnetBlock2D of unet, whose order"),
         ({"unet": '["GEGLU"]'}, r"numbers 44 layers .*up to 43, and a model of this shape has 11"),
         ({"unet": "3"}, "say '3' of unet, wanted a list"),
+        ({"unet": "[1]"}, "it is on 1 of unet, whose order"),
+        ({"unet": "[[]]"}, r"say '\[\[\]\]' of unet, wanted a list"),
+        ({"unet": "null"}, "say 'null' of unet, wanted a list"),
+        ({"unet": "[" * 100_000}, "of unet, wanted a list"),
         ({"unet": "[]"}, "has 0 of the kinds that it says"),
         ({"unet:3:rank": "9"}, r"unet:3:(up|down) has rank 2, and the metadata say 9"),
     ],
@@ -111,3 +115,9 @@ def test_a_missing_layer_or_factor_is_refused(places, lora_on):
         GRAMMAR.read(tensors, metadata, places)
     with pytest.raises(ValueError, match="unknown key stranger"):
         GRAMMAR.read({**tensors, "stranger": torch.ones(1)}, metadata, places)
+
+
+def test_a_factor_that_is_no_matrix_is_told(places, lora_on):
+    tensors, metadata = GRAMMAR.write(lora_on(unet=ATTENTION), places)
+    with pytest.raises(ValueError, match="unet:3:up has rank None, and the metadata say 2"):
+        GRAMMAR.read(tensors | {"unet:3:up": torch.ones(2)}, metadata, places)

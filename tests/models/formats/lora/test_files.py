@@ -2,21 +2,24 @@
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from latentgeo.models.bundles.text_to_image import BundleConfig
+from latentgeo.models.bundles.text_to_image import BundleConfig, read_config
+from latentgeo.models.formats.convert import kind_of
 from latentgeo.models.formats.files.open import open_source
-from latentgeo.models.formats.lora.adapter import misfits, places_in
+from latentgeo.models.formats.lora.adapter import attach_lora, misfits, places_in
 from latentgeo.models.formats.lora.files import (
     GRAMMARS,
     grammar_of,
     read_lora_file,
     write_lora_file,
 )
+from latentgeo.models.zoo.places import ZOO
 
 ATTENTIONS = {"unet": ("attn1.", "attn2."), "text": ("self_attn",)}  # what all grammars can say
 EVERYTHING = {"unet": ("",), "text": ("",)}
@@ -100,6 +103,12 @@ def test_published_files_fit_stable_diffusion_and_go_through_the_others(asset, t
         ("lora_unet_conv_in.lokr_w2_a", r"LoKr \(LyCORIS\)"),
         ("lora_unet_conv_in.lora_mid.weight", r"LoCon with a core tensor \(LyCORIS\)"),
         ("lora_unet_conv_in.oft_blocks", "OFT"),
+        ("unet.conv_in.oft_R.weight", "OFT"),
+        ("base_model.model.conv_in.boft_R", "BOFT"),
+        ("base_model.model.conv_in.ia3_l", r"\(IA\)³"),
+        ("base_model.model.conv_in.vera_lambda_b", "VeRA"),
+        ("base_model.model.conv_in.lora_E", "AdaLoRA"),
+        ("base_model.model.conv_in.hra_u", "another method of PEFT"),
         ("lora_unet_conv_in.on_input", r"\(IA\)³ \(LyCORIS\)"),
         ("lora_unet_conv_in.diff", r"a difference of whole weights \(LyCORIS\)"),
         ("lora_unet_conv_in.a1.weight", "GLoRA"),
@@ -180,3 +189,111 @@ def test_a_file_that_adapts_nothing_is_refused(tmp_path, places):
     save_file({"<cat>": torch.ones(2, 16)}, tmp_path / "x.safetensors", {"<cat>": "<embed>"})
     with pytest.raises(ValueError, match="looks like learned token embeddings"):
         read_lora_file(tmp_path / "x.safetensors", places)
+
+
+WRONG = (torch.int64, torch.uint8, torch.bool, torch.complex64)
+
+
+@pytest.mark.parametrize("dtype", WRONG)
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_a_factor_of_another_kind_is_refused_in_every_grammar(
+    tmp_path, places, lora_on, name, dtype
+):
+    path = write_lora_file(
+        tmp_path / "x.safetensors", lora_on(**ATTENTIONS), GRAMMARS[name], places
+    )
+    tensors, metadata = load_file(path), open_source(path).metadata
+    key = next(key for key in tensors if not key.endswith("alpha"))
+    save_file(tensors | {key: tensors[key].to(dtype)}, path, metadata)
+    with pytest.raises(ValueError) as caught:
+        read_lora_file(path, places)
+    said = f"the LoRA does not fit: {key} is {dtype}, wanted a floating-point tensor"
+    assert str(caught.value) == f"{path}: {said}"
+
+
+@pytest.mark.parametrize("alpha", [torch.tensor(3), torch.tensor(3.0)])
+def test_alpha_may_be_a_whole_number(tmp_path, places, lora_on, alpha):
+    lora = lora_on(unet=("conv_in",))
+    path = write_lora_file(tmp_path / "x.safetensors", lora, GRAMMARS["kohya"], places)
+    save_file(load_file(path) | {"lora_unet_conv_in.alpha": alpha}, path)
+    assert read_lora_file(path, places)[0].unet["conv_in"].alpha == 3
+    for wrong in (torch.tensor(True), torch.tensor(1j)):
+        save_file(load_file(path) | {"lora_unet_conv_in.alpha": wrong}, path)
+        with pytest.raises(ValueError, match=rf"α is {wrong.dtype}, wanted a number"):
+            read_lora_file(path, places)
+
+
+@pytest.mark.parametrize("method", ["OFT", "IA3", "BOFT", "LoHa", "LoKr", "Vera", "HRA", "AdaLora"])
+def test_folders_of_the_packages_other_methods_are_refused_by_name(
+    pipeline, tmp_path, places, method
+):
+    peft = pytest.importorskip("peft")
+    more = {
+        "IA3": {"feedforward_modules": []},
+        "AdaLora": {"total_step": 7},
+        "OFT": {"oft_block_size": 2, "r": 0},
+        "BOFT": {"boft_block_size": 2},
+    }
+    config = getattr(peft, f"{method}Config")(
+        target_modules=[f"down_blocks.0.attentions.{i}.proj_in" for i in range(2)]
+        if method in ("LoHa", "LoKr")
+        else ["down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"],
+        **more.get(method, {}),
+    )
+    unet = type(pipeline.unet).from_config(pipeline.unet.config)
+    peft.get_peft_model(unet, config).save_pretrained(tmp_path)
+    assert kind_of(tmp_path) == kind_of(tmp_path / "adapter_model.safetensors") == "lora"
+    title = {"IA3": r"\(IA\)³", "Vera": "VeRA", "HRA": "another method", "AdaLora": "AdaLoRA"}
+    with pytest.raises(ValueError, match=rf"it is {title.get(method, method)}.*, and not LoRA"):
+        read_lora_file(tmp_path, places)
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "attn-procs"])
+def test_a_bundled_token_comes_with_the_lora(tmp_path, places, lora_on, same_lora, name, fresh):
+    """Whatever the grammar, and the model then has it; a second tensor of it is SDXL's."""
+    lora = lora_on(unet=("attn1.",))
+    path = write_lora_file(tmp_path / "x.safetensors", lora, GRAMMARS[name], places)
+    token = {"bundle_emb.module.string_to_param.*": torch.ones(3, 16)}
+    save_file(load_file(path) | token, path, open_source(path).metadata)
+    found, grammar = read_lora_file(path, places)
+    assert grammar is GRAMMARS[name] and list(found.tokens) == ["module"]
+    assert same_lora(replace(found, tokens={}), lora) and not misfits(found, places)
+    attach_lora(fresh, found)
+    rows = fresh.text.embeddings.token_embedding.weight
+    assert fresh.learned == {"module": 3} and torch.equal(rows[-3:], torch.ones(3, 16))
+    save_file(load_file(path) | {"bundle_emb.module.clip_g": torch.ones(3, 16)}, path)
+    with pytest.raises(ValueError, match="is a second tensor of its token, wanted one, not SDXL's"):
+        read_lora_file(path, places)
+
+
+@pytest.mark.parametrize("name", ["diffusers", "peft", "kohya"])
+def test_kernels_of_one_pixel_may_be_left_out_or_added(tmp_path, places, lora_on, same_lora, name):
+    """1 × 1 convolutions as matrices, linear layers as 1 × 1: the same LoRA."""
+    lora = lora_on(unet=("proj_in", "conv_shortcut", "attn1", "conv1"), text=("q_proj",))
+    path = write_lora_file(tmp_path / "x.safetensors", lora, GRAMMARS[name], places)
+    turned = {
+        key: tensor.flatten(1).contiguous()
+        if tensor.shape[2:] == (1, 1)
+        else tensor[..., None, None]
+        if tensor.ndim == 2
+        else tensor
+        for key, tensor in load_file(path).items()
+    }
+    save_file(turned, path, open_source(path).metadata)
+    found, _ = read_lora_file(path, places)
+    assert same_lora(found, lora) and not misfits(found, places)
+
+
+def test_files_that_failed_once(trial):
+    """Each has its LoRA: factors by the layers' own names, as the file has them."""
+    places = places_in(read_config(ZOO / "avatars" / "config.json"))
+    for name, layers in (("k_unet_base", 56), ("mixed", 56), ("bundle", 132), ("conv1x1_2d", 132)):
+        path = trial(f"lora/{name}.safetensors")
+        lora, _ = read_lora_file(path, places)
+        assert len(lora.unet) == layers and not misfits(lora, places)
+        sizes = sum(f.A.numel() + f.B.numel() for _, _, f in lora)
+        weights = [t for k, t in load_file(path).items() if k[-7:] == ".weight"]
+        assert sizes == sum(map(torch.numel, weights))
+        assert {token: tuple(v.shape) for token, v in lora.tokens.items()} == (
+            {"hatman": (2, 96)} if name == "bundle" else {}
+        )
