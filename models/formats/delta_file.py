@@ -21,6 +21,7 @@ from latentgeo.models.bundles.delta_h import (
 )
 from latentgeo.models.formats.files.pickle import load_pickle
 from latentgeo.models.formats.files.safetensors import SafeFile, write_safetensors
+from latentgeo.models.formats.files.strict import no_weight, refuse
 from latentgeo.models.unet_layers import H
 
 Implicit = ImplicitDirection | ImplicitDirectionADM
@@ -76,6 +77,8 @@ def read_direction(path: Path) -> Learned:
     another shape.
     """
     state = _state(path)
+    weights = {name: tensor.dtype for name, tensor in state.items() if name != "times"}
+    refuse(path, [said for name, kind in weights.items() for said in no_weight(name, kind)])
     if found := _plain(state):
         return found
     for kind, (first, time) in LAYOUTS.items():

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from latentgeo.models.formats.files.safetensors import write_safetensors
+from latentgeo.models.formats.files.strict import no_weight, refuse
 
 CONFIG = "config"  # key of the configuration in the header
 Network = TypeVar("Network", bound=nn.Module)
@@ -34,7 +35,9 @@ def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network
     try:
         with safe_open(path, "pt") as file:
             model = build(json.loads((file.metadata() or {})[CONFIG]))
-            model.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})
+            state = {name: file.get_tensor(name) for name in file.keys()}
+            refuse(kind, [said for name, t in state.items() for said in no_weight(name, t.dtype)])
+            model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     except Exception as error:  # safetensors, KeyError, JSON and shape errors all mean a wrong file
         raise ValueError(f"{path}: not {kind}: {error}") from None
     return model.eval().requires_grad_(False)

@@ -109,3 +109,14 @@ def test_a_file_says_its_layer_where_it_is_not_the_bottleneck(tmp_path):
         path = write_direction(tmp_path / f"{layer}.safetensors", made, about)
         assert read_purpose(path) == about
         assert ("layer" in SafeFile(path).metadata["latentgeo"]) == (layer != "h")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize(
+    "made", [ImplicitDirection(8, 6), GlobalDirection(torch.ones(3, 5, 7))], ids=["f_t", "global"]
+)
+def test_weights_of_another_kind_are_refused(tmp_path, made, dtype):
+    state = {key: value.detach().to(dtype) for key, value in made.state_dict().items()}
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=rf"x\.pth does not fit: .* is {dtype}, wanted a floating"):
+        read_direction(tmp_path / "x.pth")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -69,4 +70,11 @@ def test_what_is_no_such_file(tmp_path):
         load_headed(path, "a layer", built)
     write_headed(Layer(Sizes(), out=5), path, torch.float32)
     with pytest.raises(ValueError, match=r"not a layer: [\s\S]*size mismatch"):
+        load_headed(path, "a layer", built)
+    layer = Layer(Sizes())
+    write_headed(layer, path, torch.float16)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file({**layer.state_dict(), "bias": torch.ones(7).int()}, path, metadata)
+    with pytest.raises(ValueError, match=r"bias is torch\.int32, wanted a floating-point tensor"):
         load_headed(path, "a layer", built)

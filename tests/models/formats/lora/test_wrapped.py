@@ -10,11 +10,24 @@ from safetensors.torch import load_file, save_file
 from latentgeo.models.formats.convert import kind_of
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.lora.files import GRAMMARS, read_lora_file, write_lora_file
+from latentgeo.models.formats.lora.wrapped import unwrapped
 
 WRAPPERS = ("_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module.", "module.module.")
 INSIDE = re.compile(  # where a wrapper can be besides the front: behind a network's name, within
     r"^(unet\.|text_encoder\.|lora_unet_|lora_te_)?(.*(?=transformer_blocks|layers))?"
 )
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"),
+    [
+        ("module._orig_mod.lora_unet_module_conv_in.alpha", "lora_unet_conv_in.alpha"),
+        ("_orig_mod.bundle_emb.module.string_to_param.*", "bundle_emb.module.string_to_param.*"),
+        ("unet.module_list.my_module.lora.up.weight", "unet.module_list.my_module.lora.up.weight"),
+    ],
+)
+def test_words_that_are_no_wrappers_stay(key, plain):
+    assert unwrapped(key) == plain
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
