@@ -26,9 +26,9 @@ from latentgeo.models.lora.peft import PEFT, json_object
 GRAMMARS: dict[str, Grammar] = {
     grammar.name: grammar
     for grammar in (
-        lora_peft.GRAMMAR,  # before the next two, whose keys stand in its files, too
         lora_diffusers.PROCESSORS,
         lora_diffusers.LAYERS,
+        lora_peft.GRAMMAR,
         lora_kohya.GRAMMAR,
         lora_kohya.LDM_BLOCKS,
         lora_cloneofsimo.GRAMMAR,
@@ -101,7 +101,8 @@ def grammar_of(source: Source) -> Grammar:
     """Return the grammar of a file; ValueError says what it is where it is in none."""
     keys = list(source.entries)
     refuse_others(keys)
-    for grammar in GRAMMARS.values():
+    first = lora_peft.GRAMMAR  # keys of the two of diffusers stand in its files, too
+    for grammar in (first, *GRAMMARS.values()):
         if grammar.claims(keys):
             return grammar
     raise ValueError(
