@@ -6,7 +6,8 @@ A setting that our networks do not have is refused by its name and value.
 from typing import Any
 
 from latentgeo.models.clip_vision import CLIPConfig, VisionConfig
-from latentgeo.models.formats.diffusers.config import read_text, write_text
+from latentgeo.models.formats.diffusers.config import read_text, read_tower, write_text
+from latentgeo.models.formats.files.json_kinds import CHANNELS, SIDE, TABLE, whole
 from latentgeo.models.formats.files.json_settings import Json, Reader
 
 MODEL = {"model_type": "clip"}
@@ -44,16 +45,15 @@ def read_clip_config(data: Json, where: str) -> CLIPConfig:
     reader = Reader(where, _plain(data))
     reader.fixed(MODEL)
     # Files that have both kinds of tables have the settings in the older one.
-    tables = {
-        part: _plain(reader.take(f"{part}_config_dict") or reader.take(f"{part}_config") or {})
-        for part in ("text", "vision")
-    }
-    for part in tables:
-        reader.take(f"{part}_config")
-    end = tables["text"].get("eos_token_id", 49407)
+    tables = {}
+    for part in ("text", "vision"):
+        older, newer = (reader.take(f"{part}_config{end}", None, TABLE) for end in ("_dict", ""))
+        tables[part] = _plain(older or newer or {})
     text = read_text(tables["text"], f"{where}, text_config")
     vision = read_vision(tables["vision"], f"{where}, vision_config")
-    projection = reader.take("projection_dim", 512)
+    ends = Reader(f"{where}, text_config", tables["text"])
+    end = ends.take("eos_token_id", 49407, whole(0, text.vocabulary - 1))
+    projection = reader.take("projection_dim", 512, CHANNELS)
     reader.nothing_else()
     end = text.vocabulary - 1 if end == END_BEFORE else end
     return CLIPConfig(vision=vision, text=text, projection=projection, end=end)
@@ -79,21 +79,13 @@ def read_vision(data: Json, where: str) -> VisionConfig:
     """
     reader = Reader(where, dict(data))
     reader.fixed(VISION)
-    width, inner = reader.take("hidden_size", 768), reader.take("intermediate_size", 3072)
-    if inner % width:
-        raise reader.error("intermediate_size", inner, f"a multiple of hidden_size, {width}")
-    config = VisionConfig(
-        size=reader.one("image_size", 224),
-        patch=reader.one("patch_size", 32),
-        width=width,
-        layers=reader.take("num_hidden_layers", 12),
-        heads=reader.take("num_attention_heads", 12),
-        mlp=inner // width,
-        activation=reader.take("hidden_act", "quick_gelu"),
-        eps=reader.take("layer_norm_eps", 1e-5),
-    )
+    patch = reader.one("patch_size", 32, SIDE)
+    size = reader.one("image_size", 224, SIDE)
+    if size % patch:
+        raise reader.error("image_size", size, f"a multiple of patch_size, {patch}")
+    tower = read_tower(reader, width=768, inner=3072, heads=12)
     reader.nothing_else()
-    return config
+    return VisionConfig(size=size, patch=patch, **tower)
 
 
 def write_vision(config: VisionConfig) -> dict[str, Any]:

@@ -10,7 +10,19 @@ from typing import Any, get_args
 from latentgeo.core.parameterization import Kind
 from latentgeo.core.schedule import Spacing
 from latentgeo.models.bundles.text_to_image import BundleConfig, SamplingDefaults
-from latentgeo.models.clip import TextConfig
+from latentgeo.models.clip import ACTIVATIONS, TextConfig
+from latentgeo.models.formats.files.json_kinds import (
+    CHANNELS,
+    COUNT,
+    EPS,
+    FLAG,
+    IDS,
+    OFFSET,
+    SCALE,
+    SIDE,
+    several,
+    word,
+)
 from latentgeo.models.formats.files.json_settings import VAE_DOWN, VAE_UP, Blocks, Json, Reader
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vae import VAEConfig
@@ -49,29 +61,35 @@ VAE_FIXED: Json = {
 TEXT_FIXED: Json = {"model_type": "clip_text_model"}
 
 
-def read_unet(data: Json, where: str) -> UNetConfig:
-    """Return the UNet's configuration.
+def read_unet(data: Json, where: str) -> tuple[UNetConfig, int]:
+    """Return the UNet's configuration, and the side of its latents.
 
     Raises ValueError for a setting that ours does not have.
     """
     reader = Reader(where, dict(data))
     reader.fixed(UNET_FIXED)
-    channels = tuple(reader.take("block_out_channels", (320, 640, 1280, 1280)))
-    attention = reader.attention(DOWN, UP, (True, True, True, False))
-    heads = reader.one("attention_head_dim", 8)  # a number of heads, whatever its name says
+    size = reader.one("sample_size", None, SIDE) or 64  # diffusers' own default
+    channels = reader.take("block_out_channels", (320, 640, 1280, 1280), several(CHANNELS))
+    attention = reader.attention(DOWN, UP, (True, True, True, False), len(channels))
+    given = reader.one("num_attention_heads", None, CHANNELS)
+    # The older setting is a number of heads, whatever its name says.
+    heads = "attention_head_dim" if given is None else "num_attention_heads"
+    older = reader.one("attention_head_dim", 8, CHANNELS) if given is None else given
     config = UNetConfig(
-        in_channels=reader.take("in_channels", 4),
-        out_channels=reader.take("out_channels", 4),
+        in_channels=reader.take("in_channels", 4, CHANNELS),
+        out_channels=reader.take("out_channels", 4, CHANNELS),
         channels=channels,
         attention=attention,
-        blocks=reader.one("layers_per_block", 2),
-        heads=reader.one("num_attention_heads", None) or heads,
-        depth=reader.one("transformer_layers_per_block", 1),
-        context=reader.one("cross_attention_dim", 1280),
-        groups=reader.take("norm_num_groups", 32),
+        blocks=reader.one("layers_per_block", 2, COUNT),
+        heads=reader.divides(heads, older, *channels),
+        depth=reader.one("transformer_layers_per_block", 1, COUNT),
+        context=reader.one("cross_attention_dim", 1280, CHANNELS),
+        groups=reader.divisor("norm_num_groups", 32, *channels),
     )
+    if given is not None:
+        reader.one("attention_head_dim", None, CHANNELS)  # has no effect
     reader.nothing_else()
-    return config
+    return config, size
 
 
 def write_unet(config: UNetConfig, size: int) -> dict[str, Any]:
@@ -100,18 +118,18 @@ def read_vae(data: Json, where: str) -> VAEConfig:
     """
     reader = Reader(where, dict(data))
     reader.fixed(VAE_FIXED)
-    channels = tuple(reader.take("block_out_channels", (64,)))
+    channels = reader.take("block_out_channels", (64,), several(CHANNELS))
     reader.plain_levels(len(channels))
-    inputs, outputs = reader.take("in_channels", 3), reader.take("out_channels", 3)
-    if inputs != outputs:
+    inputs = reader.take("in_channels", 3, CHANNELS)
+    if (outputs := reader.take("out_channels", 3, CHANNELS)) != inputs:
         raise reader.error("out_channels", outputs, f"in_channels, {inputs}")
     config = VAEConfig(
         in_channels=inputs,
-        latent_channels=reader.take("latent_channels", 4),
+        latent_channels=reader.take("latent_channels", 4, CHANNELS),
         channels=channels,
-        blocks=reader.one("layers_per_block", 1),
-        groups=reader.take("norm_num_groups", 32),
-        scale=reader.take("scaling_factor", 0.18215),
+        blocks=reader.one("layers_per_block", 1, COUNT),
+        groups=reader.divisor("norm_num_groups", 32, *channels),
+        scale=reader.take("scaling_factor", 0.18215, SCALE),
     )
     reader.nothing_else()
     return config
@@ -142,21 +160,29 @@ def read_text(data: Json, where: str) -> TextConfig:
     """
     reader = Reader(where, dict(data))
     reader.fixed(TEXT_FIXED)
-    width, inner = reader.take("hidden_size", 512), reader.take("intermediate_size", 2048)
-    if inner % width:
-        raise reader.error("intermediate_size", inner, f"a multiple of hidden_size, {width}")
     config = TextConfig(
-        vocabulary=reader.take("vocab_size", 49408),
-        context=reader.take("max_position_embeddings", 77),
-        width=width,
-        layers=reader.take("num_hidden_layers", 12),
-        heads=reader.take("num_attention_heads", 8),
-        mlp=inner // width,
-        activation=reader.take("hidden_act", "quick_gelu"),
-        eps=reader.take("layer_norm_eps", 1e-5),
+        vocabulary=reader.take("vocab_size", 49408, IDS),
+        context=reader.take("max_position_embeddings", 77, CHANNELS),
+        **read_tower(reader, width=512, inner=2048, heads=8),
     )
     reader.nothing_else()
     return config
+
+
+def read_tower(reader: Reader, width: int, inner: int, heads: int) -> dict[str, Any]:
+    """Return what CLIP's two encoders have in common, with these defaults."""
+    width = reader.take("hidden_size", width, CHANNELS)
+    inner = reader.take("intermediate_size", inner, CHANNELS)
+    if inner % width:
+        raise reader.error("intermediate_size", inner, f"a multiple of hidden_size, {width}")
+    return {
+        "width": width,
+        "layers": reader.take("num_hidden_layers", 12, COUNT),
+        "heads": reader.divisor("num_attention_heads", heads, width),
+        "mlp": inner // width,
+        "activation": reader.take("hidden_act", "quick_gelu", word([*ACTIVATIONS])),
+        "eps": reader.take("layer_norm_eps", 1e-5, EPS),
+    }
 
 
 def write_text(config: TextConfig) -> dict[str, Any]:
@@ -184,25 +210,16 @@ def read_scheduler(data: Json, where: str, config: BundleConfig) -> BundleConfig
     Raises ValueError for another schedule.
     """
     reader = Reader(where, dict(data))
-    theirs = reader.take("beta_schedule", "linear")
-    if theirs not in SCHEDULES:
-        raise reader.error("beta_schedule", theirs, f"one of {', '.join(SCHEDULES)}")
-    schedule, constants = SCHEDULES[theirs]
+    schedule, constants = SCHEDULES[reader.take("beta_schedule", "linear", word([*SCHEDULES]))]
     reader.fixed({"num_train_timesteps": STEPS, **constants})
-    for name in ("trained_betas", "rescale_betas_zero_snr", "thresholding"):
-        if value := reader.take(name):
-            raise reader.error(name, value, "it off: it makes another schedule or sampler")
-    kind = reader.take("prediction_type", "epsilon")
-    if kind not in KINDS:
-        raise reader.error("prediction_type", kind, f"one of {', '.join(KINDS)}")
-    spacing = reader.take("timestep_spacing", "leading")
-    if spacing not in get_args(Spacing):
-        raise reader.error("timestep_spacing", spacing, f"one of {', '.join(get_args(Spacing))}")
+    reader.off("trained_betas", "rescale_betas_zero_snr", "thresholding")
+    kind = reader.take("prediction_type", "epsilon", word([*KINDS]))
+    spacing: Any = reader.take("timestep_spacing", "leading", word(get_args(Spacing)))
     sampling: SamplingDefaults = replace(
         config.sampling,
         spacing=spacing,
-        offset=reader.take("steps_offset", 0),
-        final="zero" if reader.take("set_alpha_to_one", True) else "first",
+        offset=reader.take("steps_offset", 0, OFFSET),
+        final="zero" if reader.take("set_alpha_to_one", True, FLAG) else "first",
     )
     return replace(config, schedule=schedule, prediction=KINDS[kind], sampling=sampling)
 

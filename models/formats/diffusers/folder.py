@@ -27,6 +27,7 @@ from latentgeo.models.formats.diffusers import config as configs
 from latentgeo.models.formats.diffusers.tokenizer import check_tokenizer, write_tokenizer
 from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.json_object import read_json, write_json
+from latentgeo.models.formats.files.json_settings import Reader
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.shards import PLAIN, Packing, write_weights
 from latentgeo.models.formats.files.source import Source, shapes
@@ -106,22 +107,19 @@ def read_config(folder: Path) -> BundleConfig:
 
     Raises FileNotFoundError, or ValueError for a model of another kind or with other settings.
     """
-    index = read_json(folder / INDEX)
+    index = Reader(str(folder / INDEX), read_json(folder / INDEX))
     for name, classes in CLASSES.items():
-        found = (index.get(name) or [None, None])[-1]
-        if found not in classes:
-            raise ValueError(f"{folder / INDEX}: {name} is {found}, wanted {' or '.join(classes)}")
+        if (found := index.part(name)) not in classes:
+            raise index.error(name, found, " or ".join(classes))
     for name in ("text_encoder_2", "image_encoder", "prior"):
-        if (index.get(name) or [None])[0] is not None:
-            kind = index.get("_class_name")
-            raise ValueError(f"{folder / INDEX} is of a {kind}, with {name}; wanted SD 1.x")
+        if (found := index.part(name)) is not None:
+            kind = index.data.get("_class_name")
+            raise index.error(name, found, f"none, as SD 1.x has it; this is of a {kind}")
     paths = {part: folder / FOLDERS[part] / "config.json" for part in PARTS}
     data = {part: read_json(path) for part, path in paths.items()}
-    unet = configs.read_unet(data["unet"], str(paths["unet"]))
+    unet, side = configs.read_unet(data["unet"], str(paths["unet"]))
     vae = configs.read_vae(data["vae"], str(paths["vae"]))
     text = configs.read_text(data["text"], str(paths["text"]))
-    side = data["unet"].get("sample_size") or 64  # diffusers' own default, a side or two of them
-    side = side[0] if isinstance(side, list) else side
     config = BundleConfig(
         name=folder.resolve().name,
         unet=unet,

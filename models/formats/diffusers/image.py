@@ -27,6 +27,7 @@ from latentgeo.models.formats.diffusers.folder import (
 )
 from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.json_object import read_json, write_json
+from latentgeo.models.formats.files.json_settings import Reader
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
@@ -108,13 +109,18 @@ def read_image_config(folder: Path) -> ImageModelConfig:
     if scheduler is not None:
         data = read_json(scheduler)
         how = diffusers_image_config.read_scheduler(data, str(scheduler), size)
+        if autoencoder and how["sampling"].clip:
+            raise ValueError(f"{scheduler}: clip_sample is on, wanted it off for latents")
     name = folder.resolve().name
-    return ImageModelConfig(name=name, unet=unet, autoencoder=autoencoder, **how)
+    try:
+        return ImageModelConfig(name=name, unet=unet, autoencoder=autoencoder, **how)
+    except ValueError as error:  # each file is right, and they do not go together
+        raise ValueError(f"{inside / CONFIG} and {scheduler or folder}: {error}") from None
 
 
 def read_autoencoder_config(folder: Path) -> VAEConfig | None:
     """Return the autoencoder's configuration, None where the index has none."""
-    if (read_json(folder / INDEX).get("vqvae") or [None])[0] is None:
+    if Reader(str(folder / INDEX), read_json(folder / INDEX)).part("vqvae") is None:
         return None
     path = folder / FOLDERS["autoencoder"] / CONFIG
     data = read_json(path)

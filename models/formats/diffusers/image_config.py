@@ -16,6 +16,20 @@ from latentgeo.models.bundles.image_config import (
 )
 from latentgeo.models.ddpm_unet import DDPMConfig
 from latentgeo.models.formats.diffusers.config import KINDS, SCHEDULES
+from latentgeo.models.formats.files.json_kinds import (
+    BETA,
+    CHANNELS,
+    COUNT,
+    DROPOUT,
+    FLAG,
+    IDS,
+    OFFSET,
+    SCALE,
+    SIDE,
+    several,
+    whole,
+    word,
+)
 from latentgeo.models.formats.files.json_settings import VAE_DOWN, VAE_UP, Blocks, Json, Reader
 from latentgeo.models.unet import UNetConfig
 from latentgeo.models.vqvae import VQConfig
@@ -55,6 +69,7 @@ VQ_FIXED: Json = {
     "mid_block_add_attention": True,
     "norm_type": "group",
 }
+STEPS = whole(1, 100_000)  # T of a schedule
 VARIANCES: dict[str, Variance] = {
     "fixed_small": "small",
     "fixed_large": "large",
@@ -69,19 +84,20 @@ def read_unet(data: Json, where: str) -> tuple[DDPMConfig | UNetConfig, int]:
     """
     reader = Reader(where, {**LDM_FIXED, "attention_head_dim": 8, **data})  # diffusers' defaults
     reader.fixed(UNET_FIXED)
-    size = reader.one("sample_size")
-    if not isinstance(size, int):
+    size = reader.one("sample_size", None, SIDE)
+    if size is None:
         raise reader.error("sample_size", size, "the side of what the network denoises")
     shape = _shape(reader)
-    dropout = reader.take("dropout", 0.0)
-    if not reader.data["flip_sin_to_cos"]:
+    dropout = reader.take("dropout", 0.0, DROPOUT)
+    if not reader.take("flip_sin_to_cos", True, FLAG):
         reader.fixed(DDPM_FIXED)
         config: DDPMConfig | UNetConfig = DDPMConfig(**shape, dropout=dropout)
     else:
         reader.fixed(LDM_FIXED)
-        width = reader.take("attention_head_dim", 8)
+        width = reader.take("attention_head_dim", None, CHANNELS)
         if width is None:
             raise reader.error("attention_head_dim", width, "a width of heads")
+        reader.divides("attention_head_dim", width, *shape["channels"])
         config = UNetConfig(**shape, head_width=width, transformer=False, context=None)
     reader.nothing_else()
     return config, size
@@ -89,13 +105,14 @@ def read_unet(data: Json, where: str) -> tuple[DDPMConfig | UNetConfig, int]:
 
 def _shape(reader: Reader) -> dict[str, Any]:
     """Return what the two networks' configurations have in common."""
+    channels = reader.take("block_out_channels", (224, 448, 672, 896), several(CHANNELS))
     return {
-        "in_channels": reader.take("in_channels", 3),
-        "out_channels": reader.take("out_channels", 3),
-        "channels": tuple(reader.take("block_out_channels", (224, 448, 672, 896))),
-        "attention": reader.attention(DOWN, UP, (False, True, True, True)),
-        "blocks": reader.take("layers_per_block", 2),
-        "groups": reader.take("norm_num_groups", 32),
+        "in_channels": reader.take("in_channels", 3, CHANNELS),
+        "out_channels": reader.take("out_channels", 3, CHANNELS),
+        "channels": channels,
+        "attention": reader.attention(DOWN, UP, (False, True, True, True), len(channels)),
+        "blocks": reader.take("layers_per_block", 2, COUNT),
+        "groups": reader.divisor("norm_num_groups", 32, *channels),
     }
 
 
@@ -135,20 +152,21 @@ def read_vq(data: Json, where: str) -> VQConfig:
     """
     reader = Reader(where, dict(data))
     reader.fixed(VQ_FIXED)
-    channels = tuple(reader.take("block_out_channels", (64,)))
+    channels = reader.take("block_out_channels", (64,), several(CHANNELS))
     reader.plain_levels(len(channels))
-    inputs, latent = reader.take("in_channels", 3), reader.take("latent_channels", 3)
+    inputs = reader.take("in_channels", 3, CHANNELS)
+    latent = reader.take("latent_channels", 3, CHANNELS)
     reader.fixed({"out_channels": inputs})
-    if (width := reader.take("vq_embed_dim")) not in (None, latent):
+    if (width := reader.take("vq_embed_dim", None, CHANNELS)) not in (None, latent):
         raise reader.error("vq_embed_dim", width, f"latent_channels, {latent}")
     config = VQConfig(
         in_channels=inputs,
         latent_channels=latent,
         channels=channels,
-        blocks=reader.take("layers_per_block", 1),
-        groups=reader.take("norm_num_groups", 32),
-        scale=reader.take("scaling_factor", 1.0),
-        codes=reader.take("num_vq_embeddings", 256),
+        blocks=reader.take("layers_per_block", 1, COUNT),
+        groups=reader.divisor("norm_num_groups", 32, *channels),
+        scale=reader.take("scaling_factor", 1.0, SCALE),
+        codes=reader.take("num_vq_embeddings", 256, IDS),
     )
     reader.nothing_else()
     return config
@@ -181,39 +199,29 @@ def read_scheduler(data: Json, where: str, size: int) -> dict[str, Any]:
     """
     reader = Reader(where, dict(data))
     reader.fixed({"clip_sample_range": 1.0})
-    for name in ("trained_betas", "rescale_betas_zero_snr", "thresholding", "timestep_values"):
-        if value := reader.take(name):
-            raise reader.error(name, value, "it off: it makes another schedule or sampler")
-    kind = _one_of(reader, "prediction_type", "epsilon", tuple(KINDS))
+    reader.off("trained_betas", "rescale_betas_zero_snr", "thresholding", "timestep_values")
+    kind = reader.take("prediction_type", "epsilon", word([*KINDS]))
+    spacing: Any = reader.take("timestep_spacing", "leading", word(get_args(Spacing)))
     sampling = ImageDefaults(
         size=size,
-        spacing=_one_of(reader, "timestep_spacing", "leading", get_args(Spacing)),
-        offset=reader.take("steps_offset", 0),
-        final="zero" if reader.take("set_alpha_to_one", True) else "first",
-        clip=reader.take("clip_sample", True),
-        variance=VARIANCES[_one_of(reader, "variance_type", "fixed_small", tuple(VARIANCES))],
+        spacing=spacing,
+        offset=reader.take("steps_offset", 0, OFFSET),
+        final="zero" if reader.take("set_alpha_to_one", True, FLAG) else "first",
+        clip=reader.take("clip_sample", True, FLAG),
+        variance=VARIANCES[reader.take("variance_type", "fixed_small", word([*VARIANCES]))],
     )
     return {"schedule": _schedule(reader), "prediction": KINDS[kind], "sampling": sampling}
 
 
-def _one_of(reader: Reader, name: str, default: str, wanted: tuple[str, ...]) -> Any:
-    """Return a setting that has a few values."""
-    found = reader.take(name, default)
-    if found not in wanted:
-        raise reader.error(name, found, f"one of {', '.join(wanted)}")
-    return found
-
-
 def _schedule(reader: Reader) -> ScheduleConfig:
     """Return the noise schedule; ends that are the kind's own are left to it."""
-    theirs = _one_of(reader, "beta_schedule", "linear", tuple(SCHEDULES))
-    kind, own = SCHEDULES[theirs]
+    kind, own = SCHEDULES[reader.take("beta_schedule", "linear", word([*SCHEDULES]))]
     ends = {
         name: value
         for name, key, usual in (("start", "beta_start", 0.0001), ("end", "beta_end", 0.02))
-        if (value := reader.take(key, usual)) != own.get(key)
+        if (value := reader.take(key, usual, BETA)) != own.get(key)
     }
-    T = reader.take("num_train_timesteps", 1000)
+    T = reader.take("num_train_timesteps", 1000, STEPS)
     return ScheduleConfig(kind=kind, T=T, **ends if kind != "cosine" else {})
 
 

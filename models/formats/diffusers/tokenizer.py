@@ -10,10 +10,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from latentgeo.core.run.files import atomic_write
+from latentgeo.models.formats.files.json_kinds import TABLE, TEXT, Kind, several
 from latentgeo.models.formats.files.json_object import read_json
+from latentgeo.models.formats.files.json_settings import Reader
 from latentgeo.models.tokenizer import END, START, Tokenizer
 
 WHOLE, VOCABULARY, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+MERGE = Kind("two symbols", lambda found: _merge(found))
 HEADER = "#version: 0.2"  # first line of merges.txt
 
 
@@ -67,12 +70,19 @@ def _read(folder: Path) -> tuple[Path, dict[str, int], list[str]]:
         merges = [line for line in lines if line and not line.startswith("#version")]
         return folder / VOCABULARY, read_json(folder / VOCABULARY), merges
     if (folder / WHOLE).is_file():
-        model = read_json(folder / WHOLE).get("model", {})
-        merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
-        return folder / WHOLE, model.get("vocab", {}), merges
+        model = _whole(folder).take("model", {}, TABLE)
+        inner = Reader(f"{folder / WHOLE}, model", dict(model))
+        pairs = inner.take("merges", (), several(MERGE, least=0))
+        return folder / WHOLE, inner.take("vocab", {}, TABLE), [*pairs]
     raise FileNotFoundError(
         f"no tokenizer in {folder}: wanted {VOCABULARY} and {MERGES}, or {WHOLE}"
     )
+
+
+def _merge(found: object) -> str | None:
+    """Return a merge as a line; files have it so, or as a list of its symbols."""
+    symbols = several(TEXT).of(found)
+    return found if isinstance(found, str) else None if symbols is None else " ".join(symbols)
 
 
 def _check_merges(where: Path, merges: list[str], ours: list[str]) -> None:
@@ -91,8 +101,14 @@ def _added(folder: Path) -> set[str]:
     if (folder / "added_tokens.json").is_file():
         found |= set(read_json(folder / "added_tokens.json"))
     if (folder / WHOLE).is_file():
-        found |= {row["content"] for row in read_json(folder / WHOLE).get("added_tokens", [])}
+        rows = _whole(folder).take("added_tokens", (), several(TABLE, least=0))
+        where = f"{folder / WHOLE}, added_tokens"
+        found |= {Reader(where, dict(row)).take("content", "", TEXT) for row in rows}
     return found
+
+
+def _whole(folder: Path) -> Reader:
+    return Reader(str(folder / WHOLE), read_json(folder / WHOLE))
 
 
 def _check_padding(folder: Path) -> None:
@@ -103,4 +119,4 @@ def _check_padding(folder: Path) -> None:
         token = read_json(folder / name).get("pad_token", END)
         content = token.get("content") if isinstance(token, Mapping) else token
         if content not in (END, None):
-            raise ValueError(f"{folder / name} pads with {content!r}, wanted {END!r}")
+            raise ValueError(f"{folder / name}: pad_token is {content!r}, wanted {END!r}")

@@ -99,7 +99,7 @@ def test_transformers_reads_what_is_written():
         ({"vision_config": {"rope": True}}, "rope is True, wanted it off"),
         ({"text_config": {"attention_dropout": 0.1}}, "attention_dropout is 0.1, wanted it off"),
         ({"vision_config": {"intermediate_size": 100}}, "intermediate_size is 100, wanted a mult"),
-        ({"vision_config": {"hidden_act": "relu"}}, "activation is 'relu', wanted one of"),
+        ({"vision_config": {"hidden_act": "relu"}}, "hidden_act is 'relu', wanted one of"),
         ({"model_type": "siglip"}, "model_type is 'siglip', wanted 'clip'"),
         ({"qformer_config": {"a": 1}}, "qformer_config is .*, wanted it off"),
     ],

@@ -69,7 +69,7 @@ def plain(table):
 
 @pytest.mark.parametrize("config", UNETS)
 def test_a_unet_both_ways(config):
-    assert configs.read_unet(plain(configs.write_unet(config, 8)), "x") == config
+    assert configs.read_unet(plain(configs.write_unet(config, 8)), "x")[0] == config
 
 
 @pytest.mark.parametrize("config", VAES)
@@ -94,7 +94,7 @@ def test_a_scheduler_both_ways(schedule, kind):
 
 
 def test_published_files_are_stable_diffusions_shape():
-    assert configs.read_unet(PUBLISHED_UNET, "x") == UNetConfig()
+    assert configs.read_unet(PUBLISHED_UNET, "x")[0] == UNetConfig()
     assert configs.read_text(PUBLISHED_TEXT, "x") == TextConfig()
     vae = {"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "sample_size": 512}
     assert configs.read_vae(vae, "x") == VAEConfig()
@@ -108,7 +108,7 @@ def test_diffusers_makes_the_same_unet_of_our_file(config):
         ours = UNet(config)
     wanted = {key: value.shape for key, value in theirs.state_dict().items()}
     assert {key: value.shape for key, value in ours.state_dict().items()} == wanted
-    assert configs.read_unet(plain(dict(theirs.config)), "x") == config
+    assert configs.read_unet(plain(dict(theirs.config)), "x")[0] == config
 
 
 @pytest.mark.parametrize("config", VAES)
@@ -167,7 +167,7 @@ def test_diffusers_visits_the_same_times(spacing, offset, one):
         ("vae", {"out_channels": 4}, "out_channels is 4, wanted in_channels, 3"),
         ("text", {"intermediate_size": 100, "hidden_size": 64}, "a multiple of hidden_size, 64"),
         ("text", {"model_type": "bert"}, "model_type is 'bert', wanted 'clip_text_model'"),
-        ("text", {"hidden_act": "relu"}, "activation is 'relu'"),
+        ("text", {"hidden_act": "relu"}, "hidden_act is 'relu', wanted one of quick_gelu"),
         ("scheduler", {"beta_schedule": "sigmoid"}, "beta_schedule is 'sigmoid', wanted one of"),
         ("scheduler", {"beta_start": 0.5}, r"beta_start is 0\.5, wanted 0\.0001"),
         ("scheduler", {"num_train_timesteps": 500}, "num_train_timesteps is 500, wanted 1000"),
@@ -180,9 +180,8 @@ def test_diffusers_visits_the_same_times(spacing, offset, one):
 )
 def test_what_our_networks_do_not_have_is_refused(reader, setting, message):
     """By the setting's name and value, and the file's name."""
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=f"^file: .*{message}"):
         if reader == "scheduler":
             configs.read_scheduler(setting, "file", BundleConfig())
         else:
             getattr(configs, f"read_{reader}")(setting, "file")
-    assert "hidden_act" in setting or str(caught.value).startswith("file: ")

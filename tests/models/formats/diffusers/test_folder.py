@@ -172,13 +172,13 @@ def test_a_missing_file_is_named(folder, name):
     [
         (
             {"unet": ["diffusers", "UNet2DModel"]},
-            "unet is UNet2DModel, wanted UNet2DConditionModel",
+            "unet is 'UNet2DModel', wanted UNet2DConditionModel",
         ),
         ({"text_encoder": None}, "text_encoder is None, wanted CLIPTextModel"),
-        ({"tokenizer": ["transformers", "T5Tokenizer"]}, "tokenizer is T5Tokenizer"),
+        ({"tokenizer": ["transformers", "T5Tokenizer"]}, "tokenizer is 'T5Tokenizer'"),
         (
             {"text_encoder_2": ["transformers", "X"], "_class_name": "StableDiffusionXLPipeline"},
-            "is of a StableDiffusionXLPipeline, with text_encoder_2",
+            "text_encoder_2 is 'X', wanted none, as SD 1.x has it; this is of a StableDiffusionXL",
         ),
     ],
 )

@@ -103,7 +103,7 @@ def test_added_tokens_are_refused_with_a_way_out(folder, one_file):
 def test_other_padding_is_refused(folder, token):
     """Stable Diffusion 2 pads with `!`; the text encoder reads the padding."""
     edit(folder / "tokenizer_config.json", lambda table: table.update(pad_token=token))
-    with pytest.raises(ValueError, match=r"tokenizer_config\.json pads with '!'"):
+    with pytest.raises(ValueError, match=r"tokenizer_config\.json: pad_token is '!'"):
         check_tokenizer(folder, OURS)
 
 
