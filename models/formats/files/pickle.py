@@ -51,7 +51,7 @@ class PickleFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mapped = zipfile.is_zipfile(path)
+        self._mapped = _members(path) is not None
         self._state, self.metadata = _weights(path, load_pickle(path))
         self.entries = {n: Entry(t.dtype, tuple(t.shape)) for n, t in self._state.items()}
         self._unmapped = 0  # bytes of dropped tensors whose pages are still held
@@ -80,7 +80,7 @@ def load_pickle(path: Path) -> object:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
-    mapped = zipfile.is_zipfile(path)
+    mapped = _members(path) is not None
     if mapped:
         _refuse_program(path)
     try:
@@ -96,12 +96,20 @@ def looks_pickled(start: bytes) -> bool:
 
 
 def looks_scripted(path: Path) -> bool:
-    """Whether a file is a TorchScript archive."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        inner = {name.partition("/")[2] for name in archive.namelist()}
+    """Whether a file is a TorchScript archive; ValueError if its zip directory is damaged."""
+    inner = {name.partition("/")[2] for name in _members(path) or ()}
     return "constants.pkl" in inner or any(name.startswith("code/") for name in inner)
+
+
+def _members(path: Path) -> list[str] | None:
+    """Return the names in a zip file's directory, None of a file that is none."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return None
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception as error:  # whatever a damaged directory leads to
+        raise ValueError(f"{path}: its zip directory is damaged: {_reason(error)}") from None
 
 
 def _refuse_program(path: Path) -> None:

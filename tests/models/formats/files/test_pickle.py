@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from latentgeo.models.formats.files import pickle as pickle_file
+from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.pickle import PickleFile, load_pickle
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(5, dtype=torch.float16)}
@@ -143,3 +144,24 @@ def test_sparse_tensors_are_refused(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.pt"):
         load_pickle(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["TorchScript", "torch.save"])
+@pytest.mark.parametrize("end", ["pt", "bin"])
+def test_a_damaged_zip_directory_is_one_error(tmp_path, scripted, end):
+    """Each byte of it changed in turn: the file is as it was, or the error names it."""
+    path = saved(tmp_path, STATE).rename(tmp_path / f"x.{end}")
+    if scripted:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("x/constants.pkl", b"")
+    whole, said = path.read_bytes(), set()
+    start = whole.index(b"PK\x01\x02")
+    for at in range(start, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xA5]) + whole[at + 1 :])
+        try:
+            source = open_source(path)
+            assert all(torch.equal(source.read(name), value) for name, value in STATE.items())
+        except ValueError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            said.add(str(error))
+    assert any("its zip directory is damaged: " in one for one in said)
