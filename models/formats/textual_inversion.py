@@ -1,8 +1,9 @@
-"""Learned token embeddings (textual inversion): .bin, .pt and .safetensors, in two layouts.
+"""Learned token embeddings (textual inversion): .bin, .pt and .safetensors, in three layouts.
 
 diffusers   one entry per token, under the token itself: (width,) or (n, width)
 webui       `string_to_param` with one entry `*`, and the token in `name`; as safetensors
             `emb_params`, and the token is the file's name
+original    `string_to_param`, a ParameterDict, with an entry for each token, under itself
 Gal et al., arXiv 2208.01618.
 """
 
@@ -15,7 +16,12 @@ from torch import Tensor
 from latentgeo.core.run.files import atomic_write
 from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.open import open_source
-from latentgeo.models.formats.files.pickle import load_pickle, looks_pickled, looks_scripted
+from latentgeo.models.formats.files.pickle import (
+    Parameters,
+    load_pickle,
+    looks_pickled,
+    looks_scripted,
+)
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import shapes
 from latentgeo.models.formats.files.strict import fault_of, no_weight, refuse, warn
@@ -57,7 +63,7 @@ def write_embeddings(path: Path, tokens: Mapping[str, Tensor]) -> Path:
 
 
 def is_webui(path: Path) -> bool:
-    """Whether a file is a token in webui's pickled layout."""
+    """Whether a file is a token in webui's pickled layout, or the original one."""
     return _webui(path) is not None
 
 
@@ -72,7 +78,12 @@ def _webui(path: Path) -> dict[str, Tensor] | None:
     if not isinstance(whole, Mapping) or not isinstance(whole.get(PARAMETERS), Mapping):
         return None
     table = whole[PARAMETERS]
-    if len(table) != 1 or not all(isinstance(value, Tensor) for value in table.values()):
+    if not all(isinstance(value, Tensor) for value in table.values()):
+        raise ValueError(f"{path}: {PARAMETERS} has what is no tensor")
+    if "name" not in whole and isinstance(table, Parameters):
+        found = {str(token): vectors.detach().clone() for token, vectors in table.items()}
+        return {token: _vectors(path, token, vectors) for token, vectors in found.items()}
+    if len(table) != 1:
         raise ValueError(f"{path}: {PARAMETERS} has {len(table)} entries, wanted one tensor")
     (vectors,) = table.values()
     name = whole.get("name")

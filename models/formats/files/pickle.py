@@ -35,9 +35,40 @@ class ModelCheckpoint:
     """
 
 
+class Number:
+    """An inert stand-in for numpy's scalars and arrays, which trainers leave beside the weights.
+
+    What the pickle would make of them is not made: arguments and state are let go of.
+    """
+
+    def __init__(self, *arguments: object) -> None:
+        """Take what numpy would be called with, and do nothing."""
+
+    def __setstate__(self, state: object) -> None:
+        """Take what numpy would be told, and do nothing."""
+
+
+class Parameters(dict[str, Tensor]):
+    """An inert stand-in for `torch.nn.ParameterDict`, in which learned tokens were first saved."""
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        """Take its tensors out of the attributes that the class has in any version of PyTorch."""
+        table = state.get("_parameters")
+        if isinstance(table, Mapping):
+            self.update({str(n): value for n, value in table.items() if isinstance(value, Tensor)})
+
+
 STAND_INS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
-    (ModelCheckpoint, f"pytorch_lightning.callbacks.{path}ModelCheckpoint")
-    for path in ("model_checkpoint.", "")
+    *(
+        (ModelCheckpoint, f"pytorch_lightning.callbacks.{path}ModelCheckpoint")
+        for path in ("model_checkpoint.", "")
+    ),
+    *(
+        (Number, f"numpy.{name}")
+        for core in ("core.multiarray", "_core.multiarray")
+        for name in (f"{core}.scalar", f"{core}._reconstruct", "ndarray", "dtype")
+    ),
+    (Parameters, "torch.nn.modules.container.ParameterDict"),
 ]
 
 

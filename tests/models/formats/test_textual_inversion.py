@@ -40,6 +40,19 @@ def test_webuis_pickle(tmp_path):
     assert list(read_embeddings(tmp_path / "y.pt")) == ["y"]
 
 
+def test_the_original_file(tmp_path):
+    """embeddings.pt of the authors: a ParameterDict with every token under itself."""
+    table = {token: torch.nn.Parameter(vectors.float()) for token, vectors in TOKENS.items()}
+    whole = {"string_to_token": {"<cat>": torch.tensor(265)}}
+    whole["string_to_param"] = torch.nn.ParameterDict(table)
+    path = tmp_path / "embeddings.pt"
+    torch.save(whole, path)
+    found = read_embeddings(path)
+    assert is_webui(path) and found.keys() == TOKENS.keys()
+    assert all(torch.equal(found[token], TOKENS[token].float()) for token in TOKENS)
+    assert not found["dog"].requires_grad
+
+
 def test_webuis_safetensors(tmp_path):
     save_file({"emb_params": TOKENS["<cat>"].detach()}, tmp_path / "kitty.safetensors")
     assert not is_webui(tmp_path / "kitty.safetensors")

@@ -6,6 +6,7 @@ import types
 import zipfile
 from pathlib import PurePosixPath
 
+import numpy
 import pytest
 import torch
 
@@ -85,6 +86,24 @@ def test_the_class_that_published_files_name_is_inert(tmp_path, monkeypatch):
         path = saved(tmp_path, content)
     assert torch.equal(PickleFile(path).read("a"), STATE["a"])
     assert "pytorch_lightning" not in sys.modules
+
+
+@LAYOUTS
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_numbers_of_numpy_beside_the_weights_are_passed_over(tmp_path, zipped, core):
+    """Scalars and arrays, named as by numpy 1 and 2; nothing of numpy is called for them."""
+    beside = {"best": numpy.float64(0.25), "n": numpy.int64(3), "losses": numpy.arange(3.0)}
+    path = saved(tmp_path, {"state_dict": STATE, **beside, "note": "kept"}, zipped)
+    named = path.read_bytes()
+    assert b"multiarray" in named
+    other = "numpy._core" if numpy.__version__.startswith("2") else "numpy.core"
+    if core != other and not zipped:
+        path.write_bytes(named.replace(f"c{other}.".encode(), f"c{core}.".encode()))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(numpy, "dtype", None)
+        source = PickleFile(path)
+    assert source.entries.keys() == STATE.keys() and source.metadata == {"note": "kept"}
+    assert torch.equal(source.read("a"), STATE["a"])
 
 
 @LAYOUTS
