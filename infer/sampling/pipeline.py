@@ -19,8 +19,9 @@ from latentgeo.core.guidance import PredictWithContext, guided
 from latentgeo.core.parameterization import Predict
 from latentgeo.core.run.limits import check_size
 from latentgeo.core.run.seeds import generator
-from latentgeo.core.schedule import Schedule, batch_time, times
-from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.core.schedule import Landing, Schedule, batch_time, times
+from latentgeo.models.bundles.image_config import ImageDefaults
+from latentgeo.models.bundles.text_to_image import SamplingDefaults, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,20 @@ def sampling_of(
 def sampling_times(bundle: TextToImage, steps: int) -> tuple[int, ...]:
     """Return the paper's times t that a model is sampled at in so many steps."""
     how = bundle.config.sampling
-    return times(bundle.schedule, steps, how.spacing, how.offset, how.final)
+    return times_of(bundle.schedule, steps, how, how.final)
+
+
+def times_of(
+    schedule: Schedule, steps: int, how: SamplingDefaults | ImageDefaults, final: Landing
+) -> tuple[int, ...]:
+    """Return the times of so many steps as a model is sampled.
+
+    Leading spacing without an offset ends at t = 1, and has no step left that could land there: it
+    would be from ᾱ_1 to ᾱ_1, and is left out.
+    """
+    if how.spacing == "leading" and how.offset == 0 and final == "first" and steps > 1:
+        return times(schedule, steps, how.spacing, how.offset, "zero")[:-1]
+    return times(schedule, steps, how.spacing, how.offset, final)
 
 
 def latent_shape(bundle: TextToImage, size: int | None = None) -> tuple[int, int, int]:

@@ -15,8 +15,8 @@ from torch import Tensor
 from latentgeo.core import ddim, ddpm, learned_variance
 from latentgeo.core.parameterization import clip_eps, eps_from
 from latentgeo.core.run.limits import check_size
-from latentgeo.core.schedule import batch_time, respaced, times
-from latentgeo.infer.sampling.pipeline import check_sampling, seeded_noise, stochastic
+from latentgeo.core.schedule import batch_time, respaced
+from latentgeo.infer.sampling.pipeline import check_sampling, seeded_noise, stochastic, times_of
 from latentgeo.infer.sampling.settings import Sampler
 from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.unet import UNetConfig
@@ -102,7 +102,7 @@ def visited_times(model: ImageModel, sampling: ImageSampling) -> tuple[int, ...]
     """Return the times that sampling visits from T on, in the model's own spacing."""
     how = model.config.sampling
     final = "zero" if sampling.sampler == "ddpm" else how.final
-    return times(model.schedule, sampling.steps, how.spacing, how.offset, final)
+    return times_of(model.schedule, sampling.steps, how, final)
 
 
 @torch.no_grad()

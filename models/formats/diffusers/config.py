@@ -207,7 +207,8 @@ def read_scheduler(data: Json, where: str, config: BundleConfig) -> BundleConfig
     """Return the configuration with the noise schedule and the sampling times of the file.
 
     Whatever sampler the folder names, it is DDIM here, on the same schedule at the same times.
-    Raises ValueError for another schedule.
+    Those of leading spacing begin at an offset of 1 whatever the file has: StableDiffusionPipeline
+    puts 1 in its place, and so do we. Raises ValueError for another schedule.
     """
     reader = Reader(where, dict(data))
     schedule, constants = SCHEDULES[reader.take("beta_schedule", "linear", word([*SCHEDULES]))]
@@ -215,10 +216,11 @@ def read_scheduler(data: Json, where: str, config: BundleConfig) -> BundleConfig
     reader.off("trained_betas", "rescale_betas_zero_snr", "thresholding")
     kind = reader.take("prediction_type", "epsilon", word([*KINDS]))
     spacing: Any = reader.take("timestep_spacing", "leading", word(get_args(Spacing)))
+    offset = reader.take("steps_offset", 0, OFFSET)
     sampling: SamplingDefaults = replace(
         config.sampling,
         spacing=spacing,
-        offset=reader.take("steps_offset", 0, OFFSET),
+        offset=1 if spacing == "leading" else offset,
         final="zero" if reader.take("set_alpha_to_one", True, FLAG) else "first",
     )
     return replace(config, schedule=schedule, prediction=KINDS[kind], sampling=sampling)

@@ -51,6 +51,21 @@ def test_an_image_does_not_depend_on_its_batch(name, settings):
     assert (together[0] - together[1]).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_a_last_step_that_goes_nowhere_is_none():
+    """DDIM Eq. 12: without offset and landing on ᾱ_1, as diffusers' scheduler goes."""
+    diffusers = pytest.importorskip("diffusers")
+    how = ImageDefaults(size=12, offset=0, final="first", clip=False)
+    model = made(replace(CONFIGS["ddpm"], sampling=how))
+    theirs = diffusers.DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=0)
+    theirs.set_timesteps(4)
+    x = noise = seed_noises([3], model.shape)
+    for t in theirs.timesteps:
+        x = theirs.step(model.raw()(x, t[None] + 1), t, x).prev_sample
+    found = denoise_images(model, noise, ImageSampling(steps=4), [3])
+    torch.testing.assert_close(found, x, rtol=0, atol=1e-4 * float(x.abs().max()))
+
+
 @pytest.mark.parametrize("variance", ["small", "large", "learned"])
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("kind", ["linear", "cosine"])

@@ -4,7 +4,10 @@ The judges are diffusers, transformers and peft; the table that is printed here 
 kept in models/README.md.
 """
 
+import json
 import re
+import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 import torch
 
 from latentgeo.infer.sampling.pipeline import Sampling, generate, image_noise
+from latentgeo.models.formats.inspection import inspect
 from latentgeo.models.formats.ldm.file import write_ldm
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.formats.lora.adapter import places_of
@@ -106,6 +110,28 @@ def adapted(name, pipeline, folder, lora_on, place) -> float:
     finally:
         pipeline.unload_lora_weights()
     return max(with_lora["text"], with_lora["UNet"])
+
+
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize("offset", [0, 1])
+@torch.no_grad()
+def test_a_folder_is_sampled_as_the_pipeline_samples_it(
+    pipeline, pipeline_folder, one, offset, tmp_path
+):
+    """DDIM Eq. 12: StableDiffusionPipeline puts an offset of 1 in the place of any other."""
+    folder = Path(shutil.copytree(pipeline_folder, tmp_path / "pipe"))
+    path = folder / "scheduler" / "scheduler_config.json"
+    table = json.loads(path.read_text()) | {"steps_offset": offset, "set_alpha_to_one": one}
+    path.write_text(json.dumps(table | {"_class_name": "DDIMScheduler", "clip_sample": False}))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "DDIMScheduler"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the outdated offset
+        pipe = type(pipeline).from_pretrained(folder, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    assert picture(load_text_to_image(folder), pipe) <= WANTED
+    assert dict(inspect(folder))["fits"].startswith("latentgeo sample")
 
 
 def test_every_row_is_within_a_hundred_thousandth(table):
