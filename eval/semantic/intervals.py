@@ -52,7 +52,7 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     Raises ValueError for a model with an adapter or classes.
     """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
-    model = load_plain(cmd.model, device, dtype, cmd.model_config)
+    model = load_plain(cmd.model, device, dtype, cmd.model_config, cmd.prediction)
     held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
     settings: dict[str, object] = {
         "model": cmd.model,

@@ -88,7 +88,7 @@ def evaluate_asyrp(cmd: EvalAsyrp) -> list[Result]:
 
 def prepared(cmd: EvalAsyrp, device: torch.device) -> tuple[Subject, list[Edit]]:
     """Return the model with its inverted images, and the edits; ValueError if they do not fit."""
-    model = load_plain(cmd.model, device, config=cmd.model_config)
+    model = load_plain(cmd.model, device, config=cmd.model_config, prediction=cmd.prediction)
     judge = load_judge(cmd.judge, device)
     edits = edits_of(cmd, model, judge)
     rivals = rivals_of(cmd, edits, device)

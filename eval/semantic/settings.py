@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latentgeo.core.run.cli import option, required
 from latentgeo.core.run.limits import at_least, positive
-from latentgeo.models.bundles.settings import MODEL_CONFIG, Dtype
+from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
 PROPERTIES = (
     *("success", "rivals", "linearity", "homogeneity", "robustness", "consistency", "steps"),
@@ -58,6 +58,7 @@ class EvalAsyrp:
     seed: int = option(0, "seed of which images, and of all noise")
     batch: int = option(16, "images at a time; changes speed and memory alone")
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
 
     def __post_init__(self) -> None:
@@ -102,6 +103,7 @@ class EvalIntervals:
     seed: int = option(0, "seed of which images, and of the intervals")
     batch: int = option(16, "images at a time; changes speed and memory alone")
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Dtype = option("fp32", "of the networks")
 

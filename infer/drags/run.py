@@ -38,7 +38,7 @@ def drag_image(cmd: Drag) -> list[Path]:
     """Drag the image, and return the files written."""
     parse_model(cmd.model).check()
     handles, targets = all_points(cmd)
-    bundle = load_model(cmd.model, cmd.device, cmd.dtype)
+    bundle = load_model(cmd.model, cmd.device, cmd.dtype, prediction=cmd.prediction)
     how = settings_of(cmd, bundle)
     picture = read_picture(cmd.image, bundle, cmd.size)
     request = requested(picture, handles, targets, cmd.mask)
@@ -51,6 +51,7 @@ def drag_image(cmd: Drag) -> list[Path]:
         "seed": cmd.seed,
         "model": cmd.model,
         "weights": loaded_hash(bundle),
+        "prediction": bundle.config.prediction,
         "settings": asdict(how),
         "version": version("latentgeo"),
     }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, required
 from latentgeo.core.run.limits import at_least
-from latentgeo.models.bundles.settings import Dtype
+from latentgeo.models.bundles.settings import PREDICTION, Dtype, Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class Drag:
         "everywhere if unset",
     )
     model: str = option("avatars-smooth", "NAME, NAME+LORA or NAME+LORA@SCALE")
+    prediction: Prediction | None = option(None, PREDICTION)
     size: int | None = option(
         None, "longer side in pixels while the image is edited; its own if unset"
     )

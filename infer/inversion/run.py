@@ -49,7 +49,7 @@ class Inversion:
 def invert_images(cmd: Invert) -> Path:
     """Invert the command's one or two images and return the file."""
     parse_model(cmd.model).check()
-    bundle = load_model(cmd.model, cmd.device, cmd.dtype)
+    bundle = load_model(cmd.model, cmd.device, cmd.dtype, prediction=cmd.prediction)
     paths = [path for path in (cmd.image, cmd.image_b) if path is not None]
     prompts = [cmd.prompt, cmd.prompt if cmd.prompt_b is None else cmd.prompt_b][: len(paths)]
     photos = read_photos(paths, cell(bundle), cmd.size)
@@ -93,6 +93,8 @@ def inverted(
         "prompts": list(prompts),
         **how.plain(),
     }
+    if bundle.config.prediction != "eps":
+        settings["prediction"] = bundle.config.prediction
     named = {**settings, "names": [path.stem for path in paths], "version": version("latentgeo")}
     path = folder / f"{'-'.join(path.stem for path in paths)}-{_digest(settings)}.safetensors"
     begun = read_inversion(path, bundle.device) if path.is_file() else None
@@ -173,7 +175,7 @@ def reconstruct_images(cmd: Reconstruct) -> list[Path]:
             "latentgeo invert again does the rest"
         )
     spec = str(found.settings["model"]) if cmd.model is None else cmd.model
-    bundle = load_model(spec, cmd.device, cmd.dtype)
+    bundle = load_model(spec, cmd.device, cmd.dtype, prediction=cmd.prediction)
     _check_weights(bundle, found, spec, cmd.inversion)
     guidance = found.how.guidance if cmd.guidance is None else cmd.guidance
     images = rebuilt(bundle, found, guidance)
@@ -196,7 +198,10 @@ def rebuilt(bundle: TextToImage, found: Inversion, guidance: float) -> Tensor:
 
 
 def _check_weights(bundle: TextToImage, found: Inversion, spec: str, path: Path) -> None:
-    """Raise where the inversion belongs to other weights; another dtype is another rounding."""
+    """Raise where the inversion belongs to another model; another dtype is another rounding."""
+    was, now = found.settings.get("prediction", "eps"), bundle.config.prediction
+    if was != now:
+        raise ValueError(f"{path} was made with a model of {was}, got one of {now}: --prediction")
     same_kind = found.settings["dtype"] == str(bundle.dtype).removeprefix("torch.")
     weights = loaded_hash(bundle)
     if same_kind and weights != found.settings["weights"]:

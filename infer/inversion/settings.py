@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.run.cli import option, required
-from latentgeo.models.bundles.settings import Dtype
+from latentgeo.models.bundles.settings import PREDICTION, Dtype, Prediction
 
 Method = Literal["ddim", "null-text"]
 
@@ -25,6 +25,7 @@ class Invert:
     image_b: Path | None = option(None, "second image, inverted together: one null text for both")
     prompt_b: str | None = option(None, "what that shows; the same prompt if unset")
     model: str = option("avatars", "NAME, NAME+LORA or NAME+LORA@SCALE, as for sample")
+    prediction: Prediction | None = option(None, PREDICTION)
     method: Method = option("null-text", "DDIM inversion alone, or with null texts fitted")
     guidance: float | None = option(
         None, "scale w on the way back; unset it is 1 for ddim, the model's own for null-text"
@@ -52,6 +53,7 @@ class Reconstruct:
     inversion: Path = required("file that invert wrote")
     out: Path = required("folder for the images; files of the same name are replaced")
     model: str | None = option(None, "where the model is now, if not where it was")
+    prediction: Prediction | None = option(None, PREDICTION)
     guidance: float | None = option(None, "another scale w on the way back")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Dtype = option("fp32", "of the networks")

@@ -6,7 +6,7 @@ A name is `NAME`, `NAME+LORA` or `NAME+LORA@SCALE+LORA`, for models with text an
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,9 @@ import torch
 from latentgeo.core.run.device import pick_device, pick_dtype
 from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.bundles.networks import Networks
+from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.models.formats.ldm.prediction import KINDS
 from latentgeo.models.formats.load import add_lora, find_lora, find_model, load_text_to_image
 from latentgeo.models.formats.load_image import fuse_lora, load_image_model
 from latentgeo.models.lora.adapter import adapters, fuse
@@ -68,7 +70,11 @@ def _adapter(name: str, spec: str) -> tuple[str, float]:
 
 
 def load_model(
-    spec: str, device: str = "auto", dtype: str = "fp32", embeddings: Sequence[Path] = ()
+    spec: str,
+    device: str = "auto",
+    dtype: str = "fp32",
+    embeddings: Sequence[Path] = (),
+    prediction: Prediction | None = None,
 ) -> TextToImage:
     """Load a model as `parse_model` reads its name, frozen, with the learned tokens of files.
 
@@ -78,7 +84,9 @@ def load_model(
     model = parse_model(spec)
     where, kind = pick_device(device), pick_dtype(dtype)
     files = model.files()
-    bundle = load_text_to_image(model.source, embeddings=embeddings, device=where, dtype=kind)
+    bundle = load_text_to_image(
+        model.source, embeddings=embeddings, device=where, dtype=kind, prediction=prediction
+    )
     for path, scale in files:
         add_lora(bundle, path, scale)
     if kind.itemsize > 2:
@@ -94,7 +102,11 @@ def fuse_all(bundle: TextToImage) -> None:
 
 
 def load_image(
-    spec: str, device: str = "auto", dtype: str = "fp32", config: Path | None = None
+    spec: str,
+    device: str = "auto",
+    dtype: str = "fp32",
+    config: Path | None = None,
+    prediction: Prediction | None = None,
 ) -> ImageModel:
     """Load a model without text as `parse_model` reads its name, frozen."""
     model = parse_model(spec)
@@ -102,7 +114,14 @@ def load_image(
     loaded = load_image_model(model.source, pick_device(device), pick_dtype(dtype), config)
     for path, scale in files:
         fuse_lora(loaded, path, scale)
-    return loaded
+    return predicting(loaded, prediction)
+
+
+def predicting(model: ImageModel, prediction: Prediction | None) -> ImageModel:
+    """Return the model, whose network returns what is said, if anything is."""
+    if prediction is not None:
+        model.config = replace(model.config, prediction=KINDS[prediction])
+    return model
 
 
 def loaded_hash(model: Networks) -> str:

@@ -20,6 +20,7 @@ from latentgeo.core.parameterization import Predict
 from latentgeo.core.run.limits import check_size
 from latentgeo.core.run.seeds import generator
 from latentgeo.core.schedule import Landing, Schedule, batch_time, times
+from latentgeo.infer.sampling.first_step import watched
 from latentgeo.models.bundles.image_config import ImageDefaults
 from latentgeo.models.bundles.text_to_image import SamplingDefaults, TextToImage
 
@@ -157,7 +158,7 @@ def denoise(
     They stay in x_T's dtype, float32 as a rule, also where the network computes in bfloat16: its
     8 bits would drown a small step's change.
     """
-    predict = guided_predict(bundle, prompts, sampling)
+    predict = watched(guided_predict(bundle, prompts, sampling), bundle.schedule)
     visited = sampling_times(bundle, sampling.steps)
     x = x_T.to(bundle.device)
     if sampling.eta == 0:

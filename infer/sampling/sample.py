@@ -21,7 +21,7 @@ from latentgeo.infer.sampling.pipeline import (
     sampling_of,
     seed_noises,
 )
-from latentgeo.infer.sampling.settings import Sample
+from latentgeo.infer.sampling.settings import Sample, Unprompted
 from latentgeo.models.bundles.text_to_image import TextToImage
 
 MAX_COLUMNS = 8  # of the grid of one prompt's seeds
@@ -37,12 +37,12 @@ def sample_prompted(cmd: Sample) -> list[Path]:
     prompts = read_prompts(cmd.prompts, cmd.prompt_file)
     seeds = [cmd.seed + i for i in range(cmd.count)]
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
-    bundle = load_model(spec, cmd.device, cmd.dtype, cmd.embeddings)
+    bundle = load_model(spec, cmd.device, cmd.dtype, cmd.embeddings, cmd.prediction)
     sampling = sampling_of(
         bundle, cmd.steps, cmd.guidance, eta=cmd.eta, negative=cmd.negative, batch=cmd.batch
     )
     write_run(cmd, cmd.out)
-    shared = record(bundle, spec, sampling, cmd.size)
+    shared = record(bundle, spec, sampling, cmd.size) | given_prediction(cmd)
     jobs = [(prompt, seed) for prompt in prompts for seed in seeds]
     pictures, files = [], []
     for i, picture in enumerate(pictures_of(bundle, jobs, sampling, cmd.size)):
@@ -102,6 +102,11 @@ def record(
         **sampling.plain(),
         "version": version("latentgeo"),
     }
+
+
+def given_prediction(cmd: Sample | Unprompted) -> dict[str, object]:
+    """Return for the record what the user says that the network predicts, if anything."""
+    return {} if cmd.prediction is None else {"prediction": cmd.prediction}
 
 
 def grid_of_seeds(

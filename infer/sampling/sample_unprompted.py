@@ -11,7 +11,7 @@ from latentgeo.core.run.progress import progress
 from latentgeo.infer.pictures.images import save_png, to_picture
 from latentgeo.infer.sampling.loading import load_image, loaded_hash
 from latentgeo.infer.sampling.pipeline import seed_noises
-from latentgeo.infer.sampling.sample import grid_of_seeds, model_spec
+from latentgeo.infer.sampling.sample import given_prediction, grid_of_seeds, model_spec
 from latentgeo.infer.sampling.settings import Sample
 from latentgeo.infer.sampling.unprompted import ImageSampling, generate_images, image_shape
 from latentgeo.models.bundles.image_model import ImageModel
@@ -35,6 +35,7 @@ def sample_unprompted(cmd: Sample) -> list[Path]:
         "weights": loaded_hash(model),
         "size": cmd.size or model.config.sampling.size,
         **sampling.plain(),
+        **given_prediction(cmd),
         "version": version("latentgeo"),
     }
     jobs = [(label, seed) for label in labels or (None,) for seed in seeds]
@@ -79,4 +80,4 @@ def _load(cmd: Sample) -> ImageModel:
     if given:
         raise ValueError(f"{given[0]}: {cmd.model} takes no text")
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
-    return load_image(spec, cmd.device, cmd.dtype, cmd.model_config)
+    return load_image(spec, cmd.device, cmd.dtype, cmd.model_config, cmd.prediction)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, required
 from latentgeo.core.run.limits import at_least
-from latentgeo.models.bundles.settings import MODEL_CONFIG, Dtype
+from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
 Sampler = Literal["ddim", "ddpm"]
 
@@ -22,6 +22,7 @@ class Sample:
         "avatars", "embedded name, folder (also of diffusers) or single file; +LORA@SCALE adds one"
     )
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     lora: Path | None = option(
         None, "adapter file of any grammar, or the name of one beside the model"
     )
@@ -52,6 +53,7 @@ class Unprompted:
     model: str = required("embedded name, folder or file of a model of images without text")
     out: Path = required("folder for the pictures and the record; files are replaced")
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     label: int | None = option(None, "class to draw with a model of classes, by number")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
     size: int | None = option(None, "side of the images in pixels; the model's default if unset")

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.run.cli import version
-from latentgeo.infer.sampling.loading import load_image, loaded_hash, parse_model
+from latentgeo.infer.sampling.loading import load_image, loaded_hash, parse_model, predicting
+from latentgeo.infer.sampling.sample import given_prediction
 from latentgeo.infer.sampling.settings import Unprompted
 from latentgeo.infer.sampling.unprompted import ImageSampling
 from latentgeo.models.bundles.image_model import ImageModel
+from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.formats.load_image import load_image_model
 
 
 def load_unprompted(cmd: Unprompted) -> tuple[ImageModel, int | None]:
     """Return the model, and the class to draw; ValueError for one of another kind."""
-    model = load_image(cmd.model, cmd.device, cmd.dtype, cmd.model_config)
+    model = load_image(cmd.model, cmd.device, cmd.dtype, cmd.model_config, cmd.prediction)
     known = model.config.classes or 0
     if (cmd.label is None) != (known == 0) or not 0 <= (cmd.label or 0) < max(known, 1):
         wanted = f"one of 0 to {known - 1}" if known else "none"
@@ -28,6 +30,7 @@ def load_plain(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     config: str | Path | None = None,
+    prediction: Prediction | None = None,
 ) -> ImageModel:
     """Return a frozen model of images alone, whose bottleneck is to be edited or measured.
 
@@ -39,7 +42,7 @@ def load_plain(
     model = load_image_model(parsed.source, device, dtype, config)
     if model.config.classes is not None:
         raise ValueError(f"model: {spec} has classes, wanted a model of images without")
-    return model
+    return predicting(model, prediction)
 
 
 def sampling_of(model: ImageModel, cmd: Unprompted) -> ImageSampling:
@@ -55,6 +58,7 @@ def record(model: ImageModel, cmd: Unprompted, sampling: ImageSampling) -> dict[
         "weights": loaded_hash(model),
         "size": cmd.size or model.config.sampling.size,
         **sampling.plain(),
+        **given_prediction(cmd),
         "version": version("latentgeo"),
     }
 

@@ -65,7 +65,9 @@ class Starts:
 
 def edit_semantic(cmd: EditSemantic) -> list[Path]:
     """Edit every image by every direction, or by all at once; return the files, the grid last."""
-    model = load_plain(cmd.model, pick_device(cmd.device), pick_dtype(cmd.dtype), cmd.model_config)
+    model = load_plain(
+        cmd.model, pick_device(cmd.device), pick_dtype(cmd.dtype), cmd.model_config, cmd.prediction
+    )
     named = attributes_of(cmd, model)
     visited = editing_times(model.schedule, cmd.steps)
     photos = photos_of(cmd, model)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, required
 from latentgeo.core.run.limits import at_least
-from latentgeo.models.bundles.settings import MODEL_CONFIG, Dtype
+from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ class EditSemantic:
     size: int | None = option(None, "side of the images in pixels; the model's if unset")
     batch: int = option(16, "samples at a time; changes speed and memory alone")
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Dtype = option("fp32", "of the networks")
 

@@ -6,4 +6,8 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 
 Preset = Literal["sd15", "avatars", "tiny"]
 
+Prediction = Literal["eps", "v", "x0"]
+
+PREDICTION = "what the UNet returns, where its file does not tell or is wrong"
+
 MODEL_CONFIG = "preset's name or JSON file of a model without text, where its file does not tell"

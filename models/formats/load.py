@@ -1,15 +1,18 @@
 """A text-to-image model from whatever holds it: our folder, diffusers' folder, or a single file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from latentgeo.models.bundles.learned_tokens import add_tokens
+from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.bundles.text_to_image import TextToImage, find, load_bundle
 from latentgeo.models.formats.diffusers.folder import INDEX, read_folder
 from latentgeo.models.formats.ldm.file import read_ldm
+from latentgeo.models.formats.ldm.prediction import KINDS
 from latentgeo.models.formats.lora.adapter import attach_lora, places_of
 from latentgeo.models.formats.lora.files import lora_path, read_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings
@@ -27,15 +30,19 @@ def load_text_to_image(
     embeddings: Sequence[Path] = (),
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = torch.float32,
+    prediction: Prediction | None = None,
 ) -> TextToImage:
     """Return a model, frozen, with a LoRA of any grammar and with learned tokens if given.
 
     `source` is an embedded name, a folder or a file; `dtype` None keeps that of the weights.
+    `prediction` is what the UNet returns, if not what the files say.
     Raises FileNotFoundError that names what is missing, ValueError where something does not fit.
     """
     readers = {"latentgeo": load_bundle, "diffusers": read_folder, "ldm": read_ldm}
     place = find_model(source)
     bundle = readers[layout_of(place)](place, device, dtype)
+    if prediction is not None:
+        bundle.config = replace(bundle.config, prediction=KINDS[prediction])
     if lora is not None:
         add_lora(bundle, find_lora(lora, place), lora_scale)
     for path in embeddings:

@@ -42,7 +42,9 @@ def train(settings: TrainAsyrp, judge: asyrp.Judge | None = None) -> None:
     if settings.intervals is not None:
         measured = read_intervals(settings.intervals)
     with session(settings, weight_hashes(settings.model)) as device:
-        model = load_plain(settings.model, device, config=settings.model_config)
+        model = load_plain(
+            settings.model, device, config=settings.model_config, prediction=settings.prediction
+        )
         check_layer(model, settings.layer)
         judge = judge or judge_of(settings, device)
         visited = editing_times(model.schedule, settings.trained_steps)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, required
 from latentgeo.core.run.limits import at_least
-from latentgeo.models.bundles.settings import MODEL_CONFIG
+from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Prediction
 from latentgeo.train.loop.settings import Training
 
 
@@ -17,6 +17,7 @@ class Directed(Training):
 
     model: str = required("name, folder or file of a model without text, of any layout")
     model_config: Path | None = option(None, MODEL_CONFIG)
+    prediction: Prediction | None = option(None, PREDICTION)
     judge: str = option("avatars", "what compares images with texts: embedded, or a path of CLIP")
     templates: bool = option(False, "a text is the mean over 79 sentences around it, as released")
     name: str | None = option(None, "of the attribute")

@@ -103,7 +103,9 @@ def edited_by(model: ImageModel, x: Tensor, visited: tuple[int, ...]) -> Tensor:
 def train(settings: TrainDiffusionClip, judge: asyrp.Judge | None = None) -> None:
     """Run `latentgeo train-diffusion-clip`, with a judge of one's own in place of the named one."""
     with session(settings, weight_hashes(settings.model)) as device:
-        model = load_plain(settings.model, device, config=settings.model_config)
+        model = load_plain(
+            settings.model, device, config=settings.model_config, prediction=settings.prediction
+        )
         judge = judge or judge_of(settings, device)
         with torch.no_grad():
             texts = judge.texts(list(settings.texts)).to(device)

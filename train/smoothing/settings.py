@@ -6,6 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option
 from latentgeo.core.run.limits import at_least, positive, within
+from latentgeo.models.bundles.settings import PREDICTION, Prediction
 from latentgeo.train.loop.settings import Training
 
 
@@ -18,6 +19,7 @@ class TrainSmooth(Training):
     """
 
     model: str = option("avatars", "model to smooth: a folder, a file or an embedded name")
+    prediction: Prediction | None = option(None, PREDICTION)
     data: str = option(
         "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
     )

@@ -208,7 +208,7 @@ def open_data(settings: TrainSmooth, bundle: TextToImage) -> Source | Shards:
 def train(settings: TrainSmooth) -> None:
     """Run `latentgeo train-smooth`."""
     with session(settings, weight_hashes(settings.model)) as device:
-        bundle = load_text_to_image(settings.model, device=device)
+        bundle = load_text_to_image(settings.model, device=device, prediction=settings.prediction)
         adapt(bundle.unet, settings)
         if settings.channels_last:
             channels_last(bundle.unet)

@@ -4,7 +4,8 @@ The three networks lie side by side under `model.diffusion_model.`, `first_stage
 `cond_stage_model.transformer.`. The projections of the autoencoder's attention are 1 × 1
 convolutions there, (C, C, 1, 1), and linear layers, (C, C), here.
 Shape    such a file says nothing of heads or groups. It is taken for Stable Diffusion 1.5, unless
-         it was written here: then its metadata hold the configuration
+         it was written here: then its metadata hold the configuration. Whether it predicts ε or v
+         is told by a marker or a .yaml (`prediction.py`)
 Left out the running average `model_ema.`, the noise schedule, which is the same in all of 1.x, and
          what only training needs
 """
@@ -33,6 +34,7 @@ from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.files.strict import Layout, Stored, fill, own_layout, problems, refuse
 from latentgeo.models.formats.ldm.names import TEXT_MODEL, renamed, unet_names, vae_names
+from latentgeo.models.formats.ldm.prediction import prediction_of
 from latentgeo.models.vae import VAEConfig
 
 CONFIG = "latentgeo"  # key of our configuration in the file's metadata
@@ -44,7 +46,7 @@ IGNORED = re.compile(
     r"|first_stage_model\.loss\..*"
     r"|cond_stage_model\.transformer\.(text_model\.)?embeddings\.position_ids"
     r"|(log_one_minus_|sqrt_|sqrt_recip_|sqrt_recipm1_|sqrt_one_minus_)?alphas_cumprod(_prev)?"
-    r"|betas|posterior_\w+|lvlb_weights|logvar"
+    r"|v_pred|betas|posterior_\w+|lvlb_weights|logvar"
 )
 
 
@@ -126,7 +128,7 @@ def config_of(source: Source) -> BundleConfig:
     """
     text = source.metadata.get(CONFIG)
     if text is None:
-        return replace(BundleConfig(), name=source.path.stem)
+        return replace(BundleConfig(), name=source.path.stem, prediction=prediction_of(source))
     try:
         data: Mapping[str, object] = json.loads(text)
     except ValueError:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentgeo.infer.sampling.loading import load_model, loaded_hash, parse_model
+from latentgeo.infer.sampling.loading import load_image, load_model, loaded_hash, parse_model
 from latentgeo.infer.sampling.pipeline import seed_noises
 from latentgeo.models.bundles.text_to_image import load_bundle
 from latentgeo.models.formats.load import load_text_to_image
@@ -72,3 +72,9 @@ def test_names_of_models_are_taken_apart():
 def test_wrong_names_of_models_are_refused(spec):
     with pytest.raises(ValueError, match="model"):
         parse_model(spec)
+
+
+@pytest.mark.parametrize(("word", "kind"), [("eps", "eps"), ("v", "v"), ("x0", "x_0")])
+def test_what_the_network_predicts_can_be_said(tiny, word, kind):
+    assert load_model(str(tiny.model), "cpu", prediction=word).config.prediction == kind
+    assert load_image("avatars-ddpm", "cpu", prediction=word).config.prediction == kind
