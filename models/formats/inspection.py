@@ -15,7 +15,7 @@ from latentgeo.models.formats.diffusers.image import STEM, part_folder
 from latentgeo.models.formats.encoders import LOADERS as ENCODERS
 from latentgeo.models.formats.encoders import encoder_rows, encoder_weights
 from latentgeo.models.formats.files.families import looks_like
-from latentgeo.models.formats.files.open import Sharded, open_source
+from latentgeo.models.formats.files.open import files_of, open_source
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.load import find_model, layout_of, load_text_to_image
 from latentgeo.models.formats.load_image import image_layout, load_image_model
@@ -85,7 +85,7 @@ def file_rows(path: Path) -> Iterator[Row]:
     """Yield what a file says of itself before any tensor is read."""
     source = open_source(path)
     yield "file", str(path)
-    for file in source.files if isinstance(source, Sharded) else [path]:
+    for file in files_of(source):
         yield "sha256", f"{sha256(file)}  {file.name}"
     yield "family", looks_like(shapes(source)).title
     yield "tensors", counted(source)

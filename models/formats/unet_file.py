@@ -1,6 +1,6 @@
 """A UNet alone in one file, in its authors' names: DDPM's .ckpt, improved DDPM's and ADM's .pt.
 
-Names     those of our networks, behind `module.` where several GPUs trained the model
+Names     those of our networks
 Average   of the weights, where the file has it (DDIM's and SDEdit's trainers save it last in a
           list): it is what such models are sampled from, and taken unless `ema` is off
 Shape     `models/formats/ldm/presets.py`; a .safetensors written here has the configuration in its
@@ -17,7 +17,7 @@ import torch
 from latentgeo.core.run.files import atomic_write
 from latentgeo.models.bundles.image_config import ImageModelConfig, plain_config
 from latentgeo.models.bundles.image_model import ImageModel, empty_image_model
-from latentgeo.models.formats.files.families import PARALLEL, looks_like
+from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.pickle import AVERAGE
 from latentgeo.models.formats.files.safetensors import write_safetensors
@@ -49,15 +49,14 @@ def read_unet_file(
     if family.name not in NETWORKS:
         raise ValueError(f"{path} looks like {family.title}, wanted a UNet of DDPM or ADM alone")
     source = averaged(opened, ema)
-    prefix = _prefix(source)
     known = config_of(
         source,
         NETWORKS[family.name],
-        lambda config: problems(source, unet_layout(config, prefix)),
+        lambda config: problems(source, unet_layout(config)),
         config,
     )
     model = empty_image_model(known)
-    fill(model.unet, source, unet_layout(known, prefix), device, dtype)
+    fill(model.unet, source, unet_layout(known), device, dtype)
     return model.eval()
 
 
@@ -78,21 +77,11 @@ def write_unet_file(model: ImageModel, path: Path, dtype: torch.dtype | None = N
 
 def averaged(source: Source, ema: bool = True) -> Averaged:
     """Return a file with its average, if it has one, as its weights."""
-
-    def copy(name: str) -> str:
-        same = AVERAGE + name
-        return same if same in source.entries else AVERAGE + name.removeprefix(PARALLEL)
-
-    return Averaged(source, copy, ema)
-
-
-def _prefix(source: Source) -> str:
-    """Return what stands before every name: `module.`, or nothing."""
-    return PARALLEL if all(name.startswith(PARALLEL) for name in source.entries) else ""
+    return Averaged(source, lambda name: AVERAGE + name, ema)
 
 
 @cache
-def unet_layout(config: ImageModelConfig, prefix: str) -> Layout:
+def unet_layout(config: ImageModelConfig) -> Layout:
     """Return how a file has the tensors of a configuration's UNet."""
     state = empty_image_model(config).unet.state_dict()
-    return own_layout(state, lambda key: prefix + key)
+    return own_layout(state)

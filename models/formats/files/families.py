@@ -12,8 +12,6 @@ from latentgeo.models.formats.files.source import Shape
 
 Shapes = Mapping[str, Shape]
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
-PARALLEL = "module."  # before the names of a model that several GPUs trained
-WRAPPERS = re.compile(r"^((_orig_mod|module)\.)+")
 CONTEXT = re.compile(r".*\.attn2\.to_k\.weight")  # of a cross-attention: its width tells the model
 LORA = re.compile(
     r"lora_(unet|te\d?)_.*|.*(lora_?(A|B|down|up|linear_layer)\b|\blora\b|_lora\.|dora_scale).*"
@@ -44,18 +42,9 @@ class Family:
     fits: Callable[[Shapes], bool]
 
 
-def bare(name: str) -> str:
-    """Return a tensor's name without what compiling and several GPUs put before it."""
-    return WRAPPERS.sub("", name)
-
-
 def looks_like(shapes: Shapes) -> Family:
-    """Return the family that a file's tensors look like; UNKNOWN where none fits.
-
-    What training puts before a name (`bare`) is passed over.
-    """
-    plain = {bare(name): shape for name, shape in shapes.items()}
-    return next((family for family in FAMILIES if family.fits(plain)), UNKNOWN)
+    """Return the family that a file's tensors look like; UNKNOWN where none fits."""
+    return next((family for family in FAMILIES if family.fits(shapes)), UNKNOWN)
 
 
 def has(*names: str) -> Callable[[Shapes], bool]:

@@ -19,6 +19,7 @@ from latentgeo.models.formats.files.pickle import (
 from latentgeo.models.formats.files.safetensors import SafeFile, looks_safe
 from latentgeo.models.formats.files.script import ScriptFile
 from latentgeo.models.formats.files.source import Entry, Source, shapes
+from latentgeo.models.formats.files.views import Bare, unwrapped
 
 STRAYS = {  # how files begin that are often found under the name of another
     b"version https://git-lfs": "a Git LFS pointer and not the file it points to; `git lfs pull`",
@@ -40,7 +41,7 @@ class Sharded:
         self._homes = _weight_map(path)
         names = dict.fromkeys(self._homes.values())
         self.files = [path.parent / name for name in names]
-        self._parts: dict[str, Source] = {file.name: open_source(file) for file in self.files}
+        self._parts: dict[str, Source] = {file.name: _opened(file) for file in self.files}
         self.entries: dict[str, Entry] = {}
         for name, home in self._homes.items():
             if name not in self._parts[home].entries:
@@ -60,10 +61,20 @@ class Sharded:
 
 
 def open_source(path: Path) -> Source:
-    """Open a file of weights, whatever its name ends in.
+    """Open a file of weights, whatever its name ends in, its names without their wrappers.
 
     Raises FileNotFoundError, or ValueError that says what the file is instead.
     """
+    return unwrapped(_opened(path))
+
+
+def files_of(source: Source) -> list[Path]:
+    """Return the files that an open one consists of: itself, or those of an index."""
+    inner = source.inner if isinstance(source, Bare) else source
+    return inner.files if isinstance(inner, Sharded) else [inner.path]
+
+
+def _opened(path: Path) -> Source:
     if not path.is_file():
         raise FileNotFoundError(f"no file at {path}")
     size = path.stat().st_size

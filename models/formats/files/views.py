@@ -1,8 +1,9 @@
-"""Files seen otherwise than they are: with the running average as the weights, with q, k, v apart.
+"""Files seen otherwise than they are: bare names, the average as the weights, q, k, v apart.
 
 A view is a `Source` of its own, over one that is open.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,6 +28,46 @@ class View:
     def metadata(self) -> Mapping[str, str]:
         """What else the file says, in words."""
         return self._source.metadata
+
+
+WRAPPERS = re.compile(r"(^|\.)(_orig_mod|module)(?=\.)")  # of torch.compile, of several GPUs
+
+
+class Bare(View):
+    """A file whose names are without what wrapped the modules while they were trained.
+
+    `plain` makes a name bare. Raises ValueError where two names are then the same.
+    """
+
+    def __init__(self, source: Source, plain: Callable[[str], str]) -> None:
+        super().__init__(source)
+        self.inner = source
+        self._names: dict[str, str] = {}
+        for name in source.entries:
+            if (bare := plain(name)) in self._names:
+                raise ValueError(f"{name} and {self._names[bare]} are of one layer, wanted one")
+            self._names[bare] = name
+        self.entries: Mapping[str, Entry] = {n: source.entries[w] for n, w in self._names.items()}
+
+    def read(self, name: str) -> Tensor:
+        """Return a tensor."""
+        return self._source.read(self._names[name])
+
+    def drop(self, name: str) -> None:
+        """Forget a tensor that was read and copied."""
+        self._source.drop(self._names[name])
+
+
+def bare_name(name: str) -> str:
+    """Return a tensor's name without `_orig_mod.` and `module.`, however many and wherever."""
+    return WRAPPERS.sub("", name).removeprefix(".")
+
+
+def unwrapped(source: Source) -> Source:
+    """Return a file with bare names; itself if it has them, or if two would be one name."""
+    bare = {bare_name(name) for name in source.entries}
+    same = bare == set(source.entries) or len(bare) < len(source.entries)
+    return source if same else Bare(source, bare_name)
 
 
 class Averaged(View):

@@ -40,17 +40,16 @@ class Listed:
     metadata: ClassVar[dict[str, str]] = {}
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
 @pytest.mark.parametrize("file", PUBLISHED)
-def test_every_published_tensor_is_asked_for_once(manifest, file, prefix):
+def test_every_published_tensor_is_asked_for_once(manifest, file):
     """And tells which model it is of."""
-    shapes = {prefix + key: tuple(shape) for key, shape in manifest(file)["keys"].items()}
+    shapes = {key: tuple(shape) for key, shape in manifest(file)["keys"].items()}
     wanted = IMAGE_PRESETS[PUBLISHED[file]]
-    layout = unet_layout(wanted, prefix)
+    layout = unet_layout(wanted)
     assert {at.name: at.shape for at in layout.values()} == shapes
     assert len(layout) == len(shapes)
     source = Listed(file, {key: Entry(torch.float32, shape) for key, shape in shapes.items()})
-    found = config_of(source, wanted.network, lambda c: problems(source, unet_layout(c, prefix)))
+    found = config_of(source, wanted.network, lambda c: problems(source, unet_layout(c)))
     assert found == wanted
 
 

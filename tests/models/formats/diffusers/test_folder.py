@@ -105,6 +105,16 @@ def test_shards(tiny, same, folder):
     assert same(read_folder(folder), tiny)
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_names_of_compiled_and_parallel_modules(tiny, same, folder, prefix, sharded):
+    for name in (UNET, VAE_FILE, TEXT):
+        change(folder / name, lambda state: {prefix + key: v for key, v in state.items()})
+        if sharded:
+            shard(folder / name)
+    assert same(read_folder(folder), tiny)
+
+
 def test_sharded_variants(tiny, same, folder):
     index = shard(folder / UNET)
     index.rename(index.with_name(index.name.replace(".index.json", ".index.fp16.json")))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.open import files_of, open_source
 from latentgeo.models.formats.files.views import Averaged, Unpacked
 
 STATE = {"a": torch.arange(3.0), "b": torch.arange(5.0)}
@@ -76,3 +76,26 @@ def test_what_is_not_three_things_stays_one(tmp_path):
     state = {"x.qkv.bias": torch.ones(7), "qkv.weight": torch.ones(3)}
     view = Unpacked(opened(tmp_path, state), lambda channels: 1)
     assert set(view.entries) == set(state)
+
+
+WRAPPED = ("_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod.")
+
+
+@pytest.mark.parametrize("prefix", WRAPPED)
+def test_names_are_without_their_wrappers(tmp_path, prefix):
+    """Before the name, and within it where a part was wrapped; what is no wrapper stays."""
+    state = {
+        f"{prefix}a": STATE["a"],
+        f"x.{prefix}b": STATE["b"],
+        "c.modules.module": torch.ones(2),
+    }
+    source = opened(tmp_path, state)
+    assert source.entries.keys() == {"a", "x.b", "c.modules.module"}
+    assert torch.equal(source.read("x.b"), STATE["b"])
+    source.drop("x.b")
+    assert files_of(source) == [tmp_path / "x.safetensors"]
+
+
+def test_two_tensors_of_one_bare_name_keep_their_names(tmp_path):
+    state = {"a": STATE["a"], "module.a": STATE["b"]}
+    assert opened(tmp_path, state).entries.keys() == state.keys()

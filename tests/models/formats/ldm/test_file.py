@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from latentgeo.models.bundles.text_to_image import BundleConfig, empty_bundle
+from latentgeo.models.bundles.text_to_image import BundleConfig, empty_bundle, plain_config
 from latentgeo.models.formats.files.families import TEXT, UNET, VAE
 from latentgeo.models.formats.ldm.file import CONFIG, ignored, layouts, read_ldm, write_ldm
 
@@ -25,6 +25,19 @@ def test_a_round_trip_is_bit_exact(tiny, same, tmp_path, name, dtype):
     assert same(read_ldm(again, dtype=None), back)
     if dtype == torch.float32:
         assert same(back, tiny)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.ckpt"])
+def test_names_of_compiled_and_parallel_modules(tiny, same, tmp_path, name):
+    """Before all names, or before those of a part."""
+    state = load_file(write_ldm(tiny, tmp_path / "own.safetensors"))
+    state = {f"module.{key.replace(UNET, f'{UNET}_orig_mod.')}": v for key, v in state.items()}
+    config = json.dumps(plain_config(tiny.config))
+    if name.endswith(".ckpt"):
+        torch.save({"state_dict": state, CONFIG: config}, tmp_path / name)
+    else:
+        save_file(state, tmp_path / name, {CONFIG: config})
+    assert same(read_ldm(tmp_path / name), tiny)
 
 
 def test_stable_diffusions_tensors_are_each_asked_for_once(manifest):
