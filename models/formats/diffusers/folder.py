@@ -47,7 +47,9 @@ CLASSES = {
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
-POSITION_IDS = re.compile(r"(text_model\.)?embeddings\.position_ids")
+BESIDE = re.compile(  # the text encoder: counts, and what compares its texts with images
+    r"(text_model\.)?embeddings\.position_ids|logit_scale|text_projection(\.weight)?"
+)
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 ATTENTION = re.compile(r"(\.attentions\.\d+\.)(to_q|to_k|to_v|to_out\.0)(?=\.)")
 FAMILIES = {"unet": "sd-unet", "vae": "vae", "text": "clip-text"}
@@ -65,7 +67,7 @@ def read_folder(
     for part, module in bundle.modules.items():
         source = open_source(weights_file(folder, part))
         layout = _layout(part, module.state_dict(), source)
-        said = problems(source, layout, lambda name: POSITION_IDS.fullmatch(name) is not None)
+        said = problems(source, layout, lambda name: BESIDE.fullmatch(name) is not None)
         family = looks_like(shapes(source))
         other = said and family.name not in (FAMILIES[part], "unknown")
         refuse(source.path, said, f"it looks like {family.title}; " if other else "")

@@ -19,7 +19,7 @@ from latentgeo.models.formats.files.pickle import (
 from latentgeo.models.formats.files.safetensors import SafeFile, looks_safe
 from latentgeo.models.formats.files.script import ScriptFile
 from latentgeo.models.formats.files.source import Entry, Source, shapes
-from latentgeo.models.formats.files.views import Bare, unwrapped
+from latentgeo.models.formats.files.views import Renamed, unwrapped
 
 STRAYS = {  # how files begin that are often found under the name of another
     b"version https://git-lfs": "a Git LFS pointer and not the file it points to; `git lfs pull`",
@@ -70,7 +70,7 @@ def open_source(path: Path) -> Source:
 
 def files_of(source: Source) -> list[Path]:
     """Return the files that an open one consists of: itself, or those of an index."""
-    inner = source.inner if isinstance(source, Bare) else source
+    inner = source.inner if isinstance(source, Renamed) else source
     return inner.files if isinstance(inner, Sharded) else [inner.path]
 
 

@@ -8,6 +8,7 @@ Memory   the zip layout (PyTorch 1.6 and later) is mapped: a tensor is a view of
 """
 
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -167,7 +168,10 @@ def _reason(error: Exception) -> str:
 def _weights(path: Path, found: object) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a state dict and the texts beside them."""
     state, average = _tables(found)
-    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+    if not _named(state) and _named(average):
+        warnings.warn(f"{path} has the running average of the weights alone: used", stacklevel=4)
+        state, average = average, None
+    if not isinstance(state, Mapping) or not _named(state):
         raise ValueError(f"{path} holds no state dict: no table of named tensors")
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if isinstance(average, Mapping) and all(isinstance(v, Tensor) for v in average.values()):
@@ -178,6 +182,10 @@ def _weights(path: Path, found: object) -> tuple[dict[str, Tensor], dict[str, st
     outer = found if isinstance(found, Mapping) else {}
     texts = {name: value for name, value in outer.items() if isinstance(value, str)}
     return tensors, {str(name): value for name, value in texts.items()}
+
+
+def _named(table: object) -> bool:
+    return isinstance(table, Mapping) and any(isinstance(v, Tensor) for v in table.values())
 
 
 def _tables(found: object) -> tuple[object, object]:

@@ -33,20 +33,12 @@ class View:
 WRAPPERS = re.compile(r"(^|\.)(_orig_mod|module)(?=\.)")  # of torch.compile, of several GPUs
 
 
-class Bare(View):
-    """A file whose names are without what wrapped the modules while they were trained.
+class Renamed(View):
+    """A file under other names: `names` has the file's own of each."""
 
-    `plain` makes a name bare. Raises ValueError where two names are then the same.
-    """
-
-    def __init__(self, source: Source, plain: Callable[[str], str]) -> None:
+    def __init__(self, source: Source, names: Mapping[str, str]) -> None:
         super().__init__(source)
-        self.inner = source
-        self._names: dict[str, str] = {}
-        for name in source.entries:
-            if (bare := plain(name)) in self._names:
-                raise ValueError(f"{name} and {self._names[bare]} are of one layer, wanted one")
-            self._names[bare] = name
+        self.inner, self._names = source, names
         self.entries: Mapping[str, Entry] = {n: source.entries[w] for n, w in self._names.items()}
 
     def read(self, name: str) -> Tensor:
@@ -65,9 +57,9 @@ def bare_name(name: str) -> str:
 
 def unwrapped(source: Source) -> Source:
     """Return a file with bare names; itself if it has them, or if two would be one name."""
-    bare = {bare_name(name) for name in source.entries}
-    same = bare == set(source.entries) or len(bare) < len(source.entries)
-    return source if same else Bare(source, bare_name)
+    bare = {bare_name(name): name for name in source.entries}
+    same = all(name == bare.get(name) for name in source.entries)
+    return source if same or len(bare) < len(source.entries) else Renamed(source, bare)
 
 
 class Averaged(View):

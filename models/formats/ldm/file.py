@@ -12,6 +12,7 @@ Left out the running average `model_ema.`, the noise schedule, which is the same
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +31,11 @@ from latentgeo.models.bundles.text_to_image import (
 )
 from latentgeo.models.formats.files.families import TEXT, UNET, VAE, looks_like
 from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.pickle import AVERAGE
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.files.strict import Layout, Stored, fill, own_layout, problems, refuse
+from latentgeo.models.formats.files.views import Renamed
 from latentgeo.models.formats.ldm.names import TEXT_MODEL, renamed, unet_names, vae_names
 from latentgeo.models.formats.ldm.prediction import prediction_of
 from latentgeo.models.vae import VAEConfig
@@ -45,6 +48,7 @@ IGNORED = re.compile(
     r"model_ema\..*"
     r"|first_stage_model\.loss\..*"
     r"|cond_stage_model\.transformer\.(text_model\.)?embeddings\.position_ids"
+    r"|cond_stage_model\.(.+\.)?(logit_scale|text_projection(\.weight)?)"
     r"|(log_one_minus_|sqrt_|sqrt_recip_|sqrt_recipm1_|sqrt_one_minus_)?alphas_cumprod(_prev)?"
     r"|v_pred|betas|posterior_\w+|lvlb_weights|logvar"
 )
@@ -65,6 +69,7 @@ def read_ldm(
         )
     bundle = empty_bundle(config_of(source))
     found = layouts(bundle, text_prefix(source))
+    source = with_average_alone(source, found["unet"])
     everything = {f"{part} {key}": at for part in found for key, at in found[part].items()}
     refuse(
         path, problems(source, everything, ignored), "" if CONFIG in source.metadata else ASSUMED
@@ -86,6 +91,32 @@ def write_ldm(bundle: TextToImage, path: Path, dtype: torch.dtype | None = None)
         whole = {"state_dict": tensors, CONFIG: config}
         return atomic_write(path, lambda file: torch.save(whole, file))
     return write_safetensors(path, tensors, {"format": "pt", CONFIG: config})
+
+
+def with_average_alone(source: Source, unet: Layout) -> Source:
+    """Return a file that has the UNet's running average alone with that as its weights, and warn.
+
+    A file with weights is as it is.
+    """
+    if any(name.startswith(UNET) for name in source.entries):
+        return source
+    found = {
+        at.name: old
+        for at in unet.values()
+        if (old := average_name(at.name)) and old in source.entries
+    }
+    if not found:
+        return source
+    warnings.warn(f"{source.path} has the running average of the UNet alone: used", stacklevel=3)
+    rest = {name: name for name in source.entries if name not in found.values()}
+    return Renamed(source, rest | found)
+
+
+def average_name(name: str) -> str | None:
+    """Return what the running average of a UNet's weight is called."""
+    if not name.startswith(UNET):
+        return None
+    return AVERAGE + name.removeprefix("model.").replace(".", "")
 
 
 def layouts(bundle: TextToImage, text: str = TEXT + TEXT_MODEL) -> dict[str, Layout]:

@@ -26,12 +26,11 @@ from latentgeo.models.bundles.image_model import (
 )
 from latentgeo.models.formats.files.families import UNET, VAE, looks_like
 from latentgeo.models.formats.files.open import open_source
-from latentgeo.models.formats.files.pickle import AVERAGE
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.files.strict import Layout, Stored, fill, problems, refuse
 from latentgeo.models.formats.files.views import Averaged, Unpacked
-from latentgeo.models.formats.ldm.file import CONFIG, autoencoder_layout, ignored
+from latentgeo.models.formats.ldm.file import CONFIG, autoencoder_layout, average_name, ignored
 from latentgeo.models.formats.ldm.names import Names, renamed, unet_names
 from latentgeo.models.formats.ldm.presets import config_of
 from latentgeo.models.unet import UNetConfig
@@ -160,13 +159,6 @@ def view(source: Source, config: ImageModelConfig) -> Unpacked:
     unet = config.unet
     assert isinstance(unet, UNetConfig)
     return Unpacked(source, unet.heads_of)
-
-
-def average_name(name: str) -> str | None:
-    """Return what the running average of a UNet's weight is called."""
-    if not name.startswith(UNET):
-        return None
-    return AVERAGE + name.removeprefix("model.").replace(".", "")
 
 
 def passed(name: str) -> bool:

@@ -13,7 +13,6 @@ from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.files.strict import fault_of, no_weight, refuse, warn
-from latentgeo.models.formats.files.views import Bare
 from latentgeo.models.formats.lora import cloneofsimo as lora_cloneofsimo
 from latentgeo.models.formats.lora import diffusers as lora_diffusers
 from latentgeo.models.formats.lora import kohya as lora_kohya
@@ -21,7 +20,7 @@ from latentgeo.models.formats.lora import peft as lora_peft
 from latentgeo.models.formats.lora.adapter import Lora, Places, misfits, reshaped
 from latentgeo.models.formats.lora.grammar import BUNDLED, Grammar, bundled
 from latentgeo.models.formats.lora.peft import PEFT_FILES
-from latentgeo.models.formats.lora.wrapped import unwrapped
+from latentgeo.models.formats.lora.wrapped import without_wrappers
 from latentgeo.models.lora.peft import PEFT, json_object
 
 GRAMMARS: dict[str, Grammar] = {
@@ -58,7 +57,7 @@ def read_lora_file(path: Path, places: Places) -> tuple[Lora, Grammar]:
     path = lora_path(path)
     opened = open_source(path)
     try:
-        source = Bare(opened, unwrapped)
+        source = without_wrappers(opened)
         grammar = grammar_of(source)
         _check_width(source, places)
         tensors = read_all(source)

@@ -7,7 +7,8 @@ kohya's scripts write `_` for every `.` of them. No layer of ours has such a nam
 
 import re
 
-from latentgeo.models.formats.files.views import bare_name
+from latentgeo.models.formats.files.source import Source
+from latentgeo.models.formats.files.views import Renamed, bare_name
 
 KOHYA, WITHIN_KOHYA = "lora_", re.compile(r"(?<=_)(_orig_mod|module)_")
 BUNDLED = "bundle_emb."  # before a token, which may have any name
@@ -20,3 +21,13 @@ def unwrapped(key: str) -> str:
         return found + token
     plain = bare_name(key)
     return WITHIN_KOHYA.sub("", plain) if plain.startswith(KOHYA) else plain
+
+
+def without_wrappers(source: Source) -> Renamed:
+    """Return an adapter's file under unwrapped keys; ValueError where two are then the same."""
+    names: dict[str, str] = {}
+    for name in source.entries:
+        if (plain := unwrapped(name)) in names:
+            raise ValueError(f"{name} and {names[plain]} are of one layer, wanted one")
+        names[plain] = name
+    return Renamed(source, names)

@@ -58,6 +58,14 @@ def test_what_trainers_save_around_a_state_dict(tmp_path, content, zipped):
         assert torch.equal(source.read(name), tensor)
 
 
+@pytest.mark.parametrize("key", ["ema", "model_ema"])
+def test_an_average_alone_is_used_and_said(tmp_path, key):
+    path = saved(tmp_path, {key: STATE, "step": 3})
+    with pytest.warns(UserWarning, match=r"x\.ckpt has the running average of the weights alone"):
+        source = PickleFile(path)
+    assert source.entries.keys() == STATE.keys() and torch.equal(source.read("a"), STATE["a"])
+
+
 def test_a_mapped_file_is_mapped_anew_after_many_drops(tmp_path, monkeypatch):
     """The mapping of what was dropped is let go of, and every tensor can still be read."""
     monkeypatch.setattr(pickle_file, "AT_ONCE", 20)

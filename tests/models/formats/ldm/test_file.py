@@ -8,7 +8,14 @@ from safetensors.torch import load_file, save_file
 
 from latentgeo.models.bundles.text_to_image import BundleConfig, empty_bundle, plain_config
 from latentgeo.models.formats.files.families import TEXT, UNET, VAE
-from latentgeo.models.formats.ldm.file import CONFIG, ignored, layouts, read_ldm, write_ldm
+from latentgeo.models.formats.ldm.file import (
+    CONFIG,
+    average_name,
+    ignored,
+    layouts,
+    read_ldm,
+    write_ldm,
+)
 
 
 @pytest.mark.parametrize("name", ["tiny.safetensors", "tiny.ckpt"])
@@ -38,6 +45,25 @@ def test_names_of_compiled_and_parallel_modules(tiny, same, tmp_path, name):
     else:
         save_file(state, tmp_path / name, {CONFIG: config})
     assert same(read_ldm(tmp_path / name), tiny)
+
+
+def test_what_compares_texts_with_images_is_passed_over(tiny, same, tmp_path):
+    """It lies beside the text encoder in files of other programs."""
+    path = write_ldm(tiny, tmp_path / "a.safetensors")
+    more = {"logit_scale": torch.ones(()), "transformer.text_projection.weight": torch.ones(16, 16)}
+    more["transformer.text_model.text_projection"] = torch.ones(16, 16)
+    state = load_file(path) | {f"cond_stage_model.{name}": value for name, value in more.items()}
+    save_file(state, path, {CONFIG: json.dumps(plain_config(tiny.config))})
+    assert same(read_ldm(path), tiny)
+
+
+def test_a_running_average_alone_is_used_and_said(tiny, same, tmp_path):
+    path = write_ldm(tiny, tmp_path / "a.safetensors")
+    state = {average_name(name) or name: value for name, value in load_file(path).items()}
+    assert "model_ema.diffusion_modelout2weight" in state
+    save_file(state, path, {CONFIG: json.dumps(plain_config(tiny.config))})
+    with pytest.warns(UserWarning, match="has the running average of the UNet alone: used"):
+        assert same(read_ldm(path), tiny)
 
 
 def test_stable_diffusions_tensors_are_each_asked_for_once(manifest):
