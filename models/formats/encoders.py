@@ -31,6 +31,10 @@ FAMILIES = {  # names of `models/formats/files/families.py`, and which network i
     "inception-graph": "inception",
 }
 PYTORCH_FID = "pytorch-fid"
+NO_CLASSIFIER = (
+    ", without fc.weight and fc.bias, which the source has not: latentgeo reads it, pytorch-fid "
+    "itself refuses it"
+)
 
 
 def load_clip(
@@ -110,4 +114,5 @@ def convert_encoder(
         write_clip(model, target, chosen, dtype)
         return f"{target}: CLIP {clip_name(model.config)} as {chosen}"
     write_inception(model, target, dtype)
-    return f"{target}: Inception as {chosen}"
+    without = "" if hasattr(model, "fc") else NO_CLASSIFIER
+    return f"{target}: Inception as {chosen}{without}"

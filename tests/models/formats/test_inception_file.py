@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from latentgeo.models.formats.convert import kind_of
+from latentgeo.models.formats.encoders import convert_encoder
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.inception_file import (
     graph_layout,
@@ -68,6 +69,8 @@ def equal(one: Inception, other: Inception, less: tuple[str, ...] = ()) -> bool:
 
 def test_torchvisions_names_come_back_bit_for_bit(pickled, tmp_path):
     ours = read_inception(pickled)
+    said = convert_encoder(pickled, tmp_path / "c.pth", "inception", None, None)
+    assert said.endswith("Inception as pytorch-fid")
     assert equal(ours, network())
     assert not any(p.requires_grad for p in ours.parameters()) and not ours.training
     for name in ("again.pth", "again.safetensors"):
@@ -89,6 +92,9 @@ def test_the_archive_has_the_same_network_without_its_classifier(scripted, tmp_p
     assert set(wanted) - set(ours.state_dict()) == {"fc.weight", "fc.bias"}
     written = write_inception(ours, tmp_path / "again.safetensors")
     assert equal(read_inception(written), ours)
+    said = convert_encoder(scripted, tmp_path / "c.pth", "inception", None, None)
+    assert said.endswith("without fc.weight and fc.bias, which the source has not: latentgeo reads "
+        "it, pytorch-fid itself refuses it")  # fmt: skip
     half = read_inception(scripted, dtype=torch.float16)
     assert {value.dtype for value in half.state_dict().values()} == {torch.float16}
 
