@@ -14,6 +14,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from latentgeo.core.run.text import read_text
+
 PROVENANCE = ("environment", "hashes")  # tables of a run file that record and configure nothing
 RESERVED = ("command", "config", "help", *PROVENANCE)  # names that no field may have
 WANTED = {int: "an integer", float: "a number", str: "text", bool: "true or false", Path: "a path"}
@@ -127,7 +129,7 @@ def read_toml(path: Path, known: Mapping[str, Kind], command: str) -> dict[str, 
     command wrote, and text that is not TOML, each naming the file.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise FileNotFoundError(f"--config: no such file: {path}") from None
     except ValueError as error:
