@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, positive, within
 from latentgeo.models.bundles.settings import Preset
 from latentgeo.train.loop.settings import Training
@@ -127,7 +127,7 @@ class TrainDdpm(Training):
 class Cache:
     """Encode images and captions once, for training with `--data`; started again, it goes on."""
 
-    out: Path = required("folder to write")
+    out: Path = output("folder to write")
     model: str = option("avatars", "model whose autoencoder and text encoder are used")
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int | None = option(None, "side of the square images in pixels; none is the model's")

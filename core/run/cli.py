@@ -24,12 +24,17 @@ import platform
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from latentgeo.core.run.config import Kind, from_text, kinds, nearest, read_toml, toml_table
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.limits import check_seed
+from latentgeo.core.run.lock import locked
+from latentgeo.core.run.streams import open_streams
+from latentgeo.core.run.text import read_text
 
 T = TypeVar("T")
 PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
@@ -48,6 +53,14 @@ def required(help: str) -> Any:
 def word(help: str) -> Any:
     """Return a dataclass field that has no default and no flag: it stands behind the command."""
     return dataclasses.field(metadata={"help": help, "word": True})
+
+
+def output(help: str, *endings: str, default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field of what a command writes, with a line of help.
+
+    It is a folder, or a file where its name has one of the endings ("" is every name's).
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "files": endings})
 
 
 def command_name(command: type) -> str:
@@ -93,7 +106,7 @@ def recipes(command: type) -> dict[str, Path]:
     place = getattr(folder, "__file__", None)
     files = sorted((Path(place).parent / "recipes").glob("*.toml")) if place else []
     line = f'command = "{command_name(command)}"'
-    return {path.stem: path for path in files if line in path.read_text(encoding="utf-8")}
+    return {path.stem: path for path in files if line in read_text(path)}
 
 
 def _add_flag(parser: Parser, field: "dataclasses.Field[Any]", kind: Kind) -> None:
@@ -142,12 +155,15 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
     given = vars(words)
     config = given.pop("config", None)
     path = recipes(command).get(config, Path(config)) if config else None
-    values = read_toml(path, known, command_name(command)) if path else {}
+    values: dict[str, Any] = read_toml(path, known, command_name(command)) if path else {}
     values |= {name: _value(name, known[name], word) for name, word in given.items()}
     for field in dataclasses.fields(command):  # type: ignore[arg-type]
         if _is_required(field) and field.name not in values:
             name = field.name.upper() if field.metadata.get("word") else flag(field.name)
             raise ValueError(f"{name} is required: {field.metadata.get('help', '')}")
+    for name in (name for name in values if name.startswith("seed")):
+        for seed in values[name] if known[name].repeated else (values[name],):
+            check_seed(seed, name)
     return command(**values)
 
 
@@ -172,7 +188,27 @@ def run_command(
 ) -> int:
     """Parse `argv`, do the work, print what it returns, and return the exit status (`guarded`)."""
     name = f"latentgeo {command_name(settings)}"
-    return guarded(name, lambda: show(work(parse(settings, argv))))
+    return guarded(name, lambda: show(alone(parse(settings, argv), work)))
+
+
+def alone(settings: T, work: Callable[[T], object]) -> object:
+    """Do the work while no other process writes to the same place (`locked`)."""
+    with ExitStack() as stack:
+        for name, path, is_file in outputs(settings):
+            try:
+                stack.enter_context(locked(path, is_file))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return work(settings)
+
+
+def outputs(settings: Any) -> Iterator[tuple[str, Path, bool]]:
+    """Yield the name and value of each field made by `output` that is set, and if it is a file."""
+    for field in dataclasses.fields(settings):
+        path = getattr(settings, field.name)
+        if "files" in field.metadata and path is not None:
+            is_file = path.name.lower().endswith(field.metadata["files"])
+            yield field.name.rstrip("_"), path, is_file
 
 
 def show(result: object) -> None:
@@ -190,6 +226,7 @@ def guarded(name: str, action: Callable[[], object]) -> int:
     computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a reader that closed the pipe.
     Any other exception is a bug of ours and propagates. LATENTGEO_TRACEBACK=1 adds the traceback.
     """
+    open_streams()
     try:
         action()
         sys.stdout.flush()
@@ -275,8 +312,8 @@ def environment() -> dict[str, str]:
 
 def _cpu() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
+        lines = read_text(Path("/proc/cpuinfo")).splitlines()
+    except (OSError, ValueError):
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

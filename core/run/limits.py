@@ -54,3 +54,9 @@ def check_size(size: int, cell: int) -> None:
             f"size must be a positive multiple of {cell} pixels, got {size}; {nearest(size, cell)} "
             "would do"
         )
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raise `ValueError` unless the seed is one of torch's generators: 64 bits without a sign."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"{name} must be at least 0 and below 2**64, got {seed}")

@@ -53,17 +53,18 @@ def progress(
     """
     from tqdm import tqdm
 
-    pause = 0.1 if sys.stderr.isatty() else 30.0
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    pause = 0.1 if on_terminal else 30.0
     bar = tqdm(
         items,
         desc=label or None,
         total=total,
         initial=initial,
         unit=f" {unit}",
-        disable=not is_main(),
+        disable=sys.stderr is None or not is_main(),
         mininterval=pause,
         maxinterval=max(pause, 10.0),
-        delay=0.0 if sys.stderr.isatty() else pause,
+        delay=0.0 if on_terminal else pause,
         dynamic_ncols=True,
     )
     return cast("Bar[T]", bar)

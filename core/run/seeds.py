@@ -11,12 +11,16 @@ import warnings
 import torch
 from torch import Tensor
 
+from latentgeo.core.run.limits import check_seed
+
 
 def mix(seed: int, *stream: int | str) -> int:
     """Return a 63-bit seed for one named stream of random numbers: `mix(seed, "noise", rank)`.
 
     Without a stream it is the seed itself. Streams of neighbouring seeds or ranks do not coincide.
+    Raises ValueError for a seed below 0 or of more than 64 bits.
     """
+    check_seed(seed)
     if not stream:
         return seed
     digest = hashlib.sha256(repr((seed, *stream)).encode()).digest()

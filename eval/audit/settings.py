@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least
 
 
@@ -13,7 +13,9 @@ class Audit:
 
     paper: str | None = option(None, "key of one paper, as Smooth or DDIM; all of them if unset")
     check: bool = option(False, "run the tests behind the rows: verdict and largest error of each")
-    html: Path | None = option(None, "write equations, code, tests and verdicts to this page too")
+    html: Path | None = output(
+        "write equations, code, tests and verdicts to this page too", "", default=None
+    )
     bibtex: bool = option(False, "print the papers' BibTeX, and nothing else")
     mutate: int = option(0, "change that many places of the code, one at a time: do tests notice?")
     seed: int = option(0, "seed of the draw of those places")

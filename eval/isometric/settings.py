@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, each_once
 
 Metric = Literal["ppl", "mrtl", "mcn", "vor", "ls", "fd"]
@@ -29,7 +29,7 @@ class EvalIsometry:
     """
 
     models: tuple[str, ...] = required("models to compare, the first is the reference")
-    out: Path = required("folder for the results; files of the same name are replaced")
+    out: Path = output("folder for the results; files of the same name are replaced")
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
     data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
     seed: int = option(0, "seed of the images and of every noise")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least
 
 
@@ -11,7 +11,7 @@ from latentgeo.core.run.limits import at_least
 class EvalJudge:
     """Measure how well a directional judge reads faces: by prompts, by captions, by directions."""
 
-    out: Path = required("folder for the results; files of the same name are replaced")
+    out: Path = output("folder for the results; files of the same name are replaced")
     judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
     templates: bool = option(False, "average every text over the 79 sentences")
     data: Path | None = option(None, "zip of faces with attributes; the embedded avatars if unset")
@@ -32,7 +32,7 @@ class EvalJudge:
 class EvalSegmenter:
     """Measure a segmenter of faces against their exact masks."""
 
-    out: Path = required("folder for the results; files of the same name are replaced")
+    out: Path = output("folder for the results; files of the same name are replaced")
     masks: Path = required("folder of masks that render-masks wrote of held-out faces")
     segmenter: Path | None = option(None, "weights; the embedded one if unset")
     data: Path | None = option(None, "zip of the faces; the embedded avatars if unset")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least
 
 Arch = Literal["sm_80", "sm_90", "sm_100"]
@@ -15,7 +15,9 @@ Arch = Literal["sm_80", "sm_90", "sm_100"]
 class BenchKernels:
     """Time the fused operators on a GPU beside PyTorch's, and against the machine's roofline."""
 
-    out: Path | None = option(None, "folder for the rows; started again on it, the command goes on")
+    out: Path | None = output(
+        "folder for the rows; started again on it, the command goes on", default=None
+    )
     only: tuple[str, ...] = option(
         (), "cases to run: names, parts of names, or globs such as '*x77-*'"
     )
@@ -55,7 +57,7 @@ class BenchAot:
         "families, or kernels by the beginnings of their names, such as attention.hvp",
     )
     jobs: int = option(1, "compilations at a time, each in a process")
-    out: Path | None = option(None, "JSON file for the report")
+    out: Path | None = output("JSON file for the report", "", default=None)
     write_golden: bool = option(False, "make this report the golden one of this version of Triton")
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.models.bundles.settings import Dtype
 
@@ -13,7 +13,7 @@ from latentgeo.models.bundles.settings import Dtype
 class Evaluation:
     """What every measurement of models needs to know."""
 
-    out: Path = required("folder for the results; files of the same name are replaced")
+    out: Path = output("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"),
         "models to compare, the first is the reference: NAME, NAME+LORA, NAME+LORA@SCALE+LORA",

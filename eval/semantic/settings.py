@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, positive
 from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
@@ -32,7 +32,7 @@ class EvalAsyrp:
 
     model: str = required("name, folder or file of a model without text, of any layout")
     edits: tuple[str, ...] = required("the model's own by name, or of train-asyrp: FILE[=NAME]")
-    out: Path = required("folder for the rows and results.json; files are replaced")
+    out: Path = output("folder for the rows and results.json; files are replaced")
     properties: tuple[str, ...] = option(PROPERTIES, "what is measured, of these and layers")
     rivals: tuple[str, ...] = option(
         (), "whole models of train-diffusion-clip, each for one edit: NAME=MODEL"
@@ -90,7 +90,7 @@ class EvalIntervals:
     """
 
     model: str = required("name, folder or file of a model without text, of any layout")
-    out: Path = required("folder for intervals.json, the plot and the results; files are replaced")
+    out: Path = output("folder for intervals.json, the plot and the results; files are replaced")
     data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
     images: int = option(100, "held-out images (the paper: 100)")
     steps: int = option(100, "steps of the inversion, and distances (the paper: 1000)")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required, word
+from latentgeo.core.run.cli import option, output, word
 from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.eval.runs.settings import Evaluation
 from latentgeo.infer.inversion.settings import Times
@@ -94,7 +94,7 @@ class EvalEdit(EditOptions, Evaluation):
 class EvalDrag:
     """Drag prepared points of held-out images with several models, and measure where they end."""
 
-    out: Path = required("folder for the results; files of the same name are replaced")
+    out: Path = output("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"),
         "models to compare, the first is the reference: NAME, NAME+LORA or NAME+LORA@SCALE",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least
 
 
@@ -11,7 +11,7 @@ from latentgeo.core.run.limits import at_least
 class ToyIsometry:
     """Flatten a sphere with an autoencoder: reconstruction alone, with G = I, with the right G."""
 
-    out: Path = required("folder for the pictures and the numbers; files are replaced")
+    out: Path = output("folder for the pictures and the numbers; files are replaced")
     gap: float = option(60.0, "degrees about the north pole that are left out; 0: none")
     weight: float = option(0.1, "λ of the isometry loss beside the reconstruction's")
     steps: int = option(1000, "training steps of each autoencoder")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least
 from latentgeo.models.bundles.settings import PREDICTION, Dtype, Prediction
 
@@ -18,7 +18,7 @@ class Drag:
     """
 
     image: Path = required("image file of any size")
-    out: Path = required("folder for the images, the animation and the tracks; files are replaced")
+    out: Path = output("folder for the images, the animation and the tracks; files are replaced")
     prompt: str = option("", "what the image shows")
     point: tuple[str, ...] = option(
         (), "x0,y0:x1,y1: the point at x0,y0 goes to x1,y1, in pixels from the upper left, from 0"

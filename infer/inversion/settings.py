@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.models.bundles.settings import PREDICTION, Dtype, Prediction
 
 Method = Literal["ddim", "null-text"]
@@ -21,7 +21,7 @@ class Invert:
 
     image: Path = required("image to invert; its sides must suit the model, or give --size")
     prompt: str = required("what it shows; a plain caption does, and the empty text too")
-    out: Path = required("folder for the file, named by the image and all settings")
+    out: Path = output("folder for the file, named by the image and all settings")
     image_b: Path | None = option(None, "second image, inverted together: one null text for both")
     prompt_b: str | None = option(None, "what that shows; the same prompt if unset")
     model: str = option("avatars", "NAME, NAME+LORA or NAME+LORA@SCALE, as for sample")
@@ -51,7 +51,7 @@ class Reconstruct:
     """Make the images of an inversion again: a PNG each."""
 
     inversion: Path = required("file that invert wrote")
-    out: Path = required("folder for the images; files of the same name are replaced")
+    out: Path = output("folder for the images; files of the same name are replaced")
     model: str | None = option(None, "where the model is now, if not where it was")
     prediction: Prediction | None = option(None, PREDICTION)
     guidance: float | None = option(None, "another scale w on the way back")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least
 from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
@@ -15,7 +15,7 @@ Sampler = Literal["ddim", "ddpm"]
 class Sample:
     """Draw images, of prompts if the model takes any: a PNG for each seed of each, and a grid."""
 
-    out: Path = required("folder for the images; files of the same name are replaced")
+    out: Path = output("folder for the images; files of the same name are replaced")
     prompts: tuple[str, ...] = option((), "what to draw")
     prompt_file: Path | None = option(None, "UTF-8 text file with more prompts, one to a line")
     model: str = option(
@@ -51,7 +51,7 @@ class Unprompted:
     """What a run of a model without text is of, whatever it does with it."""
 
     model: str = required("embedded name, folder or file of a model of images without text")
-    out: Path = required("folder for the pictures and the record; files are replaced")
+    out: Path = output("folder for the pictures and the record; files are replaced")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
     label: int | None = option(None, "class to draw with a model of classes, by number")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least
 from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
@@ -21,7 +21,7 @@ class EditSemantic:
     direction: tuple[str, ...] = required(
         "the model's own by name, or files of train-asyrp, or released: FILE[=NAME]"
     )
-    out: Path = required("folder for the grid and its rows; files of the same name are replaced")
+    out: Path = output("folder for the grid and its rows; files of the same name are replaced")
     images: tuple[Path, ...] = option((), "images to edit, cut and scaled to the model's size")
     seeds: tuple[int, ...] = option((), "seeds of images that are drawn, and edited")
     scale: tuple[float, ...] = option((), "c_i of every direction, of any sign; 1 if unset")

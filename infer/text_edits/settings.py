@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import each_once
 from latentgeo.models.bundles.settings import Dtype
 
@@ -53,7 +53,7 @@ class EditText(EditOptions):
 
     source: str = required("what the image shows")
     target: tuple[str, ...] = required("what it shall show; several make an edit each")
-    out: Path = required("folder for the images, the strip and the record; files are replaced")
+    out: Path = output("folder for the images, the strip and the record; files are replaced")
     image: Path | None = option(None, "image to edit; drawn from the source's prompt if unset")
     inversion: Literal["ddim", "null-text"] = option(
         "ddim", "of --image: by DDIM at guidance 1, or null-text inversion at --guidance"

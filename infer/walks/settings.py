@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least
 from latentgeo.models.bundles.settings import Dtype
 
@@ -26,7 +26,7 @@ class Interpolate:
         ("index", "optimal"), "between prompts: how their tokens are paired, a strip for each"
     )
     noise_too: bool = option(False, "between prompts: walk from seed to seed_b at once")
-    out: Path = required("folder for the strip, the GIFs and the distances; files are replaced")
+    out: Path = output("folder for the strip, the GIFs and the distances; files are replaced")
     images: tuple[Path, ...] = option((), "two images to walk between, instead of seeds")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"

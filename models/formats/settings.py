@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required, word
+from latentgeo.core.run.cli import option, output, required, word
 from latentgeo.models.bundles.settings import MODEL_CONFIG, Dtype
 
 Layout = Literal[
@@ -30,7 +30,13 @@ class Convert:
     """Write a model, encoder, LoRA or learned tokens in another program's layout, bit for bit."""
 
     from_: Path = required("model (name, folder, file), CLIP, Inception, LoRA, or learned tokens")
-    to: Path = required("what to write: a folder, or a file in .safetensors, .ckpt, .pt or .bin")
+    to: Path = output(
+        "what to write: a folder, or a file in .safetensors, .ckpt, .pt or .bin",
+        ".safetensors",
+        ".ckpt",
+        ".pt",
+        ".bin",
+    )
     layout: Layout | None = option(
         None, "how to write it; a model's follows from the name if unset, a LoRA's must be given"
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, positive
 from latentgeo.train.loop.settings import Training
 
@@ -71,7 +71,7 @@ class TrainClassifier:
 
     data: str = option("avatars", "avatars, or a folder or zip of faces with their attributes")
     limit: int = option(14_000, "faces used, the first ones of the data")
-    out: Path = required("file for the weights; replaced")
+    out: Path = output("file for the weights; replaced", "")
     steps: int = option(2200, "optimiser steps")
     batch: int = option(64, "images per step")
     rate: float = option(2e-3, "highest learning rate of AdamW (one cycle)")

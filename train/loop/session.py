@@ -14,6 +14,7 @@ from torch import nn
 from latentgeo.core.run.cli import environment, write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.files import atomic_write, sha256
+from latentgeo.core.run.lock import locked
 from latentgeo.core.run.ranks import barrier, is_main, process_group, ranks
 from latentgeo.core.run.seeds import seed_everything
 from latentgeo.models.zoo.places import AVATARS, ZOO
@@ -34,10 +35,10 @@ def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iter
     """Join the run's processes, seed them, write run.toml and run.json, and yield the device.
 
     Every rank draws the same initial weights; what is drawn later is seeded per sample. Raises
-    ValueError as `refuse_to_overwrite` and `Training.part` do.
+    ValueError as `refuse_to_overwrite`, `locked` and `Training.part` do.
     """
     device = pick_device(settings.device)
-    with process_group(device):
+    with locked(settings.out), process_group(device):
         settings.part(ranks().world)
         refuse_to_overwrite(settings)
         barrier()
@@ -84,7 +85,7 @@ def data_hash(spec: str) -> dict[str, str]:
     for file in files:
         name = file.relative_to(path) if path.is_dir() else file
         digest.update(f"{name.as_posix()} {file.stat().st_size}\n".encode())
-        if file.suffix in (".jsonl", ".txt"):
+        if file.suffix.lower() in (".jsonl", ".txt"):
             digest.update(file.read_bytes())
     return {spec: digest.hexdigest()}
 

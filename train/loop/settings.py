@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least, positive, within
 
 
@@ -17,7 +17,7 @@ from latentgeo.core.run.limits import at_least, positive, within
 class Training:
     """What the training loop needs to know, whatever it trains."""
 
-    out: Path = required("folder for run.toml, log.jsonl, checkpoints, samples and weights")
+    out: Path = output("folder for run.toml, log.jsonl, checkpoints, samples and weights")
     seed: int = option(0, "seed of the initial weights, the data order and every noise")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Literal["fp32", "bf16"] = option("fp32", "bf16 computes in autocast; weights stay fp32")

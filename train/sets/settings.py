@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least
 
 
@@ -11,7 +11,9 @@ from latentgeo.core.run.limits import at_least
 class RenderAvatars:
     """Render the embedded set's faces anew, with captions and exact attributes."""
 
-    out: Path = required("folder to write, or a .zip, whose second half is held out as `test`")
+    out: Path = output(
+        "folder to write, or a .zip, whose second half is held out as `test`", ".zip"
+    )
     count: int = option(4000, "faces")
     seed: int = option(0, "seed of the attributes; face i depends on (seed, i) alone")
     size: int = option(64, "side of the square images in pixels")
@@ -27,7 +29,7 @@ class RenderAvatars:
 class RenderMasks:
     """Render the exact part masks of the faces that render-avatars draws."""
 
-    out: Path = required("folder to write: 000000.png and so on, a pixel is its part's number")
+    out: Path = output("folder to write: 000000.png and so on, a pixel is its part's number")
     count: int = option(4000, "faces")
     first: int = option(0, "number of the first face")
     seed: int = option(0, "seed of the faces")
@@ -45,7 +47,7 @@ class RenderMasks:
 class RenderPairs:
     """Render pairs of faces that differ in one attribute alone, to measure a judge with."""
 
-    out: Path = required("folder to write: images, and pairs.jsonl with their texts")
+    out: Path = output("folder to write: images, and pairs.jsonl with their texts")
     count: int = option(100, "pairs of each of the five changes")
     seed: int = option(0, "seed of the faces")
     size: int = option(64, "side of the square images in pixels")
@@ -61,7 +63,7 @@ class EmojiFolder:
     """Turn the Noto emoji into a folder of captioned images."""
 
     source: Path = required("unpacked npm package emoji-datasource-google, or a folder of emoji64")
-    out: Path = required("folder to write PNG files, metadata.jsonl and the artwork's notice to")
+    out: Path = output("folder to write PNG files, metadata.jsonl and the artwork's notice to")
     size: int = option(64, "side of the images in pixels")
     every: int = option(1, "keep one emoji in so many, spread over all categories")
     limit: int | None = option(None, "stop after so many emoji")

@@ -70,7 +70,7 @@ ACTIONS = {
     "pipe": fail_with(BrokenPipeError()),
 }
 FULL = [
-    *["--out", "o p", "--seed", "-3", "--rate", "2e-5", "--name", "none", "--no-flip"],
+    *["--out", "o p", "--seed", "3", "--rate", "2e-5", "--name", "none", "--no-flip"],
     *["--dtype", "bf16", "--orders", "2", "1", "--prompts", 'é "q"', "\t\\", "--prompts", "😀\x7f"],
     *["--sizes", "8", "16", "--weights", "inf", "1", "-0.25", "--adapter", "l.safetensors"],
     *["--steps", "none", "--shapes", "3", "--cached"],
@@ -80,7 +80,7 @@ FULL = [
 def test_every_supported_type_is_read_from_flags():
     assert parse(DrawThings, FULL) == DrawThings(
         out=Path("o p"),
-        seed=-3,
+        seed=3,
         rate=2e-5,
         name="none",
         flip=False,

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from typing import get_type_hints
 
 import pytest
 
-from latentgeo.core.run.cli import command_name, version
+from latentgeo.core.run.cli import command_name, flag, version
 from latentgeo.core.run.commands import GROUPS
 from latentgeo.core.run.config import kinds
 from latentgeo.core.run.main import commands, main
@@ -89,3 +90,19 @@ def test_a_failure_reaches_the_shell():
     done = subprocess.run([*LATENTGEO, "sample", "--sed", "1"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "latentgeo sample: unknown option --sed; did you mean --seed?\n"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64])
+@pytest.mark.parametrize("name", commands())
+def test_each_seed_of_each_command_is_one_of_a_generator(name, seed, capsys):
+    """Refused by its name before any work; a command that needs more settings is given them."""
+    settings = commands()[name].settings_class()
+    needed = [field for field in fields(settings) if field.default is MISSING]
+    flags = [[] if field.metadata.get("word") else [flag(field.name)] for field in needed]
+    values = ["smooth" if field.name == "paper" else "x" for field in needed]
+    words = [word for one, value in zip(flags, values, strict=True) for word in (*one, value)]
+    for field in (field.name for field in fields(settings) if field.name.startswith("seed")):
+        assert main([name, *words, flag(field), str(seed)]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"latentgeo {name}: {field} must be at least 0"), err
+        assert err.endswith(f"got {seed}\n")

@@ -83,3 +83,11 @@ def test_gpu_random_state_round_trip():
     first = torch.rand(7, device="cuda")
     restore_random_state(state, "cuda")
     assert torch.equal(torch.rand(7, device="cuda"), first)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 10**30])
+def test_a_seed_of_no_generator_is_named(seed):
+    for use in (mix, generator, seed_everything):
+        with pytest.raises(ValueError, match=rf"^seed must be .* below 2\*\*64, got {seed}$"):
+            use(seed)
+    assert mix(2**64 - 1) == 2**64 - 1 and generator(2**64 - 1).initial_seed() == 2**64 - 1

@@ -1,12 +1,34 @@
-"""Compiled networks: the same gradients and names, eager where the loop samples; file hashes."""
+"""A session's lock; compiled networks: the same gradients and names, eager where the loop samples;
+file hashes.
+"""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
 
 from latentgeo.core.run.files import sha256
 from latentgeo.models.layers import ResnetBlock
-from latentgeo.train.loop.session import as_written, compiled, weight_hashes
+from latentgeo.train.loop.session import as_written, compiled, session, weight_hashes
+from latentgeo.train.loop.settings import Training
+
+
+def test_two_runs_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    """The second is refused before it writes, from Python too; afterwards the folder is free."""
+    code = (
+        "import sys; from pathlib import Path; from latentgeo.train.loop.session import session\n"
+        "from latentgeo.train.loop.settings import Training\n"
+        "with session(Training(out=Path(sys.argv[1]), device='cpu')): pass\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    with session(Training(out=tmp_path, seed=7, device="cpu")):
+        record = (tmp_path / "run.json").read_bytes()
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert f"ValueError: {tmp_path} is being written by process " in done.stderr
+        assert (tmp_path / "run.json").read_bytes() == record
+    assert subprocess.run(words).returncode == 0
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_a_compiled_network_is_the_same_network() -> None:
