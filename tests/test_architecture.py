@@ -93,6 +93,12 @@ ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
 }
+OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes
+    *("core/run/text.py", "eval/bench/load.py", "eval/bench/load_process.py"),
+    *("eval/runs/rows.py", "train/loop/log.py"),  # what a crash left in them is passed over
+    *(f"eval/audit/{file}.py" for file in ("ledger", "mutants", "mutation")),
+    "kernels/aot/golden_files.py",
+}
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
@@ -290,6 +296,14 @@ def test_pictures_are_read_in_one_place(path):
     ours = {"infer/pictures/decoding.py", "infer/pictures/images.py", "train/sets/avatars.py"}
     opened = {"Image.open", "PIL.Image.open"} & {function for function, _ in calls(path)}
     assert not opened or name(path) in ours, f"{name(path)}: wanted infer/pictures/decoding.py"
+
+
+@each_file
+def test_text_is_read_by_one_function(path):
+    """core/run/text.py knows byte order marks; whatever reads text otherwise does not."""
+    methods = {function for function, _ in calls(path) if function.endswith(".read_text")}
+    other = methods - {"configs.read_text"}  # which reads a table
+    assert name(path) in OWN_TEXT or not other, f"{name(path)}: {other}"
 
 
 @each_file

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from latentgeo.core.adversarial import adaptive_weight
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 from latentgeo.models.bundles.presets import VAE_PRESETS
 from latentgeo.models.bundles.text_to_image import find, from_plain, load_weights, read_config
 from latentgeo.models.formats.files.safetensors import write_safetensors
@@ -153,7 +154,7 @@ def load_vae(source: str) -> VAE:
     """Return the frozen autoencoder that `save_vae` wrote, or that of a model's folder or name."""
     folder = Path(source)
     if (folder / "vae.json").is_file():
-        config = from_plain(VAEConfig, json.loads((folder / "vae.json").read_text()), source)
+        config = from_plain(VAEConfig, json.loads(read_text(folder / "vae.json")), source)
     else:
         folder = find(source)
         config = read_config(folder / "config.json").vae

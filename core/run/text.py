@@ -21,6 +21,11 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return a file's lines without the space around them; blank ones are left out."""
+    return [line.strip() for line in read_text(path).split("\n") if line.strip()]
+
+
 def decoded(data: bytes, name: str) -> str:
     """Return the text of UTF-8 bytes, or of those whose byte order mark says UTF-16 or UTF-32.
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from latentgeo.core.asyrp import directional_similarity
 from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.device import pick_device
+from latentgeo.core.run.text import read_lines
 from latentgeo.eval.judges.settings import EvalJudge
 from latentgeo.eval.metrics.heldout import Captioned, captioned, read_image
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
@@ -131,7 +132,7 @@ def read_pairs(folder: Path, size: int) -> Pairs:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; latentgeo render-pairs writes it")
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_lines(path)]
         files = [row["images"] for row in rows]
         texts = {row["change"]: (row["texts"][0], row["texts"][1]) for row in rows}
         before, after = (

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.run.seeds import generator
+from latentgeo.core.run.text import decoded, read_lines
 from latentgeo.infer.pictures.decoding import read_rgb
 from latentgeo.models.zoo.places import AVATARS
 
@@ -72,7 +73,7 @@ def captioned(path: Path | None = None, split: str = "test") -> Captioned:
         raise FileNotFoundError(f"{source}: no such file; a zip of images and metadata.jsonl")
     try:
         with zipfile.ZipFile(source) as archive:
-            lines = archive.read("metadata.jsonl").decode("utf-8").splitlines()
+            lines = decoded(archive.read("metadata.jsonl"), str(source)).split("\n")
         rows = [json.loads(line) for line in lines if line.strip()]
         chosen = [
             (row["file_name"], row["text"], row.get("attributes", {}))
@@ -91,8 +92,8 @@ def read_captions(path: Path | None, data: Path | None, count: int, seed: int) -
     """Return `count` captions drawn by a seed: of a text file with one to a line, or held out."""
     if path is None:
         return captioned(data).chosen(count, seed).captions
-    lines = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return Captioned(path, tuple(lines), tuple(lines)).chosen(count, seed).captions
+    lines = tuple(read_lines(path))
+    return Captioned(path, lines, lines).chosen(count, seed).captions
 
 
 def read_image(data: bytes, size: int, name: str) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.ranks import barrier, is_main, ranks
+from latentgeo.core.run.text import read_text
 
 Row = dict[str, object]
 K = TypeVar("K", bound=Hashable)
@@ -33,7 +34,7 @@ def open_rows(folder: Path, settings: Row, key: Callable[[Row], K]) -> dict[K, R
     if is_main() and not path.is_file():
         atomic_write(path, json.dumps(settings, indent=2) + "\n")
     barrier()
-    before = json.loads(path.read_text("utf-8"))
+    before = json.loads(read_text(path))
     if before != settings:
         every = before.keys() | settings.keys()
         names = sorted(name for name in every if before.get(name) != settings.get(name))

@@ -26,6 +26,7 @@ from torch import Tensor
 from latentgeo.core.run.cli import version, write_run
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
+from latentgeo.core.run.text import read_text
 from latentgeo.eval.metrics.heldout import Captioned, captioned
 from latentgeo.eval.metrics.point_match import match, point_features
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
@@ -195,7 +196,7 @@ def read_cases(path: Path) -> list[Case]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of cases")
     try:
-        cases = [Case(**one) for one in json.loads(path.read_text("utf-8"))["cases"]]
+        cases = [Case(**one) for one in json.loads(read_text(path))["cases"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of cases: {error!r}") from None
     if not cases:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from latentgeo.core.run.text import read_text
 from latentgeo.infer.pictures.photos import open_photo
 from latentgeo.infer.sampling.pipeline import cell
 from latentgeo.models.bundles.text_to_image import TextToImage
@@ -117,7 +118,7 @@ def read_points(path: Path) -> tuple[list[Point], list[Point]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of points")
     try:
-        pairs = json.loads(path.read_text("utf-8"))["points"]
+        pairs = json.loads(read_text(path))["points"]
         return [_point(handle) for handle, _ in pairs], [_point(target) for _, target in pairs]
     except (ValueError, KeyError, TypeError) as error:
         wanted = '{"points": [[[x0, y0], [x1, y1]], ...]}'

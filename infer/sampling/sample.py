@@ -12,6 +12,7 @@ from PIL import Image
 
 from latentgeo.core.run.cli import version, write_run
 from latentgeo.core.run.progress import progress
+from latentgeo.core.run.text import read_lines
 from latentgeo.infer.pictures.images import grid, save_png, to_picture
 from latentgeo.infer.sampling.loading import load_model, loaded_hash
 from latentgeo.infer.sampling.pipeline import (
@@ -77,10 +78,7 @@ def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
     """
     found = list(prompts)
     if file is not None:
-        try:
-            found += [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: not UTF-8 text: {error}") from None
+        found += read_lines(file)
     if not found:
         raise ValueError("prompts: got none, wanted --prompts or --prompt-file with at least one")
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from latentgeo.core import asyrp
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def read_intervals(path: Path) -> Intervals:
             f"intervals: {path} is not there; latentgeo eval-intervals makes it"
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         columns = {k: tuple(content[k]) for k in ("times", "strength", "deficiency")}
         boost, settings = float(content["boost"]), dict(content["settings"])
         found = Intervals(**columns, boost=boost, settings=settings)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from latentgeo.core import learned_variance
 from latentgeo.core.parameterization import Predict, to_eps
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 from latentgeo.models.adm_unet import ADMUNet
 from latentgeo.models.bundles.image_config import ImageModelConfig, config_from, plain_config
 from latentgeo.models.bundles.networks import Networks
@@ -175,7 +176,7 @@ def read_config(path: Path) -> ImageModelConfig:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path}")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     return config_from(data, str(path))

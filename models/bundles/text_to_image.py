@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from latentgeo.core import schedule as schedules
 from latentgeo.core.parameterization import Kind, Predict, check_kind, to_eps
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 from latentgeo.models.bundles.networks import Networks
 from latentgeo.models.bundles.presets import merges
 from latentgeo.models.clip import TextConfig, TextEncoder
@@ -228,7 +229,7 @@ def load_weights(
 
 def read_config(path: Path) -> BundleConfig:
     """Return the configuration in a JSON file; an unknown key is a ValueError that names it."""
-    return config_from(json.loads(_existing(path).read_text(encoding="utf-8")), str(path))
+    return config_from(json.loads(read_text(_existing(path))), str(path))
 
 
 def plain_config(config: BundleConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from latentgeo.core.run.text import read_text
 from latentgeo.models.bundles.image_model import CONFIG, ImageModel, load_own_folder
 from latentgeo.models.formats.diffusers.image import is_image_folder, read_image_folder
 from latentgeo.models.formats.files.families import looks_like
@@ -99,7 +100,7 @@ def _own(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except ValueError:
         return False
     return isinstance(found, dict) and "network" in found

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentgeo.core.run.text import read_text
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.files.safetensors import SafeFile
 from latentgeo.models.vae import VAE
@@ -100,7 +101,7 @@ class Cached:
 
     def _read_part(self, number: int, examples: int) -> None:
         path = part_path(self.folder, number)
-        labels = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        labels = json.loads(read_text(path.with_suffix(".json")))
         found = self.opened(number).entries["moments"].shape[0], len(labels["captions"])
         if found != (examples, examples):
             raise ValueError(f"{path}: got {found} examples, wanted {examples}; make it again")
@@ -129,7 +130,7 @@ def open_cache(folder: Path, size: int, *, vae: VAE, text: TextToImage | None = 
 
 def read_index(folder: Path) -> dict[str, Any]:
     """Return the index of a cache."""
-    index: dict[str, Any] = json.loads((folder / CACHE_INDEX).read_text(encoding="utf-8"))
+    index: dict[str, Any] = json.loads(read_text(folder / CACHE_INDEX))
     return index
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from latentgeo.core.run.text import decoded
 from latentgeo.infer.pictures.decoding import read_rgb
 from latentgeo.train.data.images import Framing, fit
 from latentgeo.train.data.items import Example, OnBad, Rejects
@@ -121,7 +122,7 @@ def _split(read: Read, path: Path, split: str) -> tuple[Pixels, NDArray[np.int64
     """Return the images and labels of one split, of either layout."""
     try:
         try:
-            listed = json.loads(read(f"{split}_lables.json"))
+            listed = json.loads(decoded(read(f"{split}_lables.json"), str(path)))
         except KeyError:
             batches = [python_batch(read(name)) for name in BATCHES[split]]
             images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from latentgeo.core.run.text import utf8
 from latentgeo.train.data.images import SUFFIXES, Framing
 from latentgeo.train.data.items import (
     CAPTION_BYTES,
@@ -242,9 +243,10 @@ def read_metadata(
     """Return the usable lines of a `metadata.jsonl` and every file name that any line has.
 
     A line that is not usable goes to `rejects`; blank lines, and what `where` leaves out, pass.
+    Raises ValueError for a file that is no text of UTF-8 or its byte order mark's (`utf8`).
     """
     entries, named = [], set()
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = utf8(data, source).split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -18,6 +18,8 @@ from typing import Literal, Self
 
 from torch import Tensor
 
+from latentgeo.core.run.text import decoded
+
 OnBad = Literal["skip", "fail"]
 CAPTION_BYTES = 1 << 16
 FILE_BYTES = 1 << 28  # of a compressed image
@@ -85,11 +87,13 @@ def clean_caption(text: str | bytes, name: str, allow_empty: bool = False) -> st
     try:
         if len(text) > CAPTION_BYTES:
             raise BadItem(name, "caption too long", f"over {CAPTION_BYTES} bytes")
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        decoded.encode("utf-8")  # JSON can spell half of a surrogate pair, which no tokenizer takes
-    except UnicodeError as error:
+        text = decoded(text, name) if isinstance(text, bytes) else text
+        text.encode("utf-8")  # JSON can spell half of a surrogate pair, which no tokenizer takes
+    except BadItem:
+        raise
+    except ValueError as error:
         raise BadItem(name, "caption is not UTF-8", str(error)) from None
-    caption = " ".join(decoded.removeprefix("\ufeff").split())
+    caption = " ".join(text.removeprefix("\ufeff").split())
     if not caption and not allow_empty:
         raise BadItem(name, "empty caption")
     return caption
@@ -98,7 +102,7 @@ def clean_caption(text: str | bytes, name: str, allow_empty: bool = False) -> st
 def json_object(text: str | bytes, name: str) -> dict[str, object]:
     """Return the JSON object that `text` holds, or raise `BadItem`."""
     try:
-        value = json.loads(text)
+        value = json.loads(decoded(text, name) if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise BadItem(name, "bad JSON", str(error)) from None
     if not isinstance(value, dict):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.run.files import atomic_write, sha256
+from latentgeo.core.run.text import read_text
 
 STATE, DIGEST, PREFIX = "state.pt", "sha256", "step-"
 
@@ -56,7 +57,7 @@ def load(path: Path) -> dict[str, Any]:
     """Return the state in a checkpoint, on the CPU; `ValueError` if it is not what was written."""
     if not (path / DIGEST).is_file() or not (path / STATE).is_file():
         raise ValueError(f"checkpoint {path} is incomplete")
-    if sha256(path / STATE) != (path / DIGEST).read_text().strip():
+    if sha256(path / STATE) != read_text(path / DIGEST).strip():
         raise ValueError(f"checkpoint {path} is damaged: its digest differs")
     state: dict[str, Any] = torch.load(path / STATE, map_location="cpu", weights_only=True)
     return state

@@ -20,7 +20,7 @@ SHOWN = ("loss", "reg", "a", "images_per_second")  # in the progress bar, where 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the records of a `log.jsonl`; a half-written last line is left out."""
     records = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
@@ -61,7 +61,7 @@ class Log:
     def _append(self, line: str) -> None:
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
-            with open(self.path, "a") as file:
+            with open(self.path, "a", encoding="utf-8") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())

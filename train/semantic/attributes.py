@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from latentgeo.core.run.config import nearest
+from latentgeo.core.run.text import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ def read_attributes(path: Path) -> list[Wanted]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"attributes: {path} is not there")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     try:
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:

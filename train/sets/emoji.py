@@ -21,6 +21,7 @@ from PIL import Image
 
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
+from latentgeo.core.run.text import read_text
 from latentgeo.train.data.images import Framing
 from latentgeo.train.data.items import BadItem, Rejects, read_file
 from latentgeo.train.sets.settings import EmojiFolder
@@ -132,7 +133,7 @@ def from_arrays(source: Path) -> Iterator[Emoji]:
 def rows_of(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the objects of a JSON file that all have `keys`; else a ValueError names the file."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):

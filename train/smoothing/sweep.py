@@ -18,6 +18,7 @@ from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.ranks import barrier, is_main, process_group
+from latentgeo.core.run.text import read_text
 from latentgeo.train.loop.checkpoint import checkpoints, folder_of, step_of
 from latentgeo.train.loop.log import read_log
 from latentgeo.train.loop.run import FREE
@@ -56,7 +57,7 @@ def is_finished(run: TrainSmooth) -> bool:
 def refuse_other(run: TrainSmooth) -> None:
     """Raise ValueError naming a setting that the run in this folder was begun with otherwise."""
     path = run.out / "run.json"
-    before = json.loads(path.read_text(encoding="utf-8"))["settings"] if path.is_file() else {}
+    before = json.loads(read_text(path))["settings"] if path.is_file() else {}
     now = run.plain()
     for name in before.keys() & now.keys() - set(FREE):
         if before[name] != now[name]:

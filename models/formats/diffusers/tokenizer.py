@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 from latentgeo.models.formats.files.json_kinds import TABLE, TEXT, Kind, several
 from latentgeo.models.formats.files.json_object import read_json
 from latentgeo.models.formats.files.json_settings import Reader
@@ -66,7 +67,7 @@ def write_tokenizer(ours: Tokenizer, folder: Path) -> None:
 def _read(folder: Path) -> tuple[Path, dict[str, int], list[str]]:
     """Return the file, the vocabulary, and the merges as lines of two symbols."""
     if (folder / VOCABULARY).is_file() and (folder / MERGES).is_file():
-        lines = (folder / MERGES).read_text(encoding="utf-8").splitlines()
+        lines = read_text(folder / MERGES).split("\n")
         merges = [line for line in lines if line and not line.startswith("#version")]
         return folder / VOCABULARY, read_json(folder / VOCABULARY), merges
     if (folder / WHOLE).is_file():

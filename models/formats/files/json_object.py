@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.text import read_text
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -13,7 +14,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; a diffusers folder has it")
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(found, dict):

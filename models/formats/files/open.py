@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from torch import Tensor
 
+from latentgeo.core.run.text import read_text
 from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.pickle import (
     WAY_OUT,
@@ -107,7 +108,7 @@ def _scripted(path: Path) -> Source:
 def _weight_map(path: Path) -> Mapping[str, str]:
     """Return the file of every tensor, by name, from an index; each is a plain file name."""
     try:
-        homes = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        homes = json.loads(read_text(path))["weight_map"]
         if not all(isinstance(home, str) for home in homes.values()):
             raise TypeError("a place that is no text")
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from latentgeo.core.run.text import read_text
 from latentgeo.models.formats.files.families import looks_like, relative
 from latentgeo.models.formats.files.open import open_source
 from latentgeo.models.formats.files.safetensors import write_safetensors
@@ -160,11 +161,7 @@ def _beside(path: Path, source: Source) -> Mapping[str, str]:
         if not {PEFT, "alpha"} & source.metadata.keys():
             warn(path, [f"there is no {PEFT_CONFIG} beside it, which says α: taken for the rank"])
         return {}
-    try:
-        text = config.read_text(encoding="utf-8-sig")
-    except ValueError as error:
-        raise ValueError(f"{PEFT_CONFIG} is no text in UTF-8: {error}") from None
-    return {PEFT: json.dumps(json_object(text, PEFT_CONFIG))}
+    return {PEFT: json.dumps(json_object(read_text(config), PEFT_CONFIG))}
 
 
 def _as_written(grammar: Grammar, source: Source) -> Grammar:
