@@ -32,17 +32,15 @@ def decoded(data: bytes, name: str) -> str:
     Raises ValueError that begins with `name` for bytes that are none of these, and for zero bytes,
     which UTF-16 without its mark has.
     """
-    encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), "utf-8")
+    encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), None)
+    if encoding is None and b"\0" in data:
+        raise ValueError(f"{name}: not UTF-8 text: zero bytes, as of UTF-16 without its mark")
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
-        wanted = encoding.removesuffix("-sig").upper()
-        raise ValueError(
-            f"{name}: not {wanted} text: {error.reason} at byte {error.start}"
-        ) from None
-    if "\0" in text:
-        raise ValueError(f"{name}: not UTF-8 text: a zero byte at byte {data.index(0)}")
-    return text
+        wanted = (encoding or "utf-8").removesuffix("-sig").upper()
+        where = f"{error.reason} at byte {error.start}"
+        raise ValueError(f"{name}: not {wanted} text: {where}") from None
 
 
 def utf8(data: bytes, name: str) -> bytes:

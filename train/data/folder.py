@@ -3,20 +3,21 @@
 Captions come from one `metadata.jsonl` at the top (a line is one example: `file_name` relative to
 the folder, `text`; a file named on several lines is as many examples), or for an image that no line
 names from a `.txt` file beside it. The folder is read to any depth; files that start with a dot are
-left alone, links to files are followed and links to folders are not. What is wrong in the index (a
-bad line, a name that leaves the folder, a missing file, an image without caption) is refused when
-the source is opened, what is wrong in a file when it is read.
+left alone, links to files are followed and links to folders are not. Names are the same however
+their accents are composed (a Mac writes NFD), and a `file_name` may have backslashes. What is wrong
+in the index (a bad line, a name that leaves the folder, a missing file, an image without caption)
+is refused when the source is opened, what is wrong in a file when it is read.
 """
 
 import io
 import lzma
-import os
 import random
+import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from latentgeo.core.run.text import utf8
@@ -33,9 +34,17 @@ from latentgeo.train.data.items import (
     read_file,
     text_field,
 )
+from latentgeo.train.data.names import (
+    METADATA,
+    by_spelling,
+    files_below,
+    is_inside,
+    name_among,
+    place_of,
+    spelled,
+)
 from latentgeo.train.data.where import Condition, all_hold
 
-METADATA = "metadata.jsonl"
 DAMAGED = (  # what reading a member of a zip file raises, of any compression or encrypted
     zipfile.BadZipFile,
     zlib.error,
@@ -78,13 +87,17 @@ class Folder:
             raise FileNotFoundError(f"{folder}: no such folder")
         self.folder, self.framing, self.rejects = folder, framing, Rejects(on_bad)
         self.allow_uncaptioned, self.where = allow_uncaptioned, where
-        files = set(image_files(folder))
+        files = set(files_below(folder, SUFFIXES))
+        self.elsewhere = place_of(files_below(folder, (METADATA,)))
+        self.texts = {spelled(name[:-4]): name for name in sorted(files_below(folder, (".txt",)))}
         self.entries, named = self._listed(files)
         if split == "all":
             self.entries += self._beside(sorted(files - named))
         self.entries = in_split(self.entries, split)
         if not self.entries:
-            raise nothing_in(folder, split, self.rejects, where)
+            raise nothing_in(folder, split, self.rejects, where, self.elsewhere)
+        if self.elsewhere:
+            warnings.warn(f"{folder}: {self.elsewhere}", stacklevel=2)
 
     @property
     def bad(self) -> Counter[str]:
@@ -101,7 +114,7 @@ class Folder:
         path = self.folder / entry.file_name
         caption = entry.caption
         if caption is None:
-            caption = self._caption_beside(path)
+            caption = self._caption_beside(entry.file_name)
         image = self.framing.tensor(read_file(path), str(path), draw)
         return Example(image, caption, entry.file_name)
 
@@ -112,12 +125,14 @@ class Folder:
         rows, named = read_metadata(
             path.read_bytes(), str(path), self.rejects, self.allow_uncaptioned, self.where
         )
-        entries = []
+        known, entries = by_spelling(files), []
         for entry in rows:
-            if entry.file_name in files or is_inside(self.folder / entry.file_name, self.folder):
-                entries.append(entry)
+            name = name_among(known, entry.file_name)
+            if name in files or is_inside(self.folder / name, self.folder):
+                entries.append(replace(entry, file_name=name))
             else:
                 self.rejects.add(BadItem(str(self.folder / entry.file_name), "missing file"))
+        named = {name_among(known, name) for name in named}
         return entries, named
 
     def _beside(self, names: Iterable[str]) -> list[Entry]:
@@ -126,16 +141,19 @@ class Folder:
             path = self.folder / name
             if self.where:
                 self.rejects.add(BadItem(str(path), "no metadata", f"for {self.where[0]}"))
-            elif path.with_suffix(".txt").is_file():
+            elif self._text_of(name):
                 entries.append(Entry(name, None))
             elif self.allow_uncaptioned:
                 entries.append(Entry(name, ""))
             else:
-                self.rejects.add(BadItem(str(path), "no caption"))
+                self.rejects.add(BadItem(str(path), "no caption", self.elsewhere))
         return entries
 
-    def _caption_beside(self, path: Path) -> str:
-        path = path.with_suffix(".txt")
+    def _text_of(self, name: str) -> str | None:
+        return self.texts.get(spelled(PurePosixPath(name).with_suffix("").as_posix()))
+
+    def _caption_beside(self, name: str) -> str:
+        path = self.folder / (self._text_of(name) or "")
         text = read_file(path, CAPTION_BYTES)
         return clean_caption(text, str(path), self.allow_uncaptioned)
 
@@ -161,9 +179,13 @@ class Zipped:
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such file") from None
         except (zipfile.BadZipFile, KeyError) as error:
-            raise ValueError(f"{path}: not a zip file with {METADATA}: {error}") from None
+            where_else = place_of(self._zip.namelist()) if isinstance(error, KeyError) else ""
+            why = where_else or error
+            raise ValueError(f"{path}: not a zip file with {METADATA}: {why}") from None
         source = f"{path}/{METADATA}"
         rows, _ = read_metadata(metadata, source, self.rejects, allow_uncaptioned, where)
+        known = by_spelling(self._zip.namelist())
+        rows = [replace(entry, file_name=name_among(known, entry.file_name)) for entry in rows]
         self.entries = in_split(rows, split)
         if not self.entries:
             raise nothing_in(path, split, self.rejects, where)
@@ -201,35 +223,23 @@ class Zipped:
         return Example(image, entry.caption or "", entry.file_name)
 
 
-def image_files(folder: Path) -> Iterator[str]:
-    """Yield the image files below `folder` as relative paths with forward slashes."""
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield (Path(root) / name).relative_to(folder).as_posix()
-
-
-def is_inside(path: Path, folder: Path) -> bool:
-    """Whether `path` is a file that lies in `folder` when links are followed."""
-    try:
-        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
-    except OSError:  # a name too long for the file system, a folder that may not be entered
-        return False
-
-
 def in_split(entries: list[Entry], split: str) -> list[Entry]:
     """Return the entries whose `split` this is, or all of them for `all`."""
     return [entry for entry in entries if split in ("all", entry.split)]
 
 
 def nothing_in(
-    path: Path, split: str, rejects: Rejects, where: Sequence[Condition] = ()
+    path: Path,
+    split: str,
+    rejects: Rejects,
+    where: Sequence[Condition] = (),
+    elsewhere: str = "",
 ) -> ValueError:
-    """Return the error that says that a source is empty, and why."""
+    """Return the error that says that a source is empty, and why, or where its captions are."""
     asked = "" if split == "all" else f" in the split {split!r}"
     asked += f" with {' and '.join(map(str, where))}" if where else ""
     asked = asked or f"; {METADATA} has them (file_name and text a line), or a .txt beside each"
+    asked += f". {elsewhere}" if elsewhere else ""
     return ValueError(f"{path}: no image with a caption{asked}. {rejects.summary()}".strip())
 
 

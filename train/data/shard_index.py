@@ -2,9 +2,11 @@
 
 Members that share a name up to its first dot are a sample: one image member (`.jpg`, `.png`,
 `.webp`, ...) and its caption in `.txt`, or in `.json` under `text` or `caption`; other members are
-ignored. Conditions on the fields of `.json` (train/data/where.py) leave samples out. Nothing is
-unpacked. Members that are links, or whose path leaves the archive, are refused by name. Of a
-damaged or truncated shard the samples before the damage are used, and the damage is reported.
+ignored. Where that leaves no image, an image and a caption that share a name up to its last dot are
+one (`22.05.png`, `22.05.txt`). Accents may be composed or not. Conditions on the fields of `.json`
+(train/data/where.py) leave samples out. Nothing is unpacked. Members that are links, or whose path
+leaves the archive, are refused by name. Of a damaged or truncated shard the samples before the
+damage are used, and the damage is reported.
 """
 
 import tarfile
@@ -22,6 +24,7 @@ from latentgeo.train.data.items import (
     leaves_root,
     text_field,
 )
+from latentgeo.train.data.names import spelled
 from latentgeo.train.data.where import Condition, all_hold
 
 JSON_BYTES = 1 << 20  # of a sample's metadata
@@ -52,6 +55,7 @@ def index_shard(
                 add_member(groups, member, path)
             except BadItem as bad:
                 rejects.add(bad)
+        groups = parted(groups)
         if where:
             groups = meeting(where, groups, path, rejects)
     except BadItem as bad:
@@ -101,22 +105,48 @@ def add_member(groups: dict[str, dict[str, Span]], member: tarfile.TarInfo, path
     key, dot, suffix = inner.name.partition(".")
     if not key or not dot:  # hidden files and files without suffix carry no sample
         return
-    parts = groups.setdefault((inner.parent / key).as_posix(), {})
+    parts = groups.setdefault(spelled((inner.parent / key).as_posix()), {})
     if suffix.lower() in parts:
         raise BadItem(name, "name occurs twice")
     parts[suffix.lower()] = (member.offset_data, member.size)
 
 
+def parted(groups: dict[str, dict[str, Span]]) -> dict[str, dict[str, Span]]:
+    """Return the groups, those without an image parted by their names up to the last dot.
+
+    Only where both an image and its caption have such a name: else a group stays as it is.
+    """
+    found: dict[str, dict[str, Span]] = {}
+    for key, parts in groups.items():
+        by_last: dict[str, dict[str, Span]] = {}
+        for suffix, span in parts.items():
+            stem, dot, last = suffix.rpartition(".")
+            by_last.setdefault(f"{key}.{stem}" if dot else key, {})[last] = span
+        whole = {
+            longer: part
+            for longer, part in by_last.items()
+            if image_in(part) and part.keys() & {"txt", "json"}
+        }
+        found |= {key: parts} if image_in(parts) or not whole else whole
+    return found
+
+
+def image_in(parts: dict[str, Span]) -> str | None:
+    """Return the suffix of a sample's first image, None if it has none."""
+    return next((suffix for suffix in parts if f".{suffix}" in SUFFIXES), None)
+
+
 def sample_of(key: str, parts: dict[str, Span], path: Path, allow_uncaptioned: bool) -> Sample:
     """Return the sample that members with one key make, or raise `BadItem` for what is missing."""
-    images = [suffix for suffix in parts if f".{suffix}" in SUFFIXES]
-    if not images:
-        raise BadItem(f"{path}/{key}", "no image")
+    image = image_in(parts)
+    if image is None:
+        longer = [suffix for suffix in parts if f".{suffix}".endswith(SUFFIXES)]
+        cut = f"{key}.{longer[0]} is cut at its first dot; rename it" if longer else ""
+        raise BadItem(f"{path}/{key}", "no image", cut)
     caption = parts.get("txt", parts.get("json"))
     if caption is None and not allow_uncaptioned:
         raise BadItem(f"{path}/{key}", "no caption")
-    name = f"{key}.{images[0]}"
-    return Sample(name, parts[images[0]], caption, "txt" not in parts and "json" in parts)
+    return Sample(f"{key}.{image}", parts[image], caption, "txt" not in parts and "json" in parts)
 
 
 def meeting(

@@ -5,6 +5,7 @@ import json
 import tarfile
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -297,3 +298,45 @@ def test_lanes_without_any_sample_end(tmp_path):
         ShardOrder(source, 0, 1, 2, shuffle=False).read(0)
     both = Counter(walk(ShardOrder(source, 0, 1, 2), 200))
     assert set(both) == {0, 1, 2, 3}, "shuffled, each rank comes to every shard"
+
+
+def test_names_with_more_dots_are_matched_by_the_last(tmp_path):
+    """Where the first dot leaves no image; with one, other members are its fields as ever."""
+    members = [
+        ("22.05.png", png(0)),
+        ("22.06.txt", b"six"),
+        ("22.05.txt", b"five"),
+        ("22.06.png", png(1)),
+        ("v1.2.final.jpg", png(2)),
+        ("v1.2.final.json", b'{"text": "final"}'),
+        ("0.png", png(3)),
+        ("0.mask.png", png(4)),
+        ("0.mask.txt", b"no sample"),
+        ("0.txt", b"zero"),
+        ("e\u0301.png", png(5)),
+        ("\u00e9.txt", b"accent"),
+    ]
+    source = Shards([write_tar(tmp_path / "a.tar", members)], FRAMING, "fail")
+    assert [(one.name, one.caption) for one in source] == [
+        ("22.05.png", "five"),
+        ("22.06.png", "six"),
+        ("v1.2.final.jpg", "final"),
+        ("0.png", "zero"),
+        ("\u00e9.png", "accent"),
+    ]
+    assert values(source) == [0, 1, 2, 3, 5]
+
+
+def test_a_name_cut_at_its_first_dot_is_told(tmp_path):
+    path = write_tar(tmp_path / "a.tar", [("22.05.png", png(0)), ("22.txt", b"x"), *sample(1)])
+    with pytest.raises(ValueError, match=r"no image \(22\.05\.png is cut at its first dot; rename"):
+        list(Shards([path], FRAMING, "fail"))
+
+
+TRIAL = Path(__file__).parents[3].parent / "shared" / "trials" / "data" / "dots.tar"
+
+
+@pytest.mark.skipif(not TRIAL.is_file(), reason="the inputs that failed are not here")
+def test_the_shard_that_failed():
+    found = [one.name for one in Shards([TRIAL], FRAMING, "fail")]
+    assert found == ["22.05.png", "22.06.png", "v1.2.final.png"]
