@@ -1,15 +1,35 @@
-"""Prompts as words with the positions of their tokens, and what an edit wants to know of them."""
+"""Prompts as words with the positions of their tokens, and what an edit wants to know of them.
 
-from collections.abc import Sequence
+A word is what a person calls one: what stands between spaces, without the punctuation around it,
+which is a word of its own. So are "20", "red-brown" and "it's", of any number of tokens. Scripts
+that put no spaces between words have none to go by: there a word is found inside another.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from latentgeo.core.prompt_to_prompt import Alignment, Word, align, together, word_pairs
-from latentgeo.models.tokenizer import END, START, WORD_END, Tokenizer
+from latentgeo.models.tokenizer import END, START, Tokenizer
 
 PADDING = "<|padding|>"
 GLUE = {"a", "an", "and", "the", "with", "of", "on", "in", "at"}  # words that show nothing
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+ALIKE = str.maketrans("’ς", "'σ")  # letters that are typed for another
+
+
+class Piece(NamedTuple):
+    """A token, or a learned one of several vectors: its place in the text, and its positions."""
+
+    begin: int
+    end: int
+    tokens: tuple[int, ...]
+    whole: bool  # a learned or a special token, which is a word by itself
 
 
 def words_of(tokenizer: Tokenizer, prompt: str) -> list[Word]:
@@ -17,16 +37,12 @@ def words_of(tokenizer: Tokenizer, prompt: str) -> list[Word]:
 
     The first is the start; behind the last come the end and the padding, if there is any.
     """
-    ids = tokenizer.encode(prompt)[: tokenizer.context - 2]
-    words, begun = [Word(START, (0,))], 0
-    for i, token in enumerate(ids):
-        following = ids[i + 1] if i + 1 < len(ids) else None
-        if _ends(tokenizer, token, following):
-            tokens = range(begun + 1, i + 2)
-            words.append(Word(_text(tokenizer, ids[begun : i + 1]), tuple(tokens)))
-            begun = i + 1
-    words.append(Word(END, (len(ids) + 1,)))
-    padding = range(len(ids) + 2, tokenizer.context)
+    text = _spelled(prompt)
+    pieces = _pieces(tokenizer, text)
+    words = [Word(START, (0,)), *(_word(text, several) for several in _grouped(text, pieces))]
+    end = sum(len(word.tokens) for word in words)
+    words.append(Word(END, (end,)))
+    padding = range(end + 1, tokenizer.context)
     return [*words, Word(PADDING, tuple(padding))] if padding else words
 
 
@@ -44,12 +60,23 @@ def alignment_of(
 
 
 def marked(tokenizer: Tokenizer, prompt: str, wanted: Sequence[str]) -> Tensor:
-    """Return a row (1, L), float64, that is 1 at the tokens of these words and 0 elsewhere."""
+    """Return a row (1, L), float64, that is 1 at the tokens of these words and 0 elsewhere.
+
+    A word is given with the punctuation around it or without. Where it is none of the prompt's
+    words it may be a part of one, as "brown" is of "red-brown".
+    """
     row = torch.zeros(1, tokenizer.context, dtype=torch.float64)
-    said = {clean(tokenizer, word) for text in wanted for word in text.split()}
-    for word in words_of(tokenizer, prompt):
-        if word.text in said:
-            row[0, list(word.tokens)] = 1
+    text = _spelled(prompt)
+    pieces = _pieces(tokenizer, text)
+    groups = [(several[0].begin, several[-1].end) for several in _grouped(text, pieces)]
+    for said in (word for one in wanted for word in _spelled(one).split()):
+        found = list(_places(text, _bare(tokenizer, said)))
+        found = [place for place in found if place in groups] or found
+        for begin, end in found:
+            for piece in pieces:
+                inside = (begin, end) == piece[:2] if piece.whole else True
+                if inside and piece.begin < end and begin < piece.end:
+                    row[0, list(piece.tokens)] = 1
     return row
 
 
@@ -88,27 +115,89 @@ def changed_words(tokenizer: Tokenizer, source: str, target: str) -> tuple[list[
     )
 
 
-def clean(tokenizer: Tokenizer, word: str) -> str:
-    """Return a word as `words_of` spells it."""
-    return _text(tokenizer, tokenizer.encode(word))
-
-
 def _shows(word: str) -> bool:
     return word not in GLUE and word != PADDING and any(letter.isalnum() for letter in word)
 
 
-def _ends(tokenizer: Tokenizer, token: int, following: int | None) -> bool:
-    """Whether a word ends with this token; a learned token of several vectors is one word."""
-    learned = tokenizer.vocabulary_size
-    if following is None:
+def _spelled(text: str) -> str:
+    """Return a text as the tokenizer cleans it, so that its places are those of the tokens."""
+    return "".join(map(str.lower, unicodedata.normalize("NFC", text)))  # Σ is σ wherever it is
+
+
+def _pieces(tokenizer: Tokenizer, text: str) -> list[Piece]:
+    """Return the tokens of a text that the encoder sees, with their positions."""
+    found = tokenizer.bpe.encode(text, add_special_tokens=False)
+    pieces, first = [], 1
+    for token, (begin, end) in zip(found.ids, found.offsets, strict=True):
+        beyond = first + len(tokenizer.learned_ids.get(token, [token]))
+        tokens = tuple(range(first, min(beyond, tokenizer.context - 1)))
+        if tokens:
+            pieces.append(Piece(begin, end, tokens, token >= tokenizer.start))
+        first = beyond
+    return pieces
+
+
+def _grouped(text: str, pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Return the pieces of each word, in order."""
+    starts = sorted({start for match in re.finditer(r"\S+", text) for start in _starts(match)})
+
+    def word_of(numbered: tuple[int, Piece]) -> tuple[int, int]:
+        number, piece = numbered
+        at = sum(start <= piece.begin for start in starts)
+        return at, number if piece.whole else -1
+
+    groups = groupby(enumerate(pieces), word_of)
+    return [[piece for _, piece in several] for _, several in groups]
+
+
+def _word(text: str, pieces: Sequence[Piece]) -> Word:
+    tokens = [token for piece in pieces for token in piece.tokens]
+    return Word(text[pieces[0].begin : pieces[-1].end], tuple(tokens))
+
+
+def _starts(chunk: re.Match[str]) -> tuple[int, int, int]:
+    """Return where what stands between spaces begins, its word, and the punctuation behind."""
+    begin, end = _inner(chunk.group())
+    return chunk.start(), chunk.start() + begin, chunk.start() + end
+
+
+def _inner(chunk: str) -> tuple[int, int]:
+    """Return where a word begins and ends between punctuation; all of a chunk without letters."""
+    letters = [i for i, letter in enumerate(chunk) if _kind(letter) in "LN"]
+    if not letters:
+        return 0, len(chunk)
+    end = letters[-1] + 1
+    while end < len(chunk) and _kind(chunk[end]) == "M":
+        end += 1
+    return letters[0], end
+
+
+def _bare(tokenizer: Tokenizer, said: str) -> str:
+    """Return a word without the punctuation around it, which a learned token keeps."""
+    learned = [piece[:2] for piece in _pieces(tokenizer, said) if piece.whole]
+    begin, end = learned[0] if learned else _inner(said)
+    return said[begin:end]
+
+
+def _kind(letter: str) -> str:
+    """Return the first letter of its Unicode category: Letter, Number, Mark, or another."""
+    return unicodedata.category(letter)[0]
+
+
+def _places(text: str, word: str) -> Iterator[tuple[int, int]]:
+    """Yield where a word is in a text, not cut out of a longer one."""
+    word, text = word.translate(ALIKE), text.translate(ALIKE)
+    for match in re.finditer(re.escape(word), text):
+        begin, end = match.span()
+        before, behind = text[max(begin - 1, 0) : begin + 1], text[end - 1 : end + 1]
+        if not (begin and _joined(before)) and not (end < len(text) and _joined(behind)):
+            yield begin, end
+
+
+def _joined(two: str) -> bool:
+    """Whether two neighbouring letters belong to one word."""
+    one, other = two[0], two[1]
+    if _kind(other) == "M":
         return True
-    if token < learned:
-        return token >= tokenizer.start or tokenizer.symbols[token].endswith(WORD_END)
-    starts = {rows[0] for rows in tokenizer.learned_ids.values()}
-    return following < learned or following in starts
-
-
-def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    if ids and max(ids) >= tokenizer.start:
-        return " ".join(f"<{i}>" for i in ids)
-    return tokenizer.decode(list(ids))
+    spaced = not any(unicodedata.name(letter, "").startswith(UNSPACED) for letter in two)
+    return spaced and _kind(one) in "LNM" and _kind(other) in "LN"

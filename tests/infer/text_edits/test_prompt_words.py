@@ -80,3 +80,88 @@ def test_alignments_are_of_each_pair():
         True,
         False,
     ]
+
+
+WHOLE = Tokenizer()
+ENGLISH = "A man of 20 with red-brown hair, it's (nice) glasses, and a 3D t-shirt: 2024!"
+WORDS = [  # prompt, what is asked for, the words' texts as they stand in the prompt
+    (ENGLISH, "20", ["20"]),
+    (ENGLISH, "2024", ["2024"]),
+    (ENGLISH, "202", []),
+    (ENGLISH, "red-brown", ["red-brown"]),
+    (ENGLISH, "brown", ["brown"]),  # a part, where it is no word
+    (ENGLISH, "rown", []),
+    (ENGLISH, "it's", ["it's"]),
+    (ENGLISH, "it\u2019s", ["it's"]),
+    (ENGLISH, "it", ["it"]),
+    (ENGLISH, "glasses", ["glasses"]),
+    (ENGLISH, "glasses,", ["glasses"]),
+    (ENGLISH, '"Glasses"', ["glasses"]),
+    (ENGLISH, "(nice)", ["nice"]),
+    (ENGLISH, "3D", ["3d"]),
+    (ENGLISH, "T-Shirt:", ["t-shirt"]),
+    (ENGLISH, "a", ["a", "a"]),
+    (ENGLISH, "red", ["red"]),
+    ("red hair, a red-brown hat", "red", ["red"]),  # the word, and no part of another
+    ("caf\u00e9 na\u00efve", "CAFE\u0301", ["caf\u00e9"]),
+    ("очки, и Шляпа!", "шляпа", ["шляпа"]),
+    ("очки, и Шляпа!", "очки", ["очки"]),
+    ("очки, и Шляпа!", "шля", []),
+    ("ΟΔΟΣ μεγάλος", "οδος", ["οδοσ"]),
+    ("लड़की, लाल टोपी", "टोपी", ["टोपी"]),
+    ("लड़की, लाल टोपी", "लाल", ["लाल"]),
+    ("स्त्री की टोपी", "क", []),  # a letter without its vowel sign
+    ("戴眼镜的女人, 20岁", "眼镜", ["眼镜"]),
+    ("戴眼镜的女人, 20岁", "20", ["20"]),
+    ("帽子をかぶった人", "帽子", ["帽子"]),
+    ("ผู้หญิงสวมแว่นตา", "แว่นตา", ["แว่นตา"]),
+    ("안경을 쓴 여자", "안경을", ["안경을"]),
+    ("a cat \U0001f600 and \u2764\ufe0f", "\U0001f600", ["\U0001f600"]),
+    ("a cat \U0001f600 and \u2764\ufe0f", "\u2764\ufe0f", ["\u2764\ufe0f"]),
+]
+
+
+def said_by(prompt: str, row: torch.Tensor) -> str:
+    """Return the text of the marked tokens, decoded by the tokenizer alone, without spaces."""
+    ids = WHOLE([prompt])[0]
+    return WHOLE.decode(ids[row[0].bool()]).replace(" ", "")
+
+
+@pytest.mark.parametrize(("prompt", "word", "texts"), WORDS, ids=[word for _, word, _ in WORDS])
+def test_a_word_is_what_a_person_calls_one(prompt, word, texts):
+    """Decoded on its own, what is marked is the word, all of it; it is not cut out of a longer."""
+    row = marked(WHOLE, prompt, [word])
+    if "眼镜" in texts:  # its first token holds the end of the character before it
+        assert "眼镜" in said_by(prompt, row) and row.sum() < 7
+    else:
+        assert said_by(prompt, row) == "".join(texts)
+
+
+@pytest.mark.parametrize("prompt", sorted({prompt for prompt, _, _ in WORDS}))
+def test_words_cover_every_token_of_any_script(prompt):
+    words = words_of(WHOLE, prompt)
+    assert [token for word in words for token in word.tokens] == list(range(77))
+    for word in words[1:-2]:
+        row = torch.zeros(1, 77)
+        row[0, list(word.tokens)] = 1
+        assert said_by(prompt, row) == word.text.replace(" ", "")
+    assert len(words[-2].tokens) == 1 and words[-2].tokens[0] == len(WHOLE.encode(prompt)) + 1
+
+
+def test_learned_tokens_are_words_with_punctuation_around_them_or_without():
+    tokenizer = Tokenizer(context=23, merges=200, learned={"<face>": 3, "<hat>": 2})
+    prompt = "a <face>, <hat><hat> (face)"
+    words = words_of(tokenizer, prompt)
+    texts = [word.text for word in words[1:-2]]
+    assert texts == ["a", "<face>", ",", "<hat>", "<hat>", "(", "face", ")"]
+    for said, at in [("<face>", [2]), ("<Face>,", [2]), ("face", [7]), ("<hat>", [4, 5])]:
+        wanted = sorted(token for i in at for token in words[i].tokens)
+        assert marked(tokenizer, prompt, [said]).nonzero()[:, 1].tolist() == wanted
+    assert not marked(tokenizer, prompt, ["hat"]).any()
+
+
+def test_numbers_and_joined_words_change_as_a_whole():
+    source, target = "a man of 20 with red-brown hair", "a man of 30 with dark-brown hair"
+    assert changed_words(WHOLE, source, target) == (["20", "red-brown"], ["30", "dark-brown"])
+    row = weights_of(WHOLE, target, ["30=2", "dark-brown=3"])
+    assert row[0, :10].tolist() == [1, 1, 1, 1, 2, 2, 1, 3, 3, 3]
