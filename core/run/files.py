@@ -1,10 +1,11 @@
 """Files that are either the old version or the new one, never half of either; no torch import."""
 
 import errno
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 
 def atomic_write(path: Path | str, content: bytes | str | Callable[[BinaryIO], object]) -> Path:
@@ -14,14 +15,14 @@ def atomic_write(path: Path | str, content: bytes | str | Callable[[BinaryIO], o
     `lambda file: torch.save(state, file)`. The data reach the disk before the rename does, so a
     crash, an interrupt, or a full disk leaves the old file as it was. Missing folders are made.
 
-    Raises `OSError` naming the path when the system refuses; anything else that a writer function
-    raises passes through. The temporary file is removed in both cases.
+    Raises `OSError` naming the path when the system refuses, whatever a writer function makes of
+    that; anything else that it raises passes through. The temporary file is removed in both cases.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
+        with _File(io.FileIO(temporary, "xb")) as file:
             _write(file, content)
             file.flush()
             os.fsync(file.fileno())
@@ -36,6 +37,20 @@ def atomic_write(path: Path | str, content: bytes | str | Callable[[BinaryIO], o
     return path
 
 
+class _File(io.BufferedWriter):
+    """A file that remembers the error of a write: torch's writer hides it behind one of its own."""
+
+    refused: OSError | None = None
+
+    def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]
+        """Write as any file does, and remember an `OSError`."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.refused = error
+            raise
+
+
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     import hashlib  # here because it takes longer than `--help` should
@@ -44,11 +59,16 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(file: BinaryIO, content: bytes | str | Callable[[BinaryIO], object]) -> None:
-    if callable(content):
-        content(file)
-    else:
+def _write(file: _File, content: bytes | str | Callable[[BinaryIO], object]) -> None:
+    if not callable(content):
         file.write(content.encode() if isinstance(content, str) else content)
+        return
+    try:
+        content(cast(BinaryIO, file))
+    except Exception as error:
+        if file.refused is not None:
+            raise file.refused from error
+        raise
 
 
 def _named(error: OSError, path: Path) -> OSError:

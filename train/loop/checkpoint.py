@@ -38,12 +38,19 @@ def step_of(path: Path) -> int:
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
-    """Write the checkpoint of a step, remove all but the newest `keep`, and return its path."""
+    """Write the checkpoint of a step, remove all but the newest `keep`, and return its path.
+
+    An `OSError` leaves nothing of it behind.
+    """
     path, temporary = folder / f"{PREFIX}{step:08d}", folder / f".{PREFIX}{step:08d}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    written = atomic_write(temporary / STATE, lambda file: torch.save(dict(state), file))
-    atomic_write(temporary / DIGEST, sha256(written) + "\n")
+    try:
+        written = atomic_write(temporary / STATE, lambda file: torch.save(dict(state), file))
+        atomic_write(temporary / DIGEST, sha256(written) + "\n")
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     if path.exists():
         shutil.rmtree(path)
     os.replace(temporary, path)

@@ -5,22 +5,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+
 
 class Stop:
-    """Whether the process was asked to end: Ctrl-C or SIGTERM; a second Ctrl-C ends it at once."""
+    """Whether the process was asked to end: Ctrl-C, SIGTERM, or SIGHUP of a closed terminal.
+
+    A second Ctrl-C or SIGTERM ends it at once.
+    """
 
     def __init__(self) -> None:
         self.signal = 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
+        if self.signal and number != HANG_UP:  # which a shell and a terminal each send
             raise KeyboardInterrupt
         self.signal = number
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the two signals for the duration of a `with` block."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        """Take the signals for the duration of a `with` block; under `nohup`, not SIGHUP."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
+            numbers.append(HANG_UP)
         before = [signal.signal(number, self._note) for number in numbers]
         try:
             yield

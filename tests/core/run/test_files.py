@@ -58,6 +58,24 @@ def test_a_real_write_error_names_the_file_once(tmp_path):
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the file size as Linux does")
+def test_the_system_is_heard_through_torchs_own_error(tmp_path):
+    """torch.save says "unexpected pos" of a file of which the system takes no more."""
+    code = (
+        "import resource, signal, sys, torch; from latentgeo.core.run.files import atomic_write\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        "from latentgeo.core.run.cli import guarded\n"
+        "state = {'a': torch.zeros(200_000), 'b': torch.zeros(10)}\n"
+        "write = lambda: atomic_write(sys.argv[1], lambda file: torch.save(state, file))\n"
+        "sys.exit(guarded('x', write))"
+    )
+    path = tmp_path / "file.bin"
+    done = subprocess.run([sys.executable, "-B", "-c", code, path], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"x: could not write {path}: File too large\n")
+    assert not os.listdir(tmp_path)
+
+
 def test_a_folder_in_the_way_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(IsADirectoryError, match=str(tmp_path / "file")):

@@ -3,7 +3,10 @@
 import json
 import math
 import os
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -174,7 +177,9 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
         run(settings(tmp_path), Line(nan_at=4))
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_run_resumably(tmp_path: Path, number: int, status: int) -> None:
     whole = run(settings(tmp_path / "whole"))
     handler = signal.getsignal(number)
@@ -186,6 +191,28 @@ def test_a_signal_ends_the_run_resumably(tmp_path: Path, number: int, status: in
     assert torch.equal(whole.ema.average["w"], resumed.ema.average["w"])
     log = read_log(tmp_path / "cut" / "log.jsonl")
     assert [record["step"] for record in log] == [2, 3, 4, 6, 7]
+
+
+class Hung(Line):
+    """Is hung up on twice in its third step, by the shell and by the terminal."""
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        if self.steps == 2:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+        return super().loss(batch, draws)
+
+
+def test_a_terminal_that_closes_hangs_up_once_or_twice_and_not_under_nohup(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(settings(tmp_path / "a"), Hung())
+    assert stopped.value.code == 129 and run(settings(tmp_path / "a", resume=True)).step == 7
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(settings(tmp_path / "b"), Hung()).step == 7
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_minutes_end_the_run_resumably(tmp_path: Path) -> None:
@@ -232,6 +259,35 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
         run(replace(config, steps=7, resume=True))
     assert (tmp_path / "checkpoints" / "step-00000006").is_dir()
     assert run(replace(config, steps=6, resume=True)).step == 6
+
+
+class Growing(Line):
+    """Has a state of 800 kB at step 2, and little before and after."""
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.steps, "big": torch.zeros(200_000 if self.steps == 2 else 1)}
+
+
+def run_growing(out: Path) -> None:
+    """Train in a process whose files may hold 300 kB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    run(settings(out, steps=4, checkpoint_every=1, keep=9), Growing())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the file size as Linux does")
+def test_a_checkpoint_that_the_system_refuses_in_mid_write_costs_no_run(tmp_path: Path) -> None:
+    """torch.save makes a RuntimeError of its own of a failed write; what is half written goes."""
+    code = "from tests.train.loop.test_run import *; run_growing(Path(sys.argv[1]))"
+    words = [sys.executable, "-B", "-c", code, str(tmp_path)]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("step ")]
+    assert len(lines) == 1 and lines[0].startswith("step 2: ")
+    assert lines[0].endswith("state.pt: File too large; training goes on")
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [f"step-{n:08d}" for n in (1, 3, 4)]
 
 
 def test_changed_settings_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
