@@ -32,15 +32,15 @@ def decoded(data: bytes, name: str) -> str:
     Raises ValueError that begins with `name` for bytes that are none of these, and for zero bytes,
     which UTF-16 without its mark has.
     """
-    encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), None)
-    if encoding is None and b"\0" in data:
+    encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
         raise ValueError(f"{name}: not UTF-8 text: zero bytes, as of UTF-16 without its mark")
     try:
-        return data.decode(encoding or "utf-8")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        wanted = (encoding or "utf-8").removesuffix("-sig").upper()
+        kind = "UTF-8" if encoding.startswith("utf-8") else f"UTF-8 or {encoding.upper()}"
         where = f"{error.reason} at byte {error.start}"
-        raise ValueError(f"{name}: not {wanted} text: {where}") from None
+        raise ValueError(f"{name}: not {kind} text: {where}") from None
 
 
 def utf8(data: bytes, name: str) -> bytes:
