@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from latentgeo.core.parameterization import Kind
+from latentgeo.core.run.text import read_text
 from latentgeo.models.formats.files.source import Source
 
 MARKER, OTHER_SCHEDULE = "v_pred", "ztsnr"
@@ -50,7 +51,7 @@ def prediction_of(source: Source) -> Kind:
 def _setting(path: Path) -> str | None:
     """Return the word that a YAML file has for `parameterization`, None if it has none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text: {error}") from None
     found = SETTING.search(text)
