@@ -24,8 +24,9 @@ import platform
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -225,10 +226,12 @@ def guarded(name: str, action: Callable[[], object]) -> int:
     2 is a wrong value (`ValueError`, `FileNotFoundError`), 1 a failure of the machine or the
     computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a reader that closed the pipe.
     Any other exception is a bug of ours and propagates. LATENTGEO_TRACEBACK=1 adds the traceback.
+    A `UserWarning` is such a line, too.
     """
     open_streams()
     try:
-        action()
+        with _warnings_in_a_line(name):
+            action()
         sys.stdout.flush()
     except SystemExit as stop:
         return _exit_status(stop)
@@ -242,6 +245,23 @@ def guarded(name: str, action: Callable[[], object]) -> int:
     except (RuntimeError, OSError) as error:
         return _fail(name, _one_line(error), 1)
     return 0
+
+
+@contextmanager
+def _warnings_in_a_line(name: str) -> Iterator[None]:
+    """Show what users are warned of without the line of code that does; other warnings with it."""
+    usual = warnings.formatwarning
+
+    def form(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        plain = category is UserWarning
+        text = usual(message, category, *place, **line)
+        return f"{name}: {_one_line(message)}\n" if plain else text
+
+    warnings.formatwarning = form
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _exit_status(stop: SystemExit) -> int:
@@ -258,7 +278,7 @@ def _fail(name: str, message: str, status: int) -> int:
     return status
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception | str) -> str:
     message = str(error)
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -50,11 +50,7 @@ def prediction_of(source: Source) -> Kind:
 
 def _setting(path: Path) -> str | None:
     """Return the word that a YAML file has for `parameterization`, None if it has none."""
-    try:
-        text = read_text(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text: {error}") from None
-    found = SETTING.search(text)
+    found = SETTING.search(read_text(path))
     return None if found is None else found[1].strip("\"'")
 
 

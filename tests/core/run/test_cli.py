@@ -203,6 +203,19 @@ def test_the_traceback_is_shown_on_request(capsys, monkeypatch):
     assert err.endswith("latentgeo draw-things: diverged\n")
 
 
+def test_a_warning_of_ours_is_a_line_and_one_of_others_says_where():
+    code = (
+        "import warnings; from latentgeo.core.run.cli import guarded\n"
+        "guarded('latentgeo drag', lambda: warnings.warn('mask: all\\n white'))\n"
+        "guarded('latentgeo drag', lambda: warnings.warn('old', FutureWarning))\n"
+        "warnings.warn('outside')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, *others = done.stderr.splitlines()
+    assert first == "latentgeo drag: mask: all white"
+    assert "FutureWarning: old" in others[0] and "UserWarning: outside" in others[-1]
+
+
 def test_a_closed_pipe_ends_quietly():
     code = (
         "import sys; from latentgeo.core.run.cli import guarded\n"
