@@ -24,8 +24,8 @@ class BenchKernels:
     list: bool = option(False, "print the cases and run none; needs no GPU")
     seconds: float = option(0.06, "seconds of runs per contender, and as many of its graph")
     graphs: bool = option(True, "time kernels alone too, recorded as CUDA graphs")
-    profile: Path | None = option(
-        None, "folder for PyTorch profiler traces, written instead of times"
+    profile: Path | None = output(
+        "folder for PyTorch profiler traces, written instead of times", default=None
     )
     limit: float = option(
         180.0, "seconds without a sign of life after which a contender is given up"

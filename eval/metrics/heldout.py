@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from latentgeo.core.run.names import by_spelling, name_among
 from latentgeo.core.run.seeds import generator
 from latentgeo.core.run.text import decoded, read_lines
 from latentgeo.infer.pictures.decoding import read_rgb
@@ -74,9 +75,10 @@ def captioned(path: Path | None = None, split: str = "test") -> Captioned:
     try:
         with zipfile.ZipFile(source) as archive:
             lines = decoded(archive.read("metadata.jsonl"), str(source)).split("\n")
+            known = by_spelling(archive.namelist())
         rows = [json.loads(line) for line in lines if line.strip()]
         chosen = [
-            (row["file_name"], row["text"], row.get("attributes", {}))
+            (name_among(known, row["file_name"]), row["text"], row.get("attributes", {}))
             for row in rows
             if row["split"] == split
         ]

@@ -20,6 +20,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from latentgeo.core.run.names import (
+    METADATA,
+    by_spelling,
+    files_below,
+    is_inside,
+    name_among,
+    place_of,
+    spelled,
+)
 from latentgeo.core.run.text import utf8
 from latentgeo.train.data.images import SUFFIXES, Framing
 from latentgeo.train.data.items import (
@@ -33,15 +42,6 @@ from latentgeo.train.data.items import (
     leaves_root,
     read_file,
     text_field,
-)
-from latentgeo.train.data.names import (
-    METADATA,
-    by_spelling,
-    files_below,
-    is_inside,
-    name_among,
-    place_of,
-    spelled,
 )
 from latentgeo.train.data.where import Condition, all_hold
 

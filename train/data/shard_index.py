@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from latentgeo.core.run.names import spelled
 from latentgeo.train.data.images import SUFFIXES
 from latentgeo.train.data.items import (
     BadItem,
@@ -24,7 +25,6 @@ from latentgeo.train.data.items import (
     leaves_root,
     text_field,
 )
-from latentgeo.train.data.names import spelled
 from latentgeo.train.data.where import Condition, all_hold
 
 JSON_BYTES = 1 << 20  # of a sample's metadata

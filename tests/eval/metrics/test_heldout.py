@@ -1,5 +1,6 @@
 """Held-out images and captions: the embedded set, other zips, and what is refused."""
 
+import json
 import zipfile
 
 import numpy as np
@@ -51,6 +52,16 @@ def test_images_of_any_depth_are_named_or_their_twins(tmp_path):
     assert (cut == 1).all()
     with pytest.raises(ValueError, match=r"text\.png: not a supported image"):
         Captioned(tmp_path / "a.zip", ("text.png",), ("",)).images(8)
+
+
+def test_a_name_spelled_in_two_ways_is_one(tmp_path):
+    """In the zip as a Mac writes it (NFD), in the metadata as people type it (NFC)."""
+    row = {"file_name": "caf\u00e9.png", "text": "a cup", "split": "test"}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        with archive.open("cafe\u0301.png", "w") as file:
+            Image.new("RGB", (8, 8), "white").save(file, "PNG")
+        archive.writestr("metadata.jsonl", json.dumps(row))
+    assert (captioned(tmp_path / "a.zip").images(8) == 1).all()
 
 
 def index(data, seed):
