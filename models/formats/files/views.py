@@ -30,6 +30,7 @@ class View:
         return self._source.metadata
 
 
+BUNDLED = "bundle_emb."  # before a token that comes with a LoRA
 WRAPPERS = re.compile(r"(^|\.)(_orig_mod|module)(?=\.)")  # of torch.compile, of several GPUs
 
 
@@ -51,8 +52,12 @@ class Renamed(View):
 
 
 def bare_name(name: str) -> str:
-    """Return a tensor's name without `_orig_mod.` and `module.`, however many and wherever."""
-    return WRAPPERS.sub("", name).removeprefix(".")
+    """Return a tensor's name without `_orig_mod.` and `module.`, however many and wherever.
+
+    But for the names of tokens in a LoRA, which may be any word.
+    """
+    before, bundled, token = name.partition(BUNDLED)
+    return WRAPPERS.sub("", before).removeprefix(".") + bundled + token
 
 
 def unwrapped(source: Source) -> Source:

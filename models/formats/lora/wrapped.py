@@ -11,14 +11,10 @@ from latentgeo.models.formats.files.source import Source
 from latentgeo.models.formats.files.views import Renamed, bare_name
 
 KOHYA, WITHIN_KOHYA = "lora_", re.compile(r"(?<=_)(_orig_mod|module)_")
-BUNDLED = "bundle_emb."  # before a token, which may have any name
 
 
 def unwrapped(key: str) -> str:
     """Return a key without the wrappers' names."""
-    front, found, token = key.partition(BUNDLED)
-    if found and not bare_name(front):
-        return found + token
     plain = bare_name(key)
     return WITHIN_KOHYA.sub("", plain) if plain.startswith(KOHYA) else plain
 

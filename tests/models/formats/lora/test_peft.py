@@ -201,12 +201,12 @@ def test_the_configuration_beside_a_file_may_have_a_mark_and_is_missed(tmp_path,
     config.write_bytes(b"\xef\xbb\xbf" + b'{"r": 2, "lora_alpha": 5}')
     assert scales(read_lora_file(tmp_path, places)[0]) == {LAYER: 2.5}
     for data, message in (
-        (b"\xff\xfe{", "no text in UTF-8"),
-        (b"{", "no JSON"),
-        (b"[]", r"no JSON object but \[\]"),
+        (b"\xff\xfe{", ": not UTF-8 or UTF-16 text"),
+        (b"{", " is no JSON"),
+        (b"[]", r" is no JSON object but \[\]"),
     ):
         config.write_bytes(data)
-        with pytest.raises(ValueError, match=rf"adapter_config\.json is {message}"):
+        with pytest.raises(ValueError, match=rf"adapter_config\.json{message}"):
             read_lora_file(tmp_path, places)
 
 
