@@ -5,28 +5,29 @@ the mean at any n, where a Fréchet distance has what n makes of it. So it tells
 hundred images, and may be negative. As in `fid.py`, the published one is of Inception's features.
 """
 
-import torch
 from torch import Tensor
 
 from latentgeo.eval.metrics.fid import check_features
 
 
 def kernel_distance(features_1: Tensor, features_2: Tensor) -> float:
-    """Return the unbiased squared discrepancy of features (n, D) and (m, D), in float64.
+    """Return the unbiased squared discrepancy of features (n, D) and (n, D), in float64.
 
-    KID Sec. 4   MMD² = 1/n(n-1) Σ_{i≠j} k(x_i, x_j) + 1/m(m-1) Σ_{i≠j} k(y_i, y_j)
-                        - 2/nm Σ_ij k(x_i, y_j),   k(x, y) = (xᵀy / D + 1)³
+    KID Sec. 4   MMD² = 1/n(n-1) Σ_{i≠j} (k(x_i, x_j) + k(y_i, y_j) - 2 k(x_i, y_j)),
+                 k(x, y) = (xᵀy / D + 1)³
 
-    Raises ValueError for features of different widths, of one image, or not finite.
+    Image i of both sets may belong together, as by one caption: such pairs are left out of the
+    last term too, which keeps it unbiased. Raises ValueError for sets of different shapes, of one
+    image, or not finite.
     """
     check_features(features_1)
     check_features(features_2)
-    if features_1.shape[1] != features_2.shape[1]:
-        widths = f"{features_1.shape[1]} and {features_2.shape[1]}"
-        raise ValueError(f"features: got D = {widths}, wanted the same")
+    if features_1.shape != features_2.shape:
+        got = f"{tuple(features_1.shape)} and {tuple(features_2.shape)}"
+        raise ValueError(f"features: got {got}, wanted one shape")
     x, y = features_1.double(), features_2.double()
-    across = kernel(x, y).mean()
-    return float(_without_diagonal(x) + _without_diagonal(y) - 2 * across)
+    terms = kernel(x, x) + kernel(y, y) - 2 * kernel(x, y)
+    return float((terms.sum() - terms.trace()) / (len(x) * (len(x) - 1)))
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -35,9 +36,3 @@ def kernel(x: Tensor, y: Tensor) -> Tensor:
     KID Sec. 4   k(x, y) = (xᵀy / D + 1)³
     """
     return (x @ y.mT / x.shape[1] + 1) ** 3
-
-
-def _without_diagonal(x: Tensor) -> Tensor:
-    """Return the mean () of k over all pairs of different rows."""
-    k = kernel(x, x)
-    return (k.sum() - torch.trace(k)) / (len(x) * (len(x) - 1))

@@ -209,7 +209,7 @@ def _distance(of: Distance, features: Tensor, target: Tensor) -> Estimate:
     """Return a distance to the target, its interval over the images judged."""
 
     def distance(kept: NDArray[np.int64]) -> float:
-        return of(features[kept], target)
+        return of(features[kept], _facing(of, target, kept))
 
     return jackknife(distance, len(features))
 
@@ -218,6 +218,12 @@ def _distance_change(of: Distance, features: Tensor, base: Tensor, target: Tenso
     """Return how much farther than the base a model is, image i of both left out together."""
 
     def change(kept: NDArray[np.int64]) -> float:
-        return of(features[kept], target) - of(base[kept], target)
+        facing = _facing(of, target, kept)
+        return of(features[kept], facing) - of(base[kept], facing)
 
     return jackknife(change, len(features))
+
+
+def _facing(of: Distance, target: Tensor, kept: NDArray[np.int64]) -> Tensor:
+    """Return the target's features: of pairs, for a kernel distance, or all, for a Fréchet one."""
+    return target[kept] if of is kernel_distance else target

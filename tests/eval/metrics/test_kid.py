@@ -22,18 +22,20 @@ def test_the_kernel_is_a_product_of_features():
 
 
 def test_the_mean_over_all_samples_is_the_distance_of_the_distributions():
-    """KID Sec. 4: unbiased: over every pair of samples of 2 and 3 of two distributions on 3 points,
-    each with its probability, the mean is ‖Σ p φ - Σ q φ‖², 0 for equal ones.
+    """KID Sec. 4: unbiased, also where x_i and y_i belong together: over all samples of 3 pairs of
+    a joint distribution on 3 × 3 points, each with its probability, the mean is ‖Σ p φ - Σ q φ‖² of
+    its margins; 0 for equal ones.
     """
     points = normal(3, 2)
-    p, q = torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]], dtype=torch.float64)
-    for one, two in ((p, q), (p, p)):
-        mean = 0.0
-        for a in product(range(3), repeat=2):
-            for b in product(range(3), repeat=3):
-                chance = one[list(a)].prod() * two[list(b)].prod()
-                mean += float(chance) * kernel_distance(points[list(a)], points[list(b)])
-        exact = (one @ cubic(points) - two @ cubic(points)).square().sum()
+    joint = torch.tensor([[0.2, 0.1, 0.0], [0.3, 0.0, 0.1], [0.1, 0.1, 0.1]], dtype=torch.float64)
+    alone = torch.diag(torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64))  # y_i is x_i
+    for table in (joint, alone):
+        pairs, mean = [(i, j) for i in range(3) for j in range(3) if table[i, j]], 0.0
+        for sample in product(pairs, repeat=3):
+            chance = float(torch.stack([table[i, j] for i, j in sample]).prod())
+            x, y = (points[[pair[k] for pair in sample]] for k in (0, 1))
+            mean += chance * kernel_distance(x, y)
+        exact = (table.sum(1) @ cubic(points) - table.sum(0) @ cubic(points)).square().sum()
         assert mean == pytest.approx(float(exact), rel=1e-10, abs=1e-12)
 
 
@@ -49,7 +51,8 @@ def test_far_sets_are_far_and_halves_of_one_set_are_not():
     ("x", "y", "message"),
     [
         (normal(1, 3), normal(4, 3), "n >= 2"),
-        (normal(4, 3), normal(4, 2), "D = 3 and 2"),
+        (normal(4, 3), normal(4, 2), r"\(4, 3\) and \(4, 2\), wanted one shape"),
+        (normal(4, 3), normal(5, 3), "wanted one shape"),
         (normal(4, 3), normal(4, 3) / 0, "not finite"),
     ],
 )
