@@ -11,7 +11,8 @@ PACKAGES = find_packages(include=[f"{folder}{rooms}" for folder in FOLDERS for r
 ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
 SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/metrics/separability.py
-TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15", *SEPARABILITY]
+AUDIT = ["latex2mathml"]  # typesets the equations of `audit --html`
+TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15", *AUDIT, *SEPARABILITY]
 DATA = ["python_avatars", "resvg_py"]
 
 
@@ -36,7 +37,7 @@ setup(
     package_dir={"latentgeo": "."},
     packages=[f"latentgeo.{name}" for name in PACKAGES],
     package_data={
-        "latentgeo.core": ["PAPERS.md", "README.md"],
+        "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md"],
         "latentgeo.eval": ["README.md"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
         "latentgeo.infer": ["README.md"],
@@ -61,6 +62,7 @@ setup(
         "matplotlib",
     ],
     extras_require={
+        "audit": AUDIT,
         "data": DATA,
         "separability": SEPARABILITY,
         "test": TEST,

@@ -189,7 +189,7 @@ def scaled(
 def mean_delta(deltas: Tensor) -> Tensor:
     """Return Δh_t^mean (T_e, ...) of Δh_t of N samples (N, T_e, ...).
 
-    Asyrp Sec. 5.3   Δh_t^mean = 1/N Σ_i Δh_t^i
+    Asyrp Sec. 5.3a   Δh_t^mean = 1/N Σ_i Δh_t^i
     """
     return deltas.mean(0)
 
@@ -197,7 +197,7 @@ def mean_delta(deltas: Tensor) -> Tensor:
 def global_delta(deltas: Tensor) -> Tensor:
     """Return Δh^global (...) of Δh_t^mean (T_e, ...) at the times of the editing interval.
 
-    Asyrp Sec. 5.3   Δh^global = 1/T_e Σ_t Δh_t^mean
+    Asyrp Sec. 5.3a   Δh^global = 1/T_e Σ_t Δh_t^mean
     """
     return deltas.mean(0)
 

@@ -19,7 +19,7 @@ LARGEST_SCALE = 100.0  # CLIP Sec. 2.5: the logits are never scaled by more
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Return the mean loss () in nats of I_e (N, K) and T_e (N, K) and e^t ().
 
-    CLIP Sec. 2.3   a symmetric cross entropy over the cosines of all N × N pairs; as in Fig. 3
+    CLIP Sec. 2.3b   a symmetric cross entropy over the cosines of all N × N pairs; as in Fig. 3
                     logits = I_e T_eᵀ e^t,   labels 0 … N-1,
                     loss = (cross_entropy over rows + cross_entropy over columns) / 2
     Raises ValueError where the shapes differ.
@@ -35,7 +35,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
 def prompt_loss(images: Tensor, prompts: Tensor, scale: Tensor, labels: Tensor) -> Tensor:
     """Return the mean loss () of telling which of V prompts (V, K) each image (N, K) has.
 
-    CLIP Sec. 2.3   one direction of the same cross entropy, with texts that many images share:
+    CLIP Sec. 2.3b   one direction of the same cross entropy, with texts that many images share:
                     logits = I_e P_eᵀ e^t; a label (N,) of -1 is of an image without any, left out
     """
     logits = scale * images @ prompts.T

@@ -37,8 +37,8 @@ def path_lengths(
 ) -> Tensor:
     """Return the path length (B,) of each pair of noises a, b (B, ...) at w (B,) of their arc.
 
-    Iso Sec. 4.1   PPL = E[1/ε d(x_w, x_{w+ε})], here 1/ε² (corrected; "linear" is as printed), with
-                   x_w = generate(slerp(a, b, w)) and one angle per pair
+    Iso Sec. 4.1b   PPL = E[1/ε d(x_w, x_{w+ε})], here 1/ε² (corrected; "linear" is as printed),
+                   with x_w = generate(slerp(a, b, w)) and one angle per pair
 
     The distance is divided by a power of ε, so it has no unit but that of d. Keep w ≤ 1 - ε. Raises
     ValueError for other w, an ε outside (0, 1] and a scale that there is not.
@@ -73,7 +73,7 @@ def nudged(x: Tensor, dtype: torch.dtype, generator: torch.Generator | None = No
 def relative_lengths(h: Tensor) -> Tensor:
     """Return the length of each walk's polyline over the distance of its ends, (B,), in 1 … ∞.
 
-    Iso Sec. 4.1   RTL(t) = E[d_M(t) / d_2(t)], d_M(t) = Σ_k ‖h_{k+1} - h_k‖, d_2(t) = ‖h_F - h_1‖
+    Iso Sec. 4.1c   RTL(t) = E[d_M(t) / d_2(t)], d_M(t) = Σ_k ‖h_{k+1} - h_k‖, d_2(t) = ‖h_F - h_1‖
 
     h (F, B, ...) are the features at F points of B walks, at one time t. It is 1 where they lie on
     one straight line, in order: of a linear map along a straight walk, and of one that flattens

@@ -50,7 +50,8 @@ def align(
 ) -> Alignment:
     """Return the alignment (1, L, L) of two prompts' words, token by token.
 
-    P2P Sec. 3.2   A(j): the tokens of words that both prompts have, in order, are each other's;
+    P2P Sec. 3.2a, P2P Sec. 3.2b
+                   A(j): the tokens of words that both prompts have, in order, are each other's;
                    with `swap`, so are words that stand in the place of as many others (word swap).
                    Without it these keep their own maps, as do words that are added (refinement)
 
@@ -86,7 +87,8 @@ def together(alignments: Sequence[Alignment]) -> Alignment:
 def edited(source: Tensor, target: Tensor, alignment: Alignment) -> Tensor:
     """Return the target's new maps (B, heads, N, L) from the source's and its own.
 
-    P2P Sec. 3.2   Edit(M_t, M*_t, t)_{i,j} = (M*_t)_{i,j} if A(j) = None, (M_t)_{i,A(j)} otherwise;
+    P2P Sec. 3.2a, P2P Sec. 3.2b
+                   Edit(M_t, M*_t, t)_{i,j} = (M*_t)_{i,j} if A(j) = None, (M_t)_{i,A(j)} otherwise;
                    where no word is added this is the word swap, Edit(M_t, M*_t, t) = M_t
     """
     moved = source @ alignment.matrix[:, None]
@@ -96,7 +98,7 @@ def edited(source: Tensor, target: Tensor, alignment: Alignment) -> Tensor:
 def reweighted(maps: Tensor, weights: Tensor) -> Tensor:
     """Return maps (B, heads, N, L), the attention on each token times its weight (B, L).
 
-    P2P Sec. 3.2   Edit(M_t, M*_t, t)_{i,j} = c (M_t)_{i,j} if j = j*, (M_t)_{i,j} otherwise
+    P2P Sec. 3.2c   Edit(M_t, M*_t, t)_{i,j} = c (M_t)_{i,j} if j = j*, (M_t)_{i,j} otherwise
 
     The paper's c is in [-2, 2]; rows do not sum to 1 any more.
     """

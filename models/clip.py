@@ -140,7 +140,7 @@ class Encoder(nn.Module):
 class TextEncoder(nn.Module):
     """Token ids (B, L) to their contextual embeddings (B, L, width), initialised as CLIP was.
 
-    CLIP Sec. 2.4   a Transformer of 12 layers, width 512 and 8 heads, masked self-attention (here
+    CLIP Sec. 2.4c   a Transformer of 12 layers, width 512 and 8 heads, masked self-attention (here
                     the sizes are the configuration's)
     """
 

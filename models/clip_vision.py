@@ -73,7 +73,7 @@ class Embeddings(nn.Module):
 class VisionEncoder(nn.Module):
     """Standardized images to the features of the class token.
 
-    CLIP Sec. 2.4   a Vision Transformer, with another layer normalization before the transformer
+    CLIP Sec. 2.4a   a Vision Transformer, with another layer normalization before the transformer
     """
 
     def __init__(self, config: VisionConfig) -> None:
@@ -114,14 +114,14 @@ class CLIP(nn.Module):
     def image_features(self, x: Tensor) -> Tensor:
         """Return the features (B, projection) of images x (B, 3, H, W) in [-1, 1], of any size.
 
-        CLIP Sec. 2.3   a linear projection of the encoder's representation
+        CLIP Sec. 2.3a   a linear projection of the encoder's representation
         """
         return self.visual_projection(self.vision_model(standardize(x, self.config.vision.size)))
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return the features (B, projection) of token ids (B, L).
 
-        CLIP Sec. 2.4   the state at the end-of-text token, normalized and linearly projected
+        CLIP Sec. 2.4b   the state at the end-of-text token, normalized and linearly projected
         Raises ValueError if a row has no end-of-text token.
         """
         ends = text_ends(tokens, self.config.end)
@@ -132,7 +132,7 @@ class CLIP(nn.Module):
     def logits(self, x: Tensor, tokens: Tensor) -> Tensor:
         """Return e^τ times the cosines (B, T) of images x (B, 3, H, W) and texts (T, L).
 
-        CLIP Sec. 2.3   pairwise cosine similarities, scaled by the exponential of a learned
+        CLIP Sec. 2.3a   pairwise cosine similarities, scaled by the exponential of a learned
                         temperature parameter
         """
         images, texts = self.image_features(x), self.text_features(tokens)

@@ -69,7 +69,7 @@ class DDPMConfig:
 def position_embedding(t: Tensor, width: int) -> Tensor:
     """Return the sinusoidal embedding (B, width) of the network's time index t (B,), sines first.
 
-    DDPM Sec. 4   Transformer position embedding of t, as the authors wrote it: frequencies
+    DDPM Sec. 4b   Transformer position embedding of t, as the authors wrote it: frequencies
                   MAX_PERIOD^(-i / (width / 2 - 1)), so that the last is 1 / MAX_PERIOD itself
     """
     half = width // 2
@@ -115,7 +115,7 @@ class ResidualBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Single-head self-attention over all pixels, added to its input.
 
-    DDPM Sec. 4   self-attention at the 16 × 16 feature map resolution
+    DDPM Sec. 4c   self-attention at the 16 × 16 feature map resolution
     """
 
     def __init__(self, channels: int, config: DDPMConfig) -> None:
@@ -210,7 +210,7 @@ class Middle(nn.Module):
 class DDPMUNet(nn.Module):
     """ε_θ(x_t, τ): the denoiser of DDPM.
 
-    DDPM Sec. 4   a U-Net with group normalization throughout, its parameters shared across time
+    DDPM Sec. 4c   a U-Net with group normalization throughout, its parameters shared across time
     """
 
     def __init__(self, config: DDPMConfig) -> None:

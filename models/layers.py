@@ -28,7 +28,7 @@ MAX_PERIOD = 10_000.0  # longest wavelength of the sinusoidal time embedding, in
 def time_embedding(t: Tensor, width: int) -> Tensor:
     """Return the sinusoidal embedding (B, width) of the network's time index t (B,), cosines first.
 
-    DDPM Sec. 4   Transformer position embedding of t: frequencies MAX_PERIOD^(-2i / width).
+    DDPM Sec. 4b   Transformer position embedding of t: frequencies MAX_PERIOD^(-2i / width).
     """
     half = width // 2
     index = torch.arange(half, dtype=torch.float32, device=t.device)

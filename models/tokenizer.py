@@ -62,7 +62,7 @@ class Tokenizer:
 
     `learned` gives tokens beside the vocabulary and how many ids each stands for.
 
-    CLIP Sec. 2.4   lower-cased byte pair encoding, bracketed by [SOS] and [EOS]
+    CLIP Sec. 2.4d   lower-cased byte pair encoding, bracketed by [SOS] and [EOS]
 
     The file of merges is read at the first use. Raises ValueError on a context below 2, and on
     more merges than CLIP has.

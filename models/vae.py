@@ -180,7 +180,7 @@ class VAE(nn.Module):
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return KL(N(mean, exp(log_variance)) ‖ N(0, I)) per sample (B,), in nats.
 
-    LDM Sec. 3.1   the KL penalty towards a standard normal on the learned latent
+    LDM Sec. 3.1a   the KL penalty towards a standard normal on the learned latent
     """
     terms = mean.square() + log_variance.exp() - 1 - log_variance
     return 0.5 * terms.flatten(1).sum(dim=1)

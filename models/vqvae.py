@@ -48,7 +48,7 @@ class Quantizer(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Return the nearest entries (B, C, H, W) of z, with the gradient of the identity.
 
-        LDM Sec. 3.1   vector quantization: each cell of z becomes its nearest entry
+        LDM Sec. 3.1b   vector quantization: each cell of z becomes its nearest entry
         """
         nearest = self.embedding(self.indices(z)).movedim(-1, 1)
         return z + (nearest - z).detach()
@@ -78,6 +78,6 @@ class VQVAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return images (B, 3, H, W), about in [-1, 1], of scaled latents z, which it quantizes.
 
-        LDM Sec. 3.1   vector quantization is the decoder's first layer
+        LDM Sec. 3.1b   vector quantization is the decoder's first layer
         """
         return self.decoder(self.post_quant_conv(self.quantize(z / self.config.scale)))

@@ -25,7 +25,7 @@ FOLDERS = {  # folder -> the folders it may import from, besides itself
 }
 REQUIRED = {"PIL", "lpips", "matplotlib", "numpy", "safetensors", "scipy", "tokenizers", "torch"}
 REQUIRED |= {"torchvision", "tqdm", "triton"}  # what setup.py installs, by import name
-OPTIONAL = {"python_avatars", "resvg_py"}  # its extra `data`: imported inside functions only
+OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported inside functions only
 FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
     "core": [{"core", "core/run"}],
     "kernels": [
@@ -96,7 +96,7 @@ ACROSS = {  # tests of more than one file, and what they test
 OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes
     *("core/run/text.py", "eval/bench/load.py", "eval/bench/load_process.py"),
     *("eval/runs/rows.py", "train/loop/log.py"),  # what a crash left in them is passed over
-    *(f"eval/audit/{file}.py" for file in ("ledger", "mutants", "mutation")),
+    *(f"eval/audit/{file}.py" for file in ("ledger", "mutants", "mutation", "references")),
     "kernels/aot/golden_files.py",
 }
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -73,7 +73,7 @@ class VAETask:
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
         """Return the loss and its terms for images (B, 3, H, W) in [-1, 1].
 
-        LDM Sec. 3.1   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I))
+        LDM Sec. 3.1a   L = mean |x - D(z)| + w LPIPS(x, D(z)) + w_KL KL(q(z|x) ‖ N(0, I))
         LDM Eq. 25     … + w_adv λ (-E D_ψ(D(z))), λ the adaptive weight on the decoder's last layer
         """
         x = batch[0].to(self.device)

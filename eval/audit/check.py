@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from latentgeo.eval.audit.ledger import ROOT, Row, split_reference
+from latentgeo.eval.audit.ledger import ROOT, Row
+from latentgeo.eval.audit.references import split_reference
 
 PLUGIN = "latentgeo.eval.audit.errors"
 
@@ -24,15 +25,19 @@ class Outcome:
     """What came of a test, or of all tests behind a row."""
 
     status: str  # passed, failed or skipped
-    error: float | None = None  # largest |actual - expected| of its comparisons; None: it has none
-    relative: float | None = None  # the same over the largest |expected| of the comparison
+    error: float | None = None  # largest relative error of its exact comparisons; None: it has none
+    deviation: float | None = None  # largest deviation of those by chance, in standard errors
+    samples: int | None = None  # draws behind that
+    differs: float | None = None  # relative difference of the printed form from ours
 
     def __str__(self) -> str:
-        """As `passed, error 2.2e-16 (relative 1.1e-16)`, with - where nothing was compared."""
-        if self.error is None:
-            return f"{self.status}, error -"
-        share = "" if self.relative is None else f" (relative {self.relative:.1e})"
-        return f"{self.status}, error {self.error:.1e}{share}"
+        """As `passed, error 2.2e-16, 1.3 standard errors (n = 4000), print differs by 0.37`."""
+        parts = [self.status]
+        parts += [] if self.error is None else [f"error {self.error:.1e}"]
+        if self.deviation is not None:
+            parts.append(f"{self.deviation:.1f} standard errors (n = {self.samples:,})")
+        parts += [] if self.differs is None else [f"print differs by {self.differs:.2g}"]
+        return ", ".join(parts)
 
 
 def run_tests(ledger: Iterable[Row], root: Path = ROOT) -> dict[str, Outcome]:
@@ -56,7 +61,13 @@ def _outcome(test: str, cases: list[ElementTree.Element]) -> Outcome:
     file, name = split_reference(test)
     module = file.removesuffix(".py").replace("/", ".")
     return worst(
-        Outcome(_status(case), _property(case, "error"), _property(case, "relative"))
+        Outcome(
+            _status(case),
+            _property(case, "error"),
+            _property(case, "deviation"),
+            int(_property(case, "samples") or 0) or None,
+            _property(case, "differs"),
+        )
         for case in cases
         if case.get("classname") == module and str(case.get("name")).split("[")[0] == name
     )
@@ -80,9 +91,16 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     status = "skipped" if all(outcome.status == "skipped" for outcome in each) else "passed"
     if not each or any(outcome.status == "failed" for outcome in each):
         status = "failed"
-    errors = [outcome.error for outcome in each if outcome.error is not None]
-    shares = [outcome.relative for outcome in each if outcome.relative is not None]
-    return Outcome(status, max(errors, default=None), max(shares, default=None))
+    chance = max(
+        ((one.deviation, one.samples) for one in each if one.deviation is not None),
+        default=(None, None),
+    )
+    return Outcome(status, _largest(each, "error"), *chance, _largest(each, "differs"))
+
+
+def _largest(outcomes: list[Outcome], name: str) -> float | None:
+    found = (getattr(outcome, name) for outcome in outcomes)
+    return max((value for value in found if value is not None), default=None)
 
 
 def of_row(row: Row, outcomes: dict[str, Outcome]) -> Outcome | None:

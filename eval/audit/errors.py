@@ -1,12 +1,13 @@
-"""A pytest plugin of the audit: the largest error that the comparisons of each test have seen.
+"""A pytest plugin of the audit: the errors that the comparisons of each test have seen.
 
-`latentgeo audit --check` loads it with `-p latentgeo.eval.audit.errors`; nothing else does. It
-watches `torch.testing.assert_close`, `torch.allclose`, `torch.equal` and `pytest.approx`. Only a
-comparison that holds counts: one that should fail (`assert not torch.allclose(…)`) says nothing of
-an error, and one that fails by mistake fails its test.
+`latentgeo audit --check` loads it with `-p latentgeo.eval.audit.errors`. It watches
+`torch.testing.assert_close`, `torch.allclose`, `torch.equal` and `pytest.approx`. Only a comparison
+that holds counts: one that should fail (`assert not torch.allclose(…)`) says nothing of an error,
+and one that fails by mistake fails its test. What rests on chance is compared by `deviates`, what
+is printed and not computed by `differs`; both work without the plugin, too.
 
-Error      largest |actual - expected|; relative, that over the comparison's largest |expected|
-Report     in the JUnit file, as the properties `error` and `relative` of a test
+Error      largest |actual - expected| over the largest |expected|, or itself where that is 0
+Report     in the JUnit file, as the properties `error`, `deviation`, `samples`, `differs` of a test
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
-SEEN: list[tuple[float, float | None]] = []  # of the test at hand
+SEEN: list[float] = []  # relative errors of the test at hand
+CHANCE: list[tuple[float, int]] = []  # its deviations in standard errors, and of how many samples
+PRINT: list[float] = []  # its relative differences between a printed form and ours
 
 
 class Tested:
@@ -39,15 +42,37 @@ def pytest_configure() -> None:
 
 def pytest_runtest_setup() -> None:
     """Forget the test before."""
-    SEEN.clear()
+    for seen in (SEEN, CHANCE, PRINT):
+        seen.clear()
 
 
 def pytest_runtest_teardown(item: Tested) -> None:
     """Leave the largest errors with the test's report."""
     if SEEN:
-        item.user_properties.append(("error", max(error for error, _ in SEEN)))
-    if relative := [ratio for _, ratio in SEEN if ratio is not None]:
-        item.user_properties.append(("relative", max(relative)))
+        item.user_properties.append(("error", max(SEEN)))
+    if CHANCE:
+        deviation, samples = max(CHANCE)
+        item.user_properties += [("deviation", deviation), ("samples", samples)]
+    if PRINT:
+        item.user_properties.append(("differs", max(PRINT)))
+
+
+def deviates(measured: object, expected: object, error: object, samples: int) -> float:
+    """Return the largest |measured - expected| in standard errors, of `samples` draws; noted.
+
+    `error` is the standard error of what was measured, of its shape or one number.
+    """
+    gap = tensor_of(measured) - tensor_of(expected)
+    deviation = greatest(gap / tensor_of(error))
+    CHANCE.append((deviation, samples))
+    return deviation
+
+
+def differs(printed: object, ours: object) -> float:
+    """Return by how much a printed form differs from ours, relative to ours; noted."""
+    value = relative(tensor_of(printed), tensor_of(ours))
+    PRINT.append(value)
+    return value
 
 
 def watched(compare: Callable[..., T], holds: Callable[[T], bool]) -> Callable[..., T]:
@@ -100,8 +125,21 @@ def note(actual: object, expected: object) -> None:
         for one, other in zip(actual, expected, strict=True):
             note(one, other)
     elif (a := numbers(actual)) is not None and (b := numbers(expected)) is not None:
-        error, largest = greatest(a - b), greatest(b)
-        SEEN.append((error, error / largest if largest > 0 else None))
+        SEEN.append(relative(a, b))
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest |actual - expected| over the largest |expected|, or itself."""
+    error, largest = greatest(actual - expected), greatest(expected)
+    return error / largest if largest > 0 else error
+
+
+def tensor_of(value: object) -> torch.Tensor:
+    """Return numbers as a tensor of double precision; TypeError for what is none."""
+    found = numbers(value)
+    if found is None:
+        raise TypeError(f"got {value!r}, wanted numbers")
+    return found
 
 
 def numbers(value: object) -> torch.Tensor | None:

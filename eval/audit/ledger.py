@@ -1,17 +1,17 @@
-"""The equation ledger core/PAPERS.md as data: papers, rows, and where the code and tests are.
+"""The equation ledger core/papers/*.md as data: papers, rows and errata. It imports no torch.
 
-The ledger names functions, never line numbers; lines are looked up in the syntax tree, so they are
-those of the code at hand. Importing this module imports no torch.
-
-Ledger    `## Key: title` opens a paper, then `By … , year.` and its arXiv id, a table of notation,
-          `Errata` as a list, and a table `Equation | Statement | Code | Test | Notes`;
-          Code holds `file.py:name` or `file.py:Class.name`, Test `file.py::name`, each in backticks
-Tag       `<Key> Eq. <n>`, also Alg., Thm., Sec. and Tab., written the same in docstrings
+Paper     `# Key: title`, `By …, year.`, its arXiv id, and under `## Notation` a table of symbols
+Row       `### tag`; its place in the text in italics; what is printed, in LaTeX (a fence `math`) or
+          quoted prose; `Here:` and what is computed, where that differs; then lines `Verdict:`,
+          `Code:` and `Tests:`, of `file.py:name` or `file.py::name` in backticks
+Erratum   a row under `## Errata`, whose verdict is how certain it is
+Tag       `<Key> Eq. <n>`, also Alg., Thm., Sec., Tab., Fig. and Err., the same in docstrings;
+          a letter tells rows of one section apart, as in `Iso Sec. 4.1b`
 """
 
 from __future__ import annotations
 
-import ast
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,27 +19,48 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LEDGER = ROOT / "core" / "PAPERS.md"
+PAPERS = ROOT / "core" / "papers"
 KEYS = (
     "Smooth SmoothS Asyrp Iso OT DDPM IDDPM ADM DDIM LDM LoRA CFG NTI CLIP CLIPScore LPIPS "
     "FID KID Drag GLU SDEdit P2P PnP ANID Adam SSIM"
 ).split()
 TAG = re.compile(
-    rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab)\. "
-    r"(?:(?:[A-Z]\.)?\d+(?:\.\d+)*[a-z]?|[A-Z](?!\.\d))\b"
+    rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab|Fig|Err)\. "
+    r"(?:(?:[A-Z]\.)?\d+(?:\.\d+)*[a-z]?|[A-Z](?!\.\d)[a-z]?)\b"
 )
-NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+VERDICTS = {  # what a row says of print and code
+    "verbatim": "the value of the printed formula, up to names",
+    "equal": "rearranged: the same value",
+    "scaled": "the printed value times a constant that is said",
+    "corrected": "print is wrong; both are evaluated, and differ",
+    "as released": "the authors' code does so, and print does not",
+    "chosen": "print leaves it open; what is taken is said",
+    "optimised": "the same quantity by less work",
+    "not here": "left out, and why",
+}
+CERTAINTIES = {  # what an erratum says of itself
+    "proved": "shown by a number",
+    "inferred": "the likeliest reading",
+    "damaged": "the text at hand may have lost a character",
+}
+ROW = re.compile(r"^### (.+)$", re.MULTILINE)
+FIELD = re.compile(r"^(Verdict|Code|Tests): (.*(?:\n.+)*)", re.MULTILINE)
+FENCE = re.compile(r"```math\n(.*?)\n```", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One equation: its tag, what it says, who codes it, who tests it, and how it was treated."""
+    """One equation or erratum: what print says, what is computed, who codes it and who tests it."""
 
     tag: str  # Smooth Eq. 9
-    statement: str
+    place: str  # where it stands in the text
+    printed: str  # as printed: LaTeX, or prose
+    here: str  # as computed, where that differs; else nothing
+    verdict: str  # one of VERDICTS, or of CERTAINTIES
+    notes: str
     code: tuple[str, ...]  # core/smooth.py:regularizer
     tests: tuple[str, ...]  # tests/core/test_smooth.py::test_x
-    notes: str  # begins with verbatim, rearranged, corrected or not implemented
+    prose: bool = False  # whether what is printed is prose
 
     @property
     def key(self) -> str:
@@ -48,13 +69,18 @@ class Row:
 
     @property
     def implemented(self) -> bool:
-        """Whether there is code to point at."""
-        return not self.notes.startswith("not implemented")
+        """Whether there is code or a test to point at."""
+        return self.verdict != "not here"
+
+    @property
+    def erratum(self) -> bool:
+        """Whether it says what print has wrong."""
+        return " Err. " in self.tag
 
 
 @dataclass(frozen=True)
 class Paper:
-    """One section of the ledger."""
+    """One file of the ledger."""
 
     key: str  # Smooth
     title: str
@@ -62,8 +88,8 @@ class Paper:
     year: str
     about: str  # the prose below the title: arXiv id, version, venue
     notation: tuple[tuple[str, str], ...]  # the paper's symbol, ours
-    errata: tuple[str, ...]
     rows: tuple[Row, ...]
+    errata: tuple[Row, ...]
 
     @property
     def arxiv(self) -> str:
@@ -72,161 +98,90 @@ class Paper:
         return found[1] if found else ""
 
 
-def papers() -> tuple[Paper, ...]:
-    """Return the ledger's papers in its order."""
-    sections = LEDGER.read_text(encoding="utf-8").split("\n## ")[1:]
-    return tuple(_paper(section) for section in sections)
+@cache
+def papers(folder: Path = PAPERS) -> tuple[Paper, ...]:
+    """Return the ledger's papers, in the order of `KEYS`."""
+    read = (
+        parse_paper(path.read_text(encoding="utf-8"), path.name) for path in folder.glob("*.md")
+    )
+    return tuple(sorted(read, key=lambda paper: KEYS.index(paper.key)))
 
 
-def _paper(section: str) -> Paper:
-    head, body = section.split("\n", 1)
-    key, title = head.split(": ", 1)
-    lines = body.splitlines()
-    prose = [line for line in lines if line and line[0] not in "|-" and "Errata" not in line]
+def parse_paper(text: str, file: str) -> Paper:
+    """Return the paper that a file describes; ValueError names the file and what it lacks."""
+    title = re.match(r"# (\w+): (.+)\n", text)
+    if not title or title[1] not in KEYS:
+        raise ValueError(f"{file}: got {text[:40]!r}, wanted `# Key: title` with a known key")
+    head, _, body = text[title.end() :].partition("\n## ")
+    prose = [" ".join(part.split()) for part in head.split("\n\n") if part.strip()]
     by = re.fullmatch(r"By (.+), (\d{4})\.", prose[0]) if prose else None
-    names = re.split(r", (?:and )?| and ", by[1]) if by else []
-    pairs = [_cells(line) for line in lines if line.startswith("|")]
+    notation = re.findall(r"^\| (.+?) \| (.+) \|$", body.partition("\n## ")[0], re.MULTILINE)
+    found = tuple(_rows(text, file))
     return Paper(
-        key,
-        title,
-        tuple(names),
+        title[1],
+        title[2],
+        tuple(re.split(r", (?:and )?| and ", by[1])) if by else (),
         by[2] if by else "",
         " ".join(prose[1:] if by else prose),
-        tuple((a, b) for a, b, *more in pairs if not more and a != "paper" and ":--" not in a),
-        tuple(line[2:] for line in lines if line.startswith("- ")),
-        parse_ledger(section),
+        tuple(pair for pair in notation if pair[0] not in ("paper", ":--")),
+        tuple(row for row in found if not row.erratum),
+        tuple(row for row in found if row.erratum),
     )
 
 
+def _rows(text: str, file: str) -> Iterator[Row]:
+    parts = ROW.split(re.sub(r"^## .*$", "", text, flags=re.MULTILINE))[1:]
+    for tag, body in zip(parts[::2], parts[1::2], strict=True):
+        yield parse_row(tag.strip(), body, file)
+
+
+def parse_row(tag: str, body: str, file: str) -> Row:
+    """Return the row of a section; ValueError names file and tag, and what is wrong with it."""
+    fields = {name: " ".join(text.split()) for name, text in FIELD.findall(body)}
+    verdict = re.match(r"\*\*(.+?)\*\*[.:,;]? ?(.*)", fields.get("Verdict", ""))
+    allowed = CERTAINTIES if " Err. " in tag else VERDICTS
+    if not TAG.fullmatch(tag):
+        raise ValueError(f"{file}: got the heading {tag!r}, wanted a tag such as DDIM Eq. 12")
+    if not verdict or verdict[1] not in allowed:
+        got = fields.get("Verdict", "none")
+        raise ValueError(f"{file}, {tag}: got verdict {got!r}, wanted **{'**, **'.join(allowed)}**")
+    place = re.search(r"^\*(.+)\*$", body, re.MULTILINE)
+    printed, _, here = FIELD.sub("", body).partition("\nHere:\n")
+    prose = not FENCE.search(printed)
+    code, tests = (tuple(re.findall(r"`([^`]+)`", fields.get(f, ""))) for f in ("Code", "Tests"))
+    return Row(
+        tag,
+        place[1] if place else "",
+        _said(printed),
+        _said(here),
+        verdict[1],
+        verdict[2],
+        code,
+        tests,
+        prose,
+    )
+
+
+def _said(text: str) -> str:
+    """Return the LaTeX of the fences in a text, or the prose that it quotes."""
+    if fences := FENCE.findall(text):
+        return " \\\\ ".join(fences)
+    return " ".join(line[1:].strip() for line in text.splitlines() if line.startswith(">"))
+
+
 def rows(paper: str | None = None) -> tuple[Row, ...]:
-    """Return the ledger's rows, or those of one paper; ValueError names an unknown key."""
-    found = parse_ledger(LEDGER.read_text(encoding="utf-8"))
-    known = sorted({row.key for row in found})
+    """Return the rows and errata of all papers, or of one; ValueError names an unknown key."""
+    known = [each.key for each in papers()]
     if paper is not None and paper not in known:
-        raise ValueError(f"paper must be one of {', '.join(known)}, got {paper!r}")
-    return tuple(row for row in found if paper in (None, row.key))
+        raise ValueError(f"paper must be one of {', '.join(sorted(known))}, got {paper!r}")
+    wanted = (each for each in papers() if paper in (None, each.key))
+    return tuple(row for each in wanted for row in each.rows + each.errata)
 
 
-def parse_ledger(text: str) -> tuple[Row, ...]:
-    """Return the rows of a ledger; ValueError names a line that is not a row of five cells."""
-    found, inside = [], False
-    for number, line in enumerate(text.splitlines(), 1):
-        inside = line.startswith("|") and (inside or line.startswith("| Equation |"))
-        if not inside or line.startswith(("| Equation |", "| :--")):
-            continue
-        cells = _cells(line)
-        if len(cells) != 5 or not TAG.fullmatch(cells[0]):
-            raise ValueError(f"PAPERS.md line {number}: wanted tag and four cells, got {line!r}")
-        tag, statement, code, tests, notes = cells
-        found.append(Row(tag, statement, _quoted(code), _quoted(tests), notes))
-    return tuple(found)
-
-
-def _cells(line: str) -> list[str]:
-    cells = re.split(r"(?<!\\)\|", line)[1:-1]
-    return [cell.strip().replace("\\|", "|") for cell in cells]
-
-
-def _quoted(cell: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"`([^`]+)`", cell))
-
-
-@dataclass(frozen=True)
-class Definition:
-    """Where a function, class or method is written."""
-
-    line: int  # of `def` or `class`
-    first: int  # of its first decorator, or `line`
-    source: str  # from there on
-    docstring: str
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """Return file and name of `file.py:name`, `file.py:Class.name` or `file.py::name`."""
-    file, name = re.split(r"::?", reference, maxsplit=1)
-    return file, name
-
-
-def locate(reference: str) -> tuple[str, Definition]:
-    """Return a reference's file and definition; LookupError if file or name is not there."""
-    file, name = split_reference(reference)
-    known = _definitions(ROOT / file)
-    if name not in known:
-        raise LookupError(f"{reference}: {file} has no {name}")
-    return file, known[name]
-
-
-@cache
-def _definitions(path: Path) -> dict[str, Definition]:
-    """Return every function, class and method of a file, by dotted name."""
-    if not path.is_file():
-        raise LookupError(f"{path.relative_to(ROOT)}: no such file")
-    text = path.read_text(encoding="utf-8")
-    return dict(_named(ast.parse(text), "", text.splitlines()))
-
-
-def _named(node: ast.AST, prefix: str, lines: list[str]) -> Iterator[tuple[str, Definition]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, NAMED):
-            name = prefix + child.name
-            first = min([child.lineno, *(each.lineno for each in child.decorator_list)])
-            source = "\n".join(lines[first - 1 : child.end_lineno])
-            yield name, Definition(child.lineno, first, source, ast.get_docstring(child) or "")
-            yield from _named(child, name + ".", lines)
-
-
-def tags_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (tag, where) for every tag in the docstrings of a file, of the module's own too."""
-    module = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    texts = {"<module>": Definition(1, 1, "", module)} | _definitions(path)
-    for name, place in texts.items():
-        for tag in TAG.findall(" ".join(place.docstring.split())):
-            yield tag, f"{path.relative_to(ROOT)}:{place.line} {name}"
-
-
-def problems(row: Row) -> list[str]:
-    """Return what is out of step: a reference that does not exist, or lacks the row's tag."""
-    if not row.implemented:
-        return [f"{row.tag}: not implemented, yet has code"] if row.code or row.tests else []
-    found = []
-    if not row.code or not row.tests:
-        found.append(f"{row.tag}: names no code or no test")
-    for reference in row.code + row.tests:
-        try:
-            _, place = locate(reference)
-        except LookupError as error:
-            found.append(f"{row.tag}: {error}")
-            continue
-        if row.tag not in TAG.findall(" ".join(place.docstring.split())):
-            found.append(f"{row.tag}: the docstring of {reference} does not have the tag")
-    return found
-
-
-def behind(row: Row) -> set[str]:
-    """Return the tests behind a row: those it names, and those of their files that have its tag."""
-    files = {split_reference(test)[0] for test in row.tests}
-    return set(row.tests) | {
-        f"{file}::{name}"
-        for file in files
-        for name, place in _definitions(ROOT / file).items()
-        if name.startswith("test_") and row.tag in TAG.findall(" ".join(place.docstring.split()))
-    }
-
-
-def place_of(reference: str) -> str:
-    """Return `file:line name` of a reference, or say that it is not there."""
-    try:
-        file, place = locate(reference)
-    except LookupError:
-        absent = reference.startswith("tests/") and not (ROOT / "tests").is_dir()
-        return f"{reference} ({'in the repository, not installed' if absent else 'not found'})"
-    return f"{file}:{place.line} {split_reference(reference)[1]}"
-
-
-def source_of(reference: str) -> tuple[int, str] | None:
-    """Return the number of a definition's first line and its source, or None if it is not there."""
-    try:
-        _, place = locate(reference)
-    except LookupError:
-        return None
-    return place.first, place.source
+def row_of(tag: str) -> Row:
+    """Return the row of a tag; ValueError names the tags that are nearest."""
+    found = {row.tag: row for row in rows()}
+    if tag not in found:
+        near = difflib.get_close_matches(tag, found, 3) or list(found)[:3]
+        raise ValueError(f"equation: got {tag!r}, wanted a tag such as {', '.join(near)}")
+    return found[tag]

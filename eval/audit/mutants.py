@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 
-from latentgeo.eval.audit import ledger as audit_ledger
-from latentgeo.eval.audit.ledger import Row, split_reference
+from latentgeo.eval.audit import ledger
+from latentgeo.eval.audit.ledger import Row
+from latentgeo.eval.audit.references import behind as behind_row
+from latentgeo.eval.audit.references import locate, split_reference
 
 DROPPED = ("sqrt", "square", "detach", "abs", "exp", "log")  # x.sqrt() and torch.sqrt(x) become x
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
@@ -76,7 +78,7 @@ def mutants(ledger: Iterable[Row]) -> list[Mutant]:
     tests: dict[str, set[str]] = {}
     for row in ledger:
         for reference in row.code:
-            tests.setdefault(reference, set()).update(audit_ledger.behind(row))
+            tests.setdefault(reference, set()).update(behind_row(row))
     found: dict[tuple[str, int, int], Mutant] = {}
     for reference, behind in sorted(tests.items()):
         for mutant in _of_reference(reference, tuple(sorted(behind))):
@@ -96,7 +98,7 @@ def sample(found: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
 
 def _of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
     file, name = split_reference(reference)
-    _, place = audit_ledger.locate(reference)
+    _, place = locate(reference)
     order = {node: index for index, node in enumerate(ast.walk(_tree(file)))}
     for function, node in _functions(_tree(file), place.line, name):
         kinds = _kinds(node)
@@ -116,7 +118,7 @@ def _with(around: ast.AST, inner: ast.AST, change: ast.expr) -> ast.AST:
 
 @cache
 def _tree(file: str) -> ast.Module:
-    return ast.parse((audit_ledger.ROOT / file).read_text(encoding="utf-8"))
+    return ast.parse((ledger.ROOT / file).read_text(encoding="utf-8"))
 
 
 def _functions(tree: ast.Module, line: int, name: str) -> Iterator[tuple[str, ast.AST]]:

@@ -1,6 +1,6 @@
 """The audit as one HTML page that needs nothing else: equations, their code, tests and errors.
 
-Every statement is typeset (`mathml.py`); sources are those of the checkout at hand. Closed
+Every formula is typeset (`typeset.py`); sources are those of the checkout at hand. Closed
 sources open when the page is printed.
 """
 
@@ -14,8 +14,9 @@ from collections import Counter
 from html import escape
 
 from latentgeo.eval.audit.check import Outcome, of_row, verdict_line
-from latentgeo.eval.audit.ledger import Paper, Row, place_of, source_of
-from latentgeo.eval.audit.mathml import typeset
+from latentgeo.eval.audit.ledger import VERDICTS, Paper, Row
+from latentgeo.eval.audit.references import place_of, source_of
+from latentgeo.eval.audit.typeset import formula, prose
 
 SHOWN = 40  # lines of code up to which a source is open
 STYLE = """
@@ -58,7 +59,7 @@ SCRIPT = (
 
 def html_page(papers: tuple[Paper, ...], outcomes: dict[str, Outcome]) -> str:
     """Return the page of some papers; without outcomes it says that no test was run."""
-    every = [row for paper in papers for row in paper.rows]
+    every = [row for paper in papers for row in paper.rows + paper.errata]
     body = [_head(every, outcomes), _contents(papers)]
     body += [_paper(paper, outcomes) for paper in papers]
     return (
@@ -72,18 +73,20 @@ def html_page(papers: tuple[Paper, ...], outcomes: dict[str, Outcome]) -> str:
 
 def _head(every: list[Row], outcomes: dict[str, Outcome]) -> str:
     ran = verdict_line(every, outcomes)
-    absent = sum(not row.implemented for row in every)
+    counts = Counter(row.verdict for row in every)
+    kinds = "".join(
+        f"<li><b>{name}</b> ({counts[name]}): {escape(meaning)}</li>"
+        for name, meaning in VERDICTS.items()
+    )
     return (
         "<h1>The equations of latentgeo</h1>"
-        f"<p>{len(every)} equations, algorithms and settings of the "
-        f"papers below; {absent} of them are left out, with the reason. For each: what the paper "
-        "says, the code that computes it, and the tests that derive it another way. A note begins "
-        "with <b>verbatim</b> (as printed, up to names), <b>rearranged</b> (equal, and how), "
-        "<b>corrected</b> (the print is wrong, and why) or <b>not implemented</b>.</p>"
+        f"<p>{len(every)} equations, algorithms, settings and errata of the papers below. "
+        "For each: what the paper prints, what is computed where that differs, the code, and the "
+        f"tests that derive it another way. A row has one of these verdicts:</p><ul>{kinds}</ul>"
         f"<p>{f'Tests were run for this page: {ran}.' if ran else 'No test was run for this page.'}"
-        " An error is the largest |actual − expected| that the comparisons of a row's tests have "
-        "seen, and relative to the largest expected value; where a test draws at random it is the "
-        "error of the draws. A dash: its tests compare no numbers.</p>"
+        " An error is the largest |actual − expected| that the exact comparisons of a row's tests "
+        "have seen, relative to the largest expected value; what rests on chance is given in "
+        "standard errors, with n.</p>"
     )
 
 
@@ -99,40 +102,39 @@ def _contents(papers: tuple[Paper, ...]) -> str:
 def _paper(paper: Paper, outcomes: dict[str, Outcome]) -> str:
     by = f"{', '.join(paper.authors)} ({paper.year}). " if paper.authors else ""
     parts = [f'<section><h2 id="{paper.key}">{escape(paper.title)}</h2>']
-    parts.append(f"<p>{escape(by)}{_prose(paper.about)}</p>")
+    parts.append(f"<p>{escape(by)}{prose(paper.about)}</p>")
     if paper.notation:
         lines = (
-            f"<tr><td>{typeset(theirs) or _prose(theirs)}</td><td>{_prose(ours)}</td></tr>"
+            f"<tr><td>{prose(theirs)}</td><td>{prose(ours)}</td></tr>"
             for theirs, ours in paper.notation
         )
         parts.append(f"<table><tr><th>paper</th><th>here</th></tr>{''.join(lines)}</table>")
+    parts += [_row(row, outcomes) for row in paper.rows]
     if paper.errata:
-        items = "".join(f"<li>{_prose(each)}</li>" for each in paper.errata)
-        parts.append(f'<h3>Errata</h3><ul class="errata">{items}</ul>')
-    seen: Counter[str] = Counter()
-    for row in paper.rows:
-        seen[row.tag] += 1
-        parts.append(_row(row, outcomes, seen[row.tag]))
+        parts += ["<h3>Errata</h3>", *(_row(row, outcomes) for row in paper.errata)]
     return "\n".join([*parts, "</section>"])
 
 
-def _row(row: Row, outcomes: dict[str, Outcome], count: int) -> str:
-    anchor = re.sub(r"\W+", "-", row.tag) + (f"-{count}" if count > 1 else "")
+def _row(row: Row, outcomes: dict[str, Outcome]) -> str:
+    anchor = re.sub(r"\W+", "-", row.tag)
     outcome = of_row(row, outcomes)
     verdict = f'<span class="verdict {outcome.status}">{outcome}</span>' if outcome else ""
-    kind, _, rest = _prose(row.notes).partition(" ")
-    if row.notes.startswith("not implemented"):
-        kind, rest = "not implemented", _prose(row.notes).removeprefix("not implemented")
     parts = [
         f'<article id="{anchor}"><header><p class="tag">'
         f'<a href="#{anchor}">{escape(row.tag)}</a></p>{verdict}</header>',
-        f'<div class="equation">{typeset(row.statement) or escape(row.statement)}</div>',
-        f'<p class="note"><b>{kind}</b> {rest}</p>',
+        f'<div class="equation">{_said(row.printed, row.prose)}</div>',
     ]
+    if row.here:
+        parts.append(f'<div class="equation">{_said(row.here, prose_only=False)}</div>')
+    parts.append(f'<p class="note"><b>{row.verdict}</b> {prose(row.notes)}</p>')
     parts += [_source(reference, "", opened=True) for reference in row.code]
     for test in row.tests:
         parts.append(_source(test, str(outcomes[test]) if test in outcomes else "", opened=False))
     return "\n".join([*parts, "</article>"])
+
+
+def _said(text: str, prose_only: bool) -> str:
+    return f"<p>{prose(text)}</p>" if prose_only else formula(text)
 
 
 def _source(reference: str, verdict: str, opened: bool) -> str:
@@ -190,8 +192,3 @@ def _between(lines: list[str], row: int, column: int, end: int, right: int) -> s
     return (
         lines[row - 1][column:] + "".join(lines[row : end - 1]) + last if row <= len(lines) else ""
     )
-
-
-def _prose(text: str) -> str:
-    """Return prose with its `names` marked."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))

@@ -1,4 +1,4 @@
-"""The audit: where each equation of the papers is coded and tested, from the ledger core/PAPERS.md.
+"""The audit: where each equation of the papers is coded and tested, from the ledger core/papers.
 
 Importing this module imports no torch, and no more does an audit without `--check` or `--mutate`.
 """
@@ -10,24 +10,32 @@ from collections import Counter
 from latentgeo.core.run.files import atomic_write
 from latentgeo.eval.audit.bibtex import bibtex
 from latentgeo.eval.audit.check import Outcome, of_row, run_tests, verdict_line
-from latentgeo.eval.audit.ledger import ROOT, Paper, Row, papers, place_of, problems, rows
+from latentgeo.eval.audit.ledger import ROOT, Paper, Row, papers, row_of, rows
 from latentgeo.eval.audit.page import html_page
+from latentgeo.eval.audit.references import place_of, problems
 from latentgeo.eval.audit.settings import Audit
 
 
 def text_table(ledger: tuple[Row, ...], outcomes: dict[str, Outcome]) -> str:
-    """Return the rows as plain text: tag and statement, then code, tests and notes below."""
-    lines = []
-    for row in ledger:
-        lines.append(f"{row.tag:<16}{row.statement}")
-        lines += [f"{'':<16}code  {place_of(reference)}" for reference in row.code]
-        for test in row.tests:
-            status = outcomes[test].status if test in outcomes else ""
-            lines.append(f"{'':<16}test  {place_of(test)} {status}".rstrip())
-        if (whole := of_row(row, outcomes)) is not None:
-            lines.append(f"{'':<16}row   {whole}")
-        lines += [f"{'':<16}note  {row.notes}", ""]
-    return "\n".join(lines)
+    """Return the rows as plain text, a blank line between them."""
+    return "\n\n".join(text_row(row, outcomes) for row in ledger)
+
+
+def text_row(row: Row, outcomes: dict[str, Outcome]) -> str:
+    """Return a row as plain text: tag and print, then what is here, code, tests and verdict."""
+    lines = [("", row.printed), ("here", row.here)]
+    lines += [("place", row.place)]
+    lines += [("code", place_of(reference)) for reference in row.code]
+    for test in row.tests:
+        status = outcomes[test].status if test in outcomes else ""
+        lines.append(("test", f"{place_of(test)} {status}".rstrip()))
+    lines += [("row", str(of_row(row, outcomes) or "")), ("verdict", _verdict(row))]
+    first, *rest = (f"{name:<6}{text}" if name else text for name, text in lines if text)
+    return "\n".join([f"{row.tag:<16}{first}", *(f"{'':<16}{line}" for line in rest)])
+
+
+def _verdict(row: Row) -> str:
+    return f"{row.verdict}{f': {row.notes}' if row.notes else ''}"
 
 
 def mutate(ledger: tuple[Row, ...], count: int, seed: int) -> None:
@@ -56,7 +64,7 @@ def audit(cmd: Audit) -> None:
 
     RuntimeError if a row is out of step, a test fails, or a mutant survives.
     """
-    ledger = rows(cmd.paper)
+    ledger = rows(cmd.paper) if cmd.equation is None else (row_of(cmd.equation),)
     if cmd.bibtex:
         print(bibtex(_papers(cmd.paper)))
     elif cmd.mutate:
@@ -69,7 +77,8 @@ def _show(cmd: Audit, ledger: tuple[Row, ...]) -> None:
     wrong = [problem for row in ledger for problem in problems(row)] if _has_tests() else []
     outcomes = run_tests(ledger) if cmd.check else {}
     print(text_table(ledger, outcomes))
-    print(f"{len(ledger)} rows, {sum(row.implemented for row in ledger)} implemented")
+    counts = Counter(row.verdict for row in ledger)
+    print(f"\n{len(ledger)} rows: {', '.join(f'{n} {name}' for name, n in counts.most_common())}")
     if outcomes:
         print(verdict_line(ledger, outcomes))
     if cmd.html is not None:

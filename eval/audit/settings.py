@@ -12,6 +12,7 @@ class Audit:
     """Show where each equation of the papers is coded and tested; can run the tests behind it."""
 
     paper: str | None = option(None, "key of one paper, as Smooth or DDIM; all of them if unset")
+    equation: str | None = option(None, "one row, whole, by its tag, as 'Iso Eq. 6'")
     check: bool = option(False, "run the tests behind the rows: verdict and largest error of each")
     html: Path | None = output(
         "write equations, code, tests and verdicts to this page too", "", default=None

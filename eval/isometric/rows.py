@@ -89,7 +89,7 @@ def sample_rows(
 def pair_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[Row]:
     """Return the path length at one place of each pair's arc, and what rounding alone makes of it.
 
-    Iso Sec. 4.1   1/ε² d(x_w, x_{w+ε}), w uniform in [0, 1 - ε], d = LPIPS (AlexNet)
+    Iso Sec. 4.1b   1/ε² d(x_w, x_{w+ε}), w uniform in [0, 1 - ε], d = LPIPS (AlexNet)
     """
     a, b = (subject.noise(cmd.seed, f"pair {end}", jobs) for end in "ab")
     w = torch.tensor([_place(cmd.seed, job) * (1 - cmd.epsilon) for job in jobs])
@@ -123,7 +123,7 @@ def _place(seed: int, job: int) -> float:
 def walk_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[Row]:
     """Return RTL at every time of the sampling, and the steps between the images, of each arc.
 
-    Iso Sec. 4.1   RTL(t) = d_M(t) / d_2(t), of h_t along what the arc of x_T becomes at t
+    Iso Sec. 4.1c   RTL(t) = d_M(t) / d_2(t), of h_t along what the arc of x_T becomes at t
     """
     lengths, images = _walked(subject, arcs(subject, cmd, jobs))
     steps = [image_steps(walk, subject.lpips) for walk in images.unbind(1)]

@@ -20,7 +20,7 @@ DEEPEST = 256  # channels of AlexNet's last convolution
 def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tensor) -> float:
     """Return the squared Fréchet distance between two Gaussians; means (D,), covariances (D, D).
 
-    FID Eq. 6   d² = ‖m_1 - m_2‖² + Tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})
+    FID Eq. 6a   d² = ‖m_1 - m_2‖² + Tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})
 
     Rearranged: C_1 C_2 is similar to the symmetric C_1^{1/2} C_2 C_1^{1/2}, so that the trace of
     its root is the sum of the roots of real eigenvalues >= 0. A general matrix root of C_1 C_2, the
@@ -56,7 +56,7 @@ def gaussian_of(features: Tensor) -> tuple[Tensor, Tensor]:
 def feature_distance(features_1: Tensor, features_2: Tensor) -> float:
     """Return the Fréchet distance between features (n, D) and (m, D).
 
-    FID Eq. 6   for n, m < D without a D × D matrix: with C = AᵀA, A the centred features over
+    FID Eq. 6b   for n, m < D without a D × D matrix: with C = AᵀA, A the centred features over
                 √(n - 1), the trace of (C_1 C_2)^{1/2} is the sum of the singular values of A_1 A_2ᵀ
 
     Raises ValueError for features of different widths, of one image, or not finite.

@@ -21,7 +21,7 @@ FID = f"FID (Inception, {WIDTH}-d)"
 def inception_features(model: Inception, images: Tensor, batch: int = 64) -> Tensor:
     """Return the features (N, 2048) on the CPU of images (N, 3, H, W) in [-1, 1], in batches.
 
-    FID Eq. 6   m and C are of the last pooling layer's features; images are as 8 bits hold them
+    FID Eq. 6c   m and C are of the last pooling layer's features; images are as 8 bits hold them
     Raises ValueError if there are none, or for values outside [-1, 1].
     """
     if not len(images):

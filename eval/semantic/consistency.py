@@ -27,7 +27,7 @@ LABELS = {"own": "Δh_t", "mean": "Δh_t^mean", "global": "Δh^global"}
 def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
     """Return looks at every image edited by each form of the shift.
 
-    Asyrp Sec. 5.3   Δh_t^mean and Δh^global in place of Δh_t
+    Asyrp Sec. 5.3b   Δh_t^mean and Δh^global in place of Δh_t
     """
     table = subject.mean_shift(one)
     after = {

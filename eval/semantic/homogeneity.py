@@ -62,7 +62,7 @@ def shared(subject: Subject, one: Edit, pairs: Sequence[int]) -> dict[str, Tenso
 def cosines(plain: Reading, own: Reading, other: Reading) -> dict[str, Tensor]:
     """Return how alike (N,) two edits change the attributes' scores, and the judge's embedding.
 
-    Asyrp Sec. 5.3   the same Δh leads to the same effect: cos(Δ_own, Δ_other)
+    Asyrp Sec. 5.3b   the same Δh leads to the same effect: cos(Δ_own, Δ_other)
     """
     before, mine, theirs = (scores(one) for one in (plain, own, other))
     seen = own.embedding - plain.embedding, other.embedding - plain.embedding

@@ -29,7 +29,7 @@ def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
 def r_squared(x: Values, y: Values) -> Values:
     """Return R² (...) of the line nearest to y (..., S) at x (S,); 0 where y does not vary.
 
-    Asyrp Sec. 5.3   linearly scaling a Δh reflects the amount of change, as
+    Asyrp Sec. 5.3b   linearly scaling a Δh reflects the amount of change, as
                      R² = (Σ (x-x̄)(y-ȳ))² / (Σ (x-x̄)² Σ (y-ȳ)²)
     """
     a, b = x - x.mean(), y - y.mean(-1, keepdims=True)

@@ -69,7 +69,7 @@ def own_shift(model: ImageModel, one: Attribute, steps: int) -> EpsShift:
 def donated(direction: Direction) -> Direction:
     """Return a direction that gives both halves of pairs the shift of the first.
 
-    Asyrp Sec. 5.3   one Δh_t found on an image, applied to others
+    Asyrp Sec. 5.3b   one Δh_t found on an image, applied to others
     """
 
     def delta(h: Tensor, temb: Tensor, t: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def relative_eps(draw: Draw, level: float) -> EpsShift:
 def as_large(direction: Direction, draw: Draw) -> Direction:
     """Return a random shift as large as a direction's.
 
-    Asyrp Sec. 5.3   vectors with random directions and magnitude of the example Δh_t
+    Asyrp Sec. 5.3b   vectors with random directions and magnitude of the example Δh_t
     """
 
     def delta(h: Tensor, temb: Tensor, t: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ def as_large(direction: Direction, draw: Draw) -> Direction:
 def as_large_eps(found: EpsShift, draw: Draw) -> EpsShift:
     """Return a random shift as large as another.
 
-    Asyrp Sec. 5.3   vectors with random directions and magnitude of the example Δε_t
+    Asyrp Sec. 5.3b   vectors with random directions and magnitude of the example Δε_t
     """
     return lambda x, eps, t: sized(draw(eps), norms(found(x, eps, t)))
 

@@ -150,7 +150,7 @@ class Subject:
     def mean_shift(self, one: Edit) -> DirectionTable:
         """Return Δh_t^mean of an edit, over images that are drawn.
 
-        Asyrp Sec. 5.3   Δh_t^mean = 1/N Σ_i Δh_t^i
+        Asyrp Sec. 5.3b   Δh_t^mean = 1/N Σ_i Δh_t^i
         """
         if one.name not in self.means:
             seeds = [mix(self.seed, "averaged", i) for i in range(self.averaged)]

@@ -174,7 +174,7 @@ def averaged(
 ) -> DirectionTable:
     """Return Δh_t^mean at the editing times, from edits of x = x_T (N, C, h, w) at scale 1.
 
-    Asyrp Sec. 5.3   Δh_t^mean = 1/N Σ_i Δh_t^i (the paper: N = 20)
+    Asyrp Sec. 5.3a   Δh_t^mean = 1/N Σ_i Δh_t^i (the paper: N = 20)
 
     Raises ValueError where no step lies at or above the attribute's t_edit.
     """

@@ -99,7 +99,7 @@ class DirectionTable(nn.Module):
 class GlobalDirection(nn.Module):
     """One Δh at all times.
 
-    Asyrp Sec. 5.3   Δh^global
+    Asyrp Sec. 5.3a   Δh^global
     """
 
     def __init__(self, shift: Tensor) -> None:

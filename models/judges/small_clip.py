@@ -53,14 +53,14 @@ class SmallClip(nn.Module):
     def image_features(self, x: Tensor) -> Tensor:
         """Return the features (B, projection) of images x (B, 3, H, W) in [-1, 1], of any size.
 
-        CLIP Sec. 2.3   a linear projection of the encoder's representation
+        CLIP Sec. 2.3a   a linear projection of the encoder's representation
         """
         return self.visual_projection(self.vision_model(standardize(x, self.config.size)))
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return the features (B, projection) of token ids (B, L).
 
-        CLIP Sec. 2.4   the state at the end-of-text token, normalized and linearly projected
+        CLIP Sec. 2.4b   the state at the end-of-text token, normalized and linearly projected
 
         No token sees a later one, so what follows the last end is left out.
         Raises ValueError if a row has no end-of-text token.

@@ -167,7 +167,7 @@ def test_the_sum_of_shifts_does_not_depend_on_the_steps():
 
 
 def test_mean_and_global_directions():
-    """Asyrp Sec. 5.3: Δh^mean_t averages samples at each t, Δh^global those over t."""
+    """Asyrp Sec. 5.3a: Δh^mean_t averages samples at each t, Δh^global those over t."""
     deltas = drawn(shape=(4,)).reshape(5, 2, 4)
     mean = asyrp.mean_delta(deltas)
     torch.testing.assert_close(mean[1], sum(deltas[i, 1] for i in range(5)) / 5)

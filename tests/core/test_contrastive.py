@@ -16,7 +16,7 @@ def unit(n: int, k: int, seed: int) -> Tensor:
 
 
 def test_is_the_mean_surprise_of_both_choices():
-    """CLIP Sec. 2.3: -log of the softmax over texts and over images, pair by pair, by hand."""
+    """CLIP Sec. 2.3b: -log of the softmax over texts and over images, pair by pair, by hand."""
     images, texts, scale = unit(5, 7, 0), unit(5, 7, 1), 3.0
     total = 0.0
     for i in range(5):
@@ -31,7 +31,7 @@ def test_is_the_mean_surprise_of_both_choices():
 
 
 def test_prompts_are_told_apart_by_the_images_that_have_one():
-    """CLIP Sec. 2.3: -log of the softmax over prompts, by hand, where there is a label."""
+    """CLIP Sec. 2.3b: -log of the softmax over prompts, by hand, where there is a label."""
     images, told, labels = unit(5, 7, 0), unit(3, 7, 1), torch.tensor([2, -1, 0, 0, -1])
     total = 0.0
     for image, label in zip(images, labels.tolist(), strict=True):
@@ -43,14 +43,14 @@ def test_prompts_are_told_apart_by_the_images_that_have_one():
 
 
 def test_what_says_nothing_costs_log_n():
-    """CLIP Sec. 2.3: with equal cosines every choice is one of N."""
+    """CLIP Sec. 2.3b: with equal cosines every choice is one of N."""
     same = unit(1, 3, 2).expand(7, 3)
     found = contrastive_loss(same, same, torch.tensor(11.0, dtype=torch.float64))
     assert found.item() == pytest.approx(math.log(7))
 
 
 def test_is_symmetric_and_falls_as_pairs_align():
-    """CLIP Sec. 2.3: images and texts may change places; equal pairs cost less than unequal."""
+    """CLIP Sec. 2.3b: images and texts may change places; equal pairs cost less than unequal."""
     images, texts, scale = unit(5, 7, 3), unit(5, 7, 4), torch.tensor(5.0, dtype=torch.float64)
     loss = contrastive_loss(images, texts, scale)
     assert loss.item() == pytest.approx(contrastive_loss(texts, images, scale).item())
@@ -60,7 +60,7 @@ def test_is_symmetric_and_falls_as_pairs_align():
 
 
 def test_the_optimum_is_the_pointwise_mutual_information():
-    """CLIP Sec. 2.3: minimised over free logits, they are log p(i, j) / p(i) p(j) + const.
+    """CLIP Sec. 2.3b: minimised over free logits, they are log p(i, j) / p(i) p(j) + const.
 
     The expected loss over batches of two pairs from a joint distribution of 2 × 3; its logits are
     columns of one-hot images times free texts, so the cosines are any.

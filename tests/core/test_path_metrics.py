@@ -33,7 +33,7 @@ def square(x, y):
 
 @pytest.mark.parametrize("epsilon", [0.5, 1e-2, 1e-4])
 def test_path_length_of_an_isometry_is_the_same_all_along(epsilon):
-    """Iso Sec. 4.1: (2 c r sin(θε/2) / ε)², the chord of ε of the arc, at every w."""
+    """Iso Sec. 4.1b: (2 c r sin(θε/2) / ε)², the chord of ε of the arc, at every w."""
     (a, b, angle), c, r = on_a_sphere(), 3.0, 2.5
     Q = c * orthonormal(M, N)
     wanted = (2 * c * r * (angle * epsilon / 2).sin() / epsilon).square()
@@ -46,7 +46,7 @@ def test_path_length_of_an_isometry_is_the_same_all_along(epsilon):
 
 
 def test_the_second_place_lies_ahead():
-    """Iso Sec. 4.1: x_{w+ε}; at w = 1 - ε it is b."""
+    """Iso Sec. 4.1b: x_{w+ε}; at w = 1 - ε it is b."""
     (a, b, _), seen = on_a_sphere(), []
 
     def remembered(x):
@@ -65,7 +65,7 @@ def test_the_distance_is_from_the_first_place_to_the_second():
 
 
 def test_path_length_of_a_curved_map_is_its_squared_speed():
-    """Iso Sec. 4.1: ‖d/dw G(slerp(w))‖² by differentiating through the arc, as ε → 0."""
+    """Iso Sec. 4.1b: ‖d/dw G(slerp(w))‖² by differentiating through the arc, as ε → 0."""
     a, b, angle = on_a_sphere()
     w = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
     Q = noise(2, M, N)
@@ -80,7 +80,7 @@ def test_path_length_of_a_curved_map_is_its_squared_speed():
 
 
 def test_a_straight_map_of_a_straight_walk_has_the_relative_length_1():
-    """Iso Sec. 4.1: of any linear map, to rounding."""
+    """Iso Sec. 4.1c: of any linear map, to rounding."""
     a, b = noise(3, 2, B, N)
     walk = sweep(a, b, 11, lerp)
     found = relative_lengths(walk @ noise(4, M, N).T)
@@ -88,7 +88,7 @@ def test_a_straight_map_of_a_straight_walk_has_the_relative_length_1():
 
 
 def test_relative_length_of_an_arc_is_that_of_its_chords():
-    """Iso Sec. 4.1: K sin(θ/2K) / sin(θ/2) of an orthogonal map along a slerp, at any scale."""
+    """Iso Sec. 4.1c: K sin(θ/2K) / sin(θ/2) of an orthogonal map along a slerp, at any scale."""
     a, b, angle = on_a_sphere()
     for steps in (1, 2, 10):
         found = relative_lengths(3 * sweep(a, b, steps + 1) @ orthonormal(M, N).T)
@@ -97,7 +97,7 @@ def test_relative_length_of_an_arc_is_that_of_its_chords():
 
 
 def test_a_map_that_flattens_great_circles_has_the_relative_length_1():
-    """Iso Sec. 4.1: the gnomonic projection, in one hemisphere."""
+    """Iso Sec. 4.1c: the gnomonic projection, in one hemisphere."""
     a, b, _ = on_a_sphere()
     north = (a + b).mean(0)  # every a and b must be on its side
     a, b = (x * (x @ north).sign()[:, None] for x in (a, b))

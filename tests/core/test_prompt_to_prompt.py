@@ -40,13 +40,13 @@ SHORTER = words(1, 1, 1, 3, texts="a white cat sleeping")
 
 
 def test_the_same_prompt_is_the_identity():
-    """P2P Sec. 3.2: A(j) = j, so the edit gives the source's maps."""
+    """P2P Sec. 3.2b: A(j) = j, so the edit gives the source's maps."""
     same = align(SOURCE, SOURCE, L)
     assert torch.equal(same.matrix[0], torch.eye(L, dtype=torch.float64)) and not same.own.any()
 
 
 def test_a_swapped_word_takes_the_sources_map():
-    """P2P Sec. 3.2, word swap: Edit = M_t, whatever the target's maps are."""
+    """P2P Sec. 3.2a, word swap: Edit = M_t, whatever the target's maps are."""
     source, target = maps(2, 3, 5, L), maps(2, 3, 5, L, seed=1)
     swap = together([align(SOURCE, SWAPPED, L), align(SOURCE, SOURCE, L)])
     torch.testing.assert_close(edited(source, target, swap), source, rtol=0, atol=1e-15)
@@ -57,7 +57,7 @@ def test_a_swapped_word_takes_the_sources_map():
 
 
 def test_refinement_is_the_printed_edit():
-    """P2P Sec. 3.2: (M*_t)_{i,j} where A(j) is none, else (M_t)_{i,A(j)}, entry by entry."""
+    """P2P Sec. 3.2b: (M*_t)_{i,j} where A(j) is none, else (M_t)_{i,A(j)}, entry by entry."""
     source, target = maps(1, 2, 5, L), maps(1, 2, 5, L, seed=1)
     out = edited(source, target, align(SOURCE, REFINED, L))
     behind = {0: 0, 1: 1, 2: 2, 3: None, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 8}  # the last: padding
@@ -68,7 +68,7 @@ def test_refinement_is_the_printed_edit():
 
 
 def test_words_of_other_lengths_share_the_attention_out():
-    """P2P Sec. 3.2: rows of maps still sum to 1 where no word is added, in both directions."""
+    """P2P Sec. 3.2a: rows of maps still sum to 1 where no word is added, in both directions."""
     for one, other in ((SOURCE, SHORTER), (SHORTER, SOURCE)):
         found = align(one, other, L)
         torch.testing.assert_close(found.matrix.sum(-1), torch.ones(1, L).double())
@@ -91,7 +91,7 @@ def test_pairs_follow_the_order_and_swap_only_one_for_one():
 
 
 def test_weights_scale_their_tokens():
-    """P2P Sec. 3.2: c (M_t)_{i,j} at j*, the rest as it was; c = 1 changes nothing at all."""
+    """P2P Sec. 3.2c: c (M_t)_{i,j} at j*, the rest as it was; c = 1 changes nothing at all."""
     source = maps(2, 3, 5, L)
     weights = torch.ones(2, L, dtype=torch.float64)
     assert torch.equal(reweighted(source, weights), source)

@@ -35,7 +35,7 @@ def test_alpha_bar_is_the_running_product(name, T):
 
 
 def test_published_constants():
-    """DDPM Sec. 4: β from 1e-4 to 0.02; Stable Diffusion's ᾱ_1 = 0.99915 and ᾱ_T = 0.0047."""
+    """DDPM Sec. 4a: β from 1e-4 to 0.02; Stable Diffusion's ᾱ_1 = 0.99915 and ᾱ_T = 0.0047."""
     ddpm = schedules.linear()
     assert ddpm.beta[1] == 1e-4 and abs(ddpm.beta[-1] - 0.02) < 1e-15
     assert ddpm.beta.diff()[1:].std() < 1e-15

@@ -26,7 +26,7 @@ def tokens(length: int = 11) -> torch.Tensor:
 
 
 def test_has_the_published_parameters():
-    """CLIP Sec. 2.4: names, shapes and count are those of ViT-L/14's text encoder."""
+    """CLIP Sec. 2.4c: names, shapes and count are those of ViT-L/14's text encoder."""
     with torch.device("meta"):
         model = TextEncoder()
     state = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -60,7 +60,7 @@ def test_equals_an_independent_implementation(activation):
 
 
 def test_equals_the_equations_written_out():
-    """CLIP Sec. 2.4: a pre-norm causal transformer, computed token by token and head by head."""
+    """CLIP Sec. 2.4c: a pre-norm causal transformer, computed token by token and head by head."""
     model, ids = small(), tokens()[0]
     weights = model.state_dict()
 
@@ -92,7 +92,7 @@ def test_equals_the_equations_written_out():
 
 
 def test_a_token_does_not_see_later_ones():
-    """CLIP Sec. 2.4: a change at position 6 changes what follows, and nothing before it."""
+    """CLIP Sec. 2.4c: a change at position 6 changes what follows, and nothing before it."""
     model, ids = small(), tokens()
     changed = ids.clone()
     changed[:, 6] = (ids[:, 6] + 1) % 101

@@ -50,7 +50,7 @@ def tokens() -> torch.Tensor:
     [("vit-b-32", 151_277_313), ("vit-b-16", 149_620_737), ("vit-l-14", 427_616_513)],
 )
 def test_has_the_published_parameters(preset, parameters):
-    """CLIP Sec. 2.4: names and shapes of transformers' CLIPModel, and the published counts."""
+    """CLIP Sec. 2.4a: names and shapes of transformers' CLIPModel, and the published counts."""
     with torch.device("meta"):
         model = CLIP(CLIP_PRESETS[preset])
     assert sum(p.numel() for p in model.parameters()) == parameters
@@ -78,7 +78,7 @@ def test_shapes_are_those_of_the_original_files(preset, name):
 
 
 def test_equals_an_independent_implementation():
-    """CLIP Sec. 2.3, CLIP Sec. 2.4: same weights, same features and logits as transformers."""
+    """CLIP Sec. 2.3a, CLIP Sec. 2.4a, CLIP Sec. 2.4b: features and logits of transformers."""
     transformers = pytest.importorskip("transformers")
     vision, text = SMALL.vision, SMALL.text
     config = transformers.CLIPConfig(
@@ -142,7 +142,7 @@ def test_features_of_the_vision_model_alone():
 
 
 def test_logits_are_scaled_cosines():
-    """CLIP Sec. 2.3: between ±e^τ, and unmoved by the length of a feature."""
+    """CLIP Sec. 2.3a: between ±e^τ, and unmoved by the length of a feature."""
     model, x = small(), images()
     logits = model.logits(x, tokens())
     assert logits.shape == (3, 5)
@@ -153,7 +153,7 @@ def test_logits_are_scaled_cosines():
 
 
 def test_what_follows_the_end_is_not_seen():
-    """CLIP Sec. 2.4: a text's features are those at its first end; another end changes nothing."""
+    """CLIP Sec. 2.4b: a text's features are those at its first end; another end changes nothing."""
     model, ids = small(), tokens()
     changed = ids.clone()
     changed[0, 4:] = torch.tensor([1, 100, 2, 3, 100, 4, 5, 6, 7])

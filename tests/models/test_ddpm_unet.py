@@ -77,7 +77,7 @@ def check_derivatives(f: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
 
 
 def test_has_the_published_parameters():
-    """DDPM Sec. 4: names and shapes of the CelebA-HQ checkpoint, tensor for tensor."""
+    """DDPM Sec. 4c: names and shapes of the CelebA-HQ checkpoint, tensor for tensor."""
     with torch.device("meta"):
         unet = DDPMUNet(DDPMConfig())
     assert sum(p.numel() for p in unet.parameters()) == 113_673_219
@@ -95,7 +95,7 @@ def test_names_correspond_to_the_other_published_form():
 
 
 def test_equals_an_independent_implementation():
-    """DDPM Sec. 4: same weights, same output as diffusers' UNet2DModel of google/ddpm-*."""
+    """DDPM Sec. 4c: same weights, same output as diffusers' UNet2DModel of google/ddpm-*."""
     diffusers = pytest.importorskip("diffusers")
     ours = small(dtype=torch.float32)
     theirs = diffusers.UNet2DModel(
@@ -117,7 +117,7 @@ def test_equals_an_independent_implementation():
 
 
 def test_position_embedding_is_a_rotation():
-    """DDPM Sec. 4: wavelengths from 2π to 2π · 10,000, and a step in t turns each pair alike."""
+    """DDPM Sec. 4b: wavelengths from 2π to 2π · 10,000, and a step in t turns each pair alike."""
     e = position_embedding(torch.tensor([0, 1, 5, 6]), 14).double()
     pairs = torch.complex(e[:, 7:], e[:, :7])  # cosine + i sine
     torch.testing.assert_close(pairs.abs(), torch.ones_like(e[:, :7]), rtol=1e-6, atol=0)
@@ -147,7 +147,7 @@ def test_second_derivatives():
 
 
 def test_patches_are_a_rearrangement():
-    """DDPM Sec. 4: with patch p it is that of p² times the channels, on rearranged pixels."""
+    """DDPM Sec. 4c: with patch p it is that of p² times the channels, on rearranged pixels."""
     shape = {"channels": (8, 12), "attention": (False, True), "blocks": 1, "groups": 4}
     unet = small(DDPMConfig(in_channels=3, out_channels=3, patch=2, **shape))
     plain = DDPMUNet(DDPMConfig(in_channels=12, out_channels=12, **shape)).double().eval()

@@ -67,7 +67,7 @@ def test_known_ids(full):
 
 @pytest.mark.parametrize("merges", [0, 1, 997, 48894])
 def test_equals_plain_byte_pair_merging(merges):
-    """CLIP Sec. 2.4: the same ids as merging the best pair of each word, one at a time."""
+    """CLIP Sec. 2.4d: the same ids as merging the best pair of each word, one at a time."""
     tokenizer = Tokenizer(merges=merges)
     for text in (text for text in TEXTS if text.isascii()):
         assert tokenizer.encode(text) == plain_bpe(text, merges), text
@@ -83,7 +83,7 @@ def test_equals_the_tokenizer_of_stable_diffusion(full, tmp_path):
 
 
 def test_a_row_is_start_text_end_and_padding(full):
-    """CLIP Sec. 2.4: the text between two special tokens; the padding is the end token."""
+    """CLIP Sec. 2.4d: the text between two special tokens; the padding is the end token."""
     rows = Tokenizer(context=7)(["a cat", ""])
     assert rows.dtype == torch.int64
     assert rows.tolist() == [[49406, 320, 2368, 49407, 49407, 49407, 49407], [49406] + [49407] * 6]
@@ -100,7 +100,7 @@ def test_fewer_merges_are_a_prefix_of_the_vocabulary(full):
 
 @pytest.mark.parametrize("merges", [0, 1009, None])
 def test_decode_undoes_encode(merges):
-    """CLIP Sec. 2.4: words, accents and emoji come back, in lower case."""
+    """CLIP Sec. 2.4d: words, accents and emoji come back, in lower case."""
     tokenizer = Tokenizer(merges=merges)
     text = "a café in 東京 , with a 🐱 !"
     assert tokenizer.decode(tokenizer([text.upper()])[0]) == text
@@ -111,7 +111,7 @@ def test_decode_undoes_encode(merges):
 
 
 def test_too_long_is_cut_with_one_warning():
-    """CLIP Sec. 2.4: start and end are kept, the warning counts, and the second call is silent."""
+    """CLIP Sec. 2.4d: start and end are kept, the warning counts, and the second call is silent."""
     tokenizer = Tokenizer(context=5)
     with pytest.warns(UserWarning, match="1 of 2 texts are longer than 5 tokens .* has 8"):
         rows = tokenizer(["a", "a b c d e f"])

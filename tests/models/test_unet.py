@@ -59,7 +59,7 @@ def test_sd15_has_the_published_parameters():
 
 @pytest.mark.parametrize("size", [(12, 20), (11, 13)], ids=["even", "odd"])
 def test_equals_an_independent_implementation(size):
-    """LDM Sec. 3.3, DDPM Sec. 4, GLU Eq. 5: same weights, same output as the diffusers package."""
+    """LDM Sec. 3.3, DDPM Sec. 4b, GLU Eq. 5: same weights, same output as the diffusers package."""
     diffusers = pytest.importorskip("diffusers")
     ours = small_unet(dtype=torch.float32)
     theirs = diffusers.UNet2DConditionModel(

@@ -70,7 +70,7 @@ def test_latent_scale_round_trip():
 
 
 def test_samples_have_the_posteriors_moments():
-    """LDM Sec. 3.1: seeded latents are N(mean, exp(log variance)), by their empirical moments."""
+    """LDM Sec. 3.1a: seeded latents are N(mean, exp(log variance)), by their empirical moments."""
     vae = small_vae()
     x = images()[:1].expand(2_003, -1, -1, -1)[:, :, :4, :4]
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_samples_have_the_posteriors_moments():
 
 
 def test_kl_divergence_is_the_integral():
-    """LDM Sec. 3.1: KL to N(0, I) by numerical integration of q log(q / p)."""
+    """LDM Sec. 3.1a: KL to N(0, I) by numerical integration of q log(q / p)."""
     mean, log_variance = torch.tensor([[0.7, -1.1]]).double(), torch.tensor([[0.3, -0.9]]).double()
     z = torch.linspace(-14, 14, 200_001, dtype=torch.float64)[:, None]
     q = torch.distributions.Normal(mean[0], (0.5 * log_variance[0]).exp())

@@ -31,7 +31,7 @@ def test_has_the_published_parameters():
 
 
 def test_equals_an_independent_implementation():
-    """LDM Sec. 3.1: same weights and names, same latents and images as diffusers' VQModel."""
+    """LDM Sec. 3.1b: same weights and names, same latents and images as diffusers' VQModel."""
     diffusers = pytest.importorskip("diffusers")
     ours, x = small(dtype=torch.float32), images(torch.float32)
     theirs = diffusers.VQModel(
@@ -51,7 +51,7 @@ def test_equals_an_independent_implementation():
 
 
 def test_cells_become_their_nearest_codes():
-    """LDM Sec. 3.1: no other entry is nearer, and entries themselves stay what they are."""
+    """LDM Sec. 3.1b: no other entry is nearer, and entries themselves stay what they are."""
     torch.manual_seed(0)
     quantizer = Quantizer(53, 3).double()
     torch.nn.init.normal_(quantizer.embedding.weight)
@@ -68,7 +68,7 @@ def test_cells_become_their_nearest_codes():
 
 
 def test_gradient_passes_straight_through():
-    """LDM Sec. 3.1: the derivative in z is that of the identity; none reaches the codebook."""
+    """LDM Sec. 3.1b: the derivative in z is that of the identity; none reaches the codebook."""
     quantizer = Quantizer(11, 3).double()
     z = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad((quantizer(z) * 3).sum(), z)
@@ -78,7 +78,7 @@ def test_gradient_passes_straight_through():
 
 
 def test_latent_scale_round_trip():
-    """LDM Sec. 3.1: decode undoes the scale that encode applied, whatever its value."""
+    """LDM Sec. 3.1b: decode undoes the scale that encode applied, whatever its value."""
     model, x = small(), images()
     scaled = small(VQConfig(channels=(8, 12, 16), groups=4, codes=53, scale=0.5))
     z = model.encode(x)

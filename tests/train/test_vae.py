@@ -15,8 +15,8 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("perceptual", [False, True])
 def test_loss_from_the_definition(perceptual):
-    """LDM Sec. 3.1: mean |x - D(z)| + w LPIPS + w_KL KL of the posterior and N(0, I) by torch's own
-    formula, z = μ + σ ε with ε of the draws; a squared distance stands in for LPIPS.
+    """LDM Sec. 3.1a: mean |x - D(z)| + w LPIPS + w_KL KL of the posterior and N(0, I) by torch's
+    own formula, z = μ + σ ε with ε of the draws; a squared distance stands in for LPIPS.
     """
     torch.manual_seed(0)
     vae = VAE(VAEConfig(channels=(4, 4), blocks=1, groups=2, scale=0.7))

@@ -12,7 +12,7 @@ from latentgeo.train.settings import TrainDdpm
 class TrainIsometric(TrainDdpm):
     """Train a model of images whose encoder is close to a scaled isometry of the noise sphere.
 
-    Iso Sec. 4.1   the defaults: Adam at 1e-4, batch 32, moving average 0.9999, p = 0.5, λ = 1e-4;
+    Iso Sec. 4.1a   the defaults: Adam at 1e-4, batch 32, moving average 0.9999, p = 0.5, λ = 1e-4;
                    10 epochs of 14,342 images (CelebA-HQ) are 4,482 steps
     Iso Tab. 3     p of 0, 0.5 and 1, λ_iso of 1e-3 and 1e-4, G of the sphere or I (`geometry`)
     Iso Tab. I     the same of latent diffusion (`vae`)

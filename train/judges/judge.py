@@ -55,7 +55,7 @@ class JudgeTask(Stateless):
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
         """Return the loss of images (B, 3, H, W) and captions, and the share of right matches.
 
-        CLIP Sec. 2.3   a symmetric cross entropy over the cosines of all pairs
+        CLIP Sec. 2.3b   a symmetric cross entropy over the cosines of all pairs
         """
         seeds = draws.integers(0, SEEDS).tolist()
         drawn = torch.Generator().manual_seed(seeds[0])
@@ -87,7 +87,7 @@ class JudgeTask(Stateless):
     def asked(self, images: Tensor, prompts: Tensor, scale: Tensor, captions: list[str]) -> Tensor:
         """Return the sum over attributes of the losses () of finding their values among prompts.
 
-        CLIP Sec. 2.3   with the values that the captions (N) state
+        CLIP Sec. 2.3b   with the values that the captions (N) state
         """
         stated = [parse_caption(text) for text in captions]
         losses, parts = [], prompts.split([len(told) for told in PROMPTS.values()])

@@ -13,7 +13,7 @@ from latentgeo.train.loop.settings import Training
 class TrainJudge(Training):
     """Train a small CLIP on captioned images, which judges directions of edits.
 
-    CLIP Sec. 2.3   the loss: a symmetric cross entropy over all pairs of a batch
+    CLIP Sec. 2.3b   the loss: a symmetric cross entropy over all pairs of a batch
     """
 
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")

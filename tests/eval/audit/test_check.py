@@ -7,7 +7,7 @@ from latentgeo.eval.audit.ledger import Row
 
 
 def row(*tests):
-    return Row("DDIM Eq. 12", "x", (), tests, "verbatim")
+    return Row("DDIM Eq. 12", "", "x", "", "verbatim", "", (), tests)
 
 
 def test_tests_are_run_and_failures_are_failures(tmp_path):
@@ -25,29 +25,31 @@ def test_tests_are_run_and_failures_are_failures(tmp_path):
     names = [f"tests/test_x.py::test_{name}" for name in ("good", "bad", "gone", "near")]
     outcomes = run_tests([row(*names)], tmp_path)
     assert outcomes == {
-        names[0]: Outcome("passed", 0.5, 0.125),
+        names[0]: Outcome("passed", 0.125),
         names[1]: Outcome("failed"),
         names[2]: Outcome("skipped"),
-        names[3]: Outcome("passed", 0.5, 0.25),
+        names[3]: Outcome("passed", 0.25),
     }
-    assert of_row(row(names[0], names[2]), outcomes) == Outcome("passed", 0.5, 0.125)
+    assert of_row(row(names[0], names[2]), outcomes) == Outcome("passed", 0.125)
     with pytest.raises(FileNotFoundError, match="needs a checkout"):
         run_tests([row()], tmp_path / "tests")
 
 
 def test_the_worst_of_several():
-    good, skipped, bad = Outcome("passed", 1.0, 0.5), Outcome("skipped"), Outcome("failed", 2.0)
+    good = Outcome("passed", 1.0, 2.5, 30, 0.1)
+    skipped, bad = Outcome("skipped"), Outcome("failed", 2.0, 1.5, 70)
     assert worst([good, skipped]).status == "passed"
     assert worst([skipped, skipped]).status == "skipped"
-    assert worst([good, bad]) == Outcome("failed", 2.0, 0.5)
+    assert worst([good, bad]) == Outcome("failed", 2.0, 2.5, 30, 0.1)
     assert worst([]).status == "failed"  # a test that did not run is none that passed
     assert of_row(row(), {}) is None
 
 
 def test_an_outcome_in_words():
-    assert str(Outcome("passed", 2.2e-16, 1.1e-16)) == "passed, error 2.2e-16 (relative 1.1e-16)"
-    assert str(Outcome("passed", 0.0)) == "passed, error 0.0e+00"
-    assert str(Outcome("skipped")) == "skipped, error -"
+    assert str(Outcome("passed", 1.1e-16)) == "passed, error 1.1e-16"
+    assert str(Outcome("skipped")) == "skipped"
+    words = "passed, error 0.0e+00, 1.3 standard errors (n = 4,000), print differs by 0.37"
+    assert str(Outcome("passed", 0.0, 1.26, 4000, 0.371)) == words
 
 
 def test_verdicts_are_counted_by_row():

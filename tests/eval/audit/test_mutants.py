@@ -9,7 +9,7 @@ from latentgeo.eval.audit.mutants import changes, mutants, mutated, sample, unch
 
 
 def row(code, test="tests/core/test_ddim.py::test_round_trip"):
-    return Row("DDIM Eq. 12", "x", (code,), (test,), "verbatim")
+    return Row("DDIM Eq. 12", "", "x", "", "verbatim", "", (code,), (test,))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def results(base, ours):
 
 
 def test_results_of_known_rows():
-    """Iso Sec. 4.1: PPL and mRTL as means, and their ratios to the first model, paired."""
+    """Iso Sec. 4.1b, Iso Sec. 4.1c: means, and ratios to the first model, paired."""
     found = {(one.metric, one.model): one for one in results(rows(1.0), rows(0.5))}
     ppl = "PPL, 1/ε², ε = 0.0001"
     assert found[ppl, "base"].value == 3 and found[ppl, "ours"].value == 1.5

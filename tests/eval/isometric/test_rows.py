@@ -55,7 +55,7 @@ def test_images_are_those_of_the_sampler(subject):
 
 
 def test_path_length_is_a_difference_quotient(subject):
-    """Iso Sec. 4.1: the printed form is ε times ours, and a tenth of ε finds the same."""
+    """Iso Sec. 4.1b: the printed form is ε times ours, and a tenth of ε finds the same."""
     (row,) = pair_rows(subject, CMD, [1])
     (linear,) = pair_rows(subject, replace(CMD, scale="linear"), [1])
     assert linear["length"] == pytest.approx(row["length"] * CMD.epsilon)
@@ -67,7 +67,7 @@ def test_path_length_is_a_difference_quotient(subject):
 
 
 def test_both_places_of_a_pair_are_on_its_arc(subject, monkeypatch):
-    """Iso Sec. 4.1: w is uniform in [0, 1 - ε]; a pair has the same place of it for every ε."""
+    """Iso Sec. 4.1b: w is uniform in [0, 1 - ε]; a pair has the same place of it for every ε."""
     seen = {}
 
     def noted(images, distance, a, b, w, epsilon, scale):
@@ -84,7 +84,7 @@ def test_both_places_of_a_pair_are_on_its_arc(subject, monkeypatch):
 
 
 def test_rounding_is_that_of_as_many_pairs_as_are_asked_for(subject):
-    """Iso Sec. 4.1: those below 8, which may be any number of those at hand."""
+    """Iso Sec. 4.1b: those below 8, which may be any number of those at hand."""
     rows = pair_rows(subject, CMD, [5, 6, 7, 8])
     assert [0 <= row.get("rounding", 1) < 1e-9 * row["length"] for row in rows] == [True] * 3 + [
         False
@@ -92,7 +92,7 @@ def test_rounding_is_that_of_as_many_pairs_as_are_asked_for(subject):
 
 
 def test_walks_are_arcs_of_noise_and_what_they_become(subject):
-    """Iso Sec. 4.1: RTL at the first time is of h on the slerp itself."""
+    """Iso Sec. 4.1c: RTL at the first time is of h on the slerp itself."""
     both = walk_rows(subject, CMD, [0, 1])
     visited = visited_times(subject.model, subject.sampling)
     for job in (0, 1):

@@ -24,7 +24,7 @@ def rotation(size=7):
 
 
 def test_frechet_of_gaussians_closed_form():
-    """FID Eq. 6: where the covariances commute it is ‖Δm‖² + Σ (√λ_i - √μ_i)²."""
+    """FID Eq. 6a: where the covariances commute it is ‖Δm‖² + Σ (√λ_i - √μ_i)²."""
     basis = rotation()
     one = torch.arange(1.0, 8.0).double()
     two = torch.tensor([3.0, 0.0, 2.0, 9.0, 0.5, 1.0, 4.0]).double()  # one direction is flat
@@ -35,7 +35,10 @@ def test_frechet_of_gaussians_closed_form():
 
 
 def test_frechet_is_the_cost_of_the_optimal_map():
-    """FID Eq. 6: C_1 moved by A = C_1^{-1/2}(C_1^{1/2} C_2 C_1^{1/2})^{1/2} C_1^{-1/2} costs d²."""
+    """FID Eq. 6a
+
+    C_1 moved by A = C_1^{-1/2}(C_1^{1/2} C_2 C_1^{1/2})^{1/2} C_1^{-1/2} costs d².
+    """
     c_1, c_2 = covariance(1), covariance(2)
     root = symmetric_sqrt(c_1)
     inverse = torch.linalg.inv(root)
@@ -48,7 +51,7 @@ def test_frechet_is_the_cost_of_the_optimal_map():
 
 
 def test_no_distance_is_below_0():
-    """FID Eq. 6: of equal Gaussians, and of equal sets, rounding falls on either side."""
+    """FID Eq. 6a, FID Eq. 6b: of equal sets, rounding falls on either side."""
     for seed in range(20):
         cov = covariance(seed)
         assert 0 <= frechet_distance(cov[0], cov, cov[0], cov) < 1e-12
@@ -69,7 +72,7 @@ def test_symmetric_zero_and_invariant():
 
 
 def test_fewer_images_than_features():
-    """FID Eq. 6: singular covariances, where a general matrix root turns complex: real and right.
+    """FID Eq. 6b: singular covariances, where a general matrix root turns complex: real and right.
 
     The two sets lie in orthogonal planes, so no mass is shared and d² = Tr C_1 + Tr C_2.
     """
@@ -85,7 +88,7 @@ def test_fewer_images_than_features():
 
 @pytest.mark.parametrize(("n", "m"), [(5, 17), (19, 3), (22, 22)])
 def test_few_images_need_no_covariance(n, m):
-    """FID Eq. 6: the singular values of A_1 A_2ᵀ, against the root of the covariances."""
+    """FID Eq. 6b: the singular values of A_1 A_2ᵀ, against the root of the covariances."""
     generator = torch.Generator().manual_seed(n)
     one = torch.randn(n, 23, generator=generator) @ torch.randn(23, 23, generator=generator)
     two = torch.randn(m, 23, generator=generator) + 0.3

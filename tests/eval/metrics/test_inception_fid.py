@@ -35,7 +35,7 @@ def images(n: int = 3) -> torch.Tensor:
 
 @torch.no_grad()
 def test_features_are_of_images_in_8_bits(network):
-    """FID Eq. 6: what is lost on the way to a file is lost before the network, too."""
+    """FID Eq. 6c: what is lost on the way to a file is lost before the network, too."""
     x = images()
     levels = ((x.double() + 1) / 2 * 255).round().to(torch.uint8)
     on_the_grid = levels.float() / 127.5 - 1

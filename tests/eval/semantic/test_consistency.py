@@ -7,7 +7,7 @@ from latentgeo.eval.semantic.consistency import measure, of_rows, share
 
 
 def test_all_forms_of_one_shift_for_all_are_equal(subject, shift, own_way):
-    """Asyrp Sec. 5.3: and of f_t, which depends on the image, they are not."""
+    """Asyrp Sec. 5.3b: and of f_t, which depends on the image, they are not."""
     for row in measure(subject, shift, [0, 2]):
         for name in ("mean", "global"):
             assert row[name] == pytest.approx(row["own"], abs=1e-4)

@@ -8,7 +8,7 @@ from latentgeo.eval.semantic.looks import Reading
 
 
 def test_one_shift_for_all_is_the_donors_too(subject, shift, own_way):
-    """Asyrp Sec. 3.2, Asyrp Sec. 5.3: a Δh that does not depend on the image has its own effect."""
+    """Asyrp Sec. 3.2, Asyrp Sec. 5.3b: a Δh of no image has its own effect."""
     rows = measure(subject, shift, [0, 1, 2])
     for i, row in enumerate(rows):
         own = subject.looks(shift, [i], subject.own(shift, [i]))[0]

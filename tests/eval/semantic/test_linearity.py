@@ -9,7 +9,7 @@ SCALES = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 
 
 def test_r_squared_of_known_shapes():
-    """Asyrp Sec. 5.3: 1 of a line of any slope, 0 of a parabola and of nothing, else by lstsq."""
+    """Asyrp Sec. 5.3b: 1 of a line of any slope, 0 of a parabola and of nothing, else by lstsq."""
     rng = np.random.default_rng(0)
     y = rng.normal(size=(7, 5))
     line = np.stack([SCALES, np.ones(5)], axis=1)

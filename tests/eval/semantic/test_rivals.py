@@ -7,7 +7,7 @@ from latentgeo.eval.semantic.rivals import measure, of_rows
 
 
 def test_what_each_rival_does(subject, shift, tuned):
-    """Asyrp Thm. 1, Asyrp Sec. D.1, Asyrp Sec. 5.3: an untuned copy does nothing, others do."""
+    """Asyrp Thm. 1, Asyrp Sec. D.1, Asyrp Sec. 5.3b: an untuned copy does nothing, others do."""
     rows = measure(subject, shift, [0, 1])
     for row in rows:
         assert row["whole"]["lpips"] == pytest.approx(0, abs=1e-6)

@@ -63,7 +63,7 @@ def test_one_step_moves_by_the_factors_of_the_proof():
 
 @torch.no_grad()
 def test_pairs_share_what_their_donor_finds():
-    """Asyrp Sec. 5.3: donors go their own way, and the others get the donors' shift."""
+    """Asyrp Sec. 5.3b: donors go their own way, and the others get the donors' shift."""
     model, x, _ = given("ddpm")
     one, visited = attribute(model, 1, 400), editing_times(model.schedule, 4)
     pairs, seen = torch.cat([x, x.flip(0)]), []
@@ -87,7 +87,7 @@ def test_pairs_share_what_their_donor_finds():
 
 
 def test_random_shifts_have_the_size_asked_for():
-    """Asyrp Sec. D.2, Asyrp Sec. 5.3: of every sample by itself, in a direction of its own."""
+    """Asyrp Sec. D.2, Asyrp Sec. 5.3b: of every sample by itself, in a direction of its own."""
     torch.manual_seed(0)
     h, t = torch.randn(3, 5, 2, 7).double(), torch.tensor([1, 2, 3])
     sizes = torch.tensor([0.5, 2.0, 3.0]).double()[:, None, None, None]

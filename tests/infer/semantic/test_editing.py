@@ -207,7 +207,7 @@ def test_the_decoder_runs_twice_only_where_something_acts(monkeypatch):
 
 @torch.no_grad()
 def test_mean_and_global_shifts_are_those_of_the_edits():
-    """Asyrp Sec. 5.3: Δh_t^mean over samples at each editing time, Δh^global over times too."""
+    """Asyrp Sec. 5.3a: Δh_t^mean over samples at each editing time, Δh^global over times too."""
     model, x, _ = given("ddpm")
     one, visited, seen = attribute(model, 1, 400), editing_times(model.schedule, 5), []
 

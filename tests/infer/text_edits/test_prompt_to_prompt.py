@@ -66,14 +66,14 @@ def test_each_map_that_is_taken_changes_the_target(bundle, x_T):
 
 
 def test_a_swapped_word_may_keep_its_own_map(bundle, x_T):
-    """P2P Sec. 3.2: in the first pair a word stands for another, in the second one is added."""
+    """P2P Sec. 3.2a: in the first pair a word stands for another, in the second one is added."""
     taken, kept = (run(bundle, x_T, swap=swap).chunk(2)[1] for swap in (True, False))
     apart = (taken - kept).abs().amax((1, 2, 3))
     assert apart[0] > 1e-6 and apart[1] < 1e-11
 
 
 def test_a_weight_of_one_is_the_identity(bundle, x_T):
-    """P2P Sec. 3.2, c = 1; any other c changes the target, at every step."""
+    """P2P Sec. 3.2c, c = 1; any other c changes the target, at every step."""
     plain = run(bundle, x_T)
     torch.testing.assert_close(run(bundle, x_T, reweight=("person=1",)), plain, **EXACT)
     own = run(bundle, x_T, **NONE)  # nothing is taken over, here every map is and stays its own

@@ -86,7 +86,7 @@ def test_a_table_has_a_shift_for_each_time():
 
 
 def test_a_global_shift_is_the_same_for_all():
-    """Asyrp Sec. 5.3: one Δh whatever h and t are."""
+    """Asyrp Sec. 5.3a: one Δh whatever h and t are."""
     shift = torch.randn(2, 3, 4)
     found = GlobalDirection(shift)(torch.zeros(5, 2, 3, 4), torch.zeros(5, 1), torch.arange(5))
     assert torch.equal(found, shift[None])

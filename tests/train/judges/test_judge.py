@@ -38,7 +38,7 @@ def plain_cosines(task, images, texts):
 
 
 def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
-    """CLIP Sec. 2.3: the same samples, the same loss; that of both encoders on what is seen.
+    """CLIP Sec. 2.3b: the same samples, the same loss; that of both encoders on what is seen.
 
     Captions that are not of the avatars' grammar are not shortened.
     """
@@ -65,7 +65,7 @@ def test_loss_belongs_to_the_samples_alone(task, monkeypatch):
 
 
 def test_predictions_are_seen_in_the_place_of_images(task, monkeypatch):
-    """CLIP Sec. 2.3: of the augmented images, by the draws of the same samples."""
+    """CLIP Sec. 2.3b: of the augmented images, by the draws of the same samples."""
     monkeypatch.setattr("latentgeo.train.judges.judge.augment", lambda images, draw: images.flip(3))
     draws, given = Draws(0, 10, 5), []
     through = JudgeTask(task.model, CPU, lambda x, d: given.append((x, d)) or x.flip(3))
@@ -110,7 +110,7 @@ def test_a_batch_is_drawn_by_its_first_sample(task, monkeypatch):
 
 
 def test_stated_values_are_asked_for(task):
-    """CLIP Sec. 2.3: by hand, -log of the softmax over an attribute's prompts at the stated one.
+    """CLIP Sec. 2.3b: by hand, -log of the softmax over an attribute's prompts at the stated one.
 
     A mouth is stated twice, hair once; what no caption states costs nothing.
     """
@@ -130,7 +130,7 @@ def test_stated_values_are_asked_for(task):
 
 
 def test_what_is_asked_for_adds_to_the_loss(task, monkeypatch):
-    """CLIP Sec. 2.3: captions that state something cost both, and the match is of the images."""
+    """CLIP Sec. 2.3b: captions that state something cost both, and the match is of the images."""
     monkeypatch.setattr("latentgeo.train.judges.judge.augment", lambda images, draw: images)
     monkeypatch.setattr("latentgeo.train.judges.judge.shortened", lambda text, draw: text)
     mouths = ("sad", "smiling", "cheeky", "serious")

@@ -1,0 +1,40 @@
+"""The ledger's LaTeX as MathML, which browsers typeset by themselves; by latex2mathml."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from html import escape
+
+PIECES = re.compile(r"`([^`]+)`|\$([^$]+)\$|\*\*([^*]+)\*\*")
+
+
+@cache
+def formula(latex: str, display: bool = True) -> str:
+    """Return a formula as MathML, on a line of its own or in one.
+
+    Raises RuntimeError where latex2mathml is not installed.
+    """
+    try:
+        from latex2mathml.converter import convert
+    except ImportError as error:
+        raise RuntimeError(
+            "typeset equations need latex2mathml: python -m pip install 'latentgeo[audit]'"
+        ) from error
+    markup = convert(latex, display="block" if display else "inline")
+    return markup.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1)
+
+
+def prose(text: str) -> str:
+    """Return prose as HTML: its `code`, its $formulas$ and its **words** marked."""
+    parts, at = [], 0
+    for found in PIECES.finditer(text):
+        parts.append(escape(text[at : found.start()], quote=False))
+        code, latex, strong = found.groups()
+        if latex is not None:
+            parts.append(formula(latex, display=False))
+        else:
+            name = "code" if code is not None else "b"
+            parts.append(f"<{name}>{escape(code or strong, quote=False)}</{name}>")
+        at = found.end()
+    return "".join([*parts, escape(text[at:], quote=False)])
