@@ -26,7 +26,9 @@ def test_uniform_mass_is_attention():
 
 
 def test_rows_permute_and_columns_do_not():
-    """OT Sec. 2.1: tokens are rows; the columns, which the poster names, are not free."""
+    """OT Sec. 2.1, OT Err. 1: tokens are rows; the columns, which the poster names, are not
+    free.
+    """
     q, k, v, mass = tokens()
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
     out = attend(q, k, v, mass)

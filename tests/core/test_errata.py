@@ -29,7 +29,10 @@ def printed_step(x, eps, a, a_to):
 
 @pytest.mark.parametrize(("t", "to"), [(700, 699), (699, 700)])
 def test_alpha_of_a_ddim_step_is_its_running_product(t, to):
-    """Smooth Eq. 3, Smooth Eq. 4: with α_t = 1 - β_t a step leaves the line of x_0 and ε."""
+    """Smooth Eq. 3, Smooth Eq. 4, Smooth Err. 2
+
+    With α_t = 1 - β_t a step leaves the line of x_0 and ε.
+    """
     x_0, eps = drawn(3, 7, count=2)
     x, wanted = (q_sample(SCHEDULE, x_0, torch.full((3,), i), eps) for i in (t, to))
     alpha, bar = 1 - SCHEDULE.beta, SCHEDULE.alpha_bar
@@ -42,7 +45,10 @@ def test_alpha_of_a_ddim_step_is_its_running_product(t, to):
 
 
 def test_noise_of_one_step_is_not_that_of_all():
-    """Smooth Eq. 2: were ε_t the ε of both lines, x_t would have more noise than √(1-ᾱ_t)."""
+    """Smooth Eq. 2, Smooth Err. 1
+
+    Were ε_t the ε of both lines, x_t would have more noise than √(1-ᾱ_t).
+    """
     x, eps = torch.zeros(1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
     for t in range(1, 12):
         x = forward_step(SHORT, x, torch.tensor([t]), eps)
@@ -52,7 +58,9 @@ def test_noise_of_one_step_is_not_that_of_all():
 
 
 def test_eleven_images_are_the_nine_and_both_ends():
-    """SmoothS Sec. A.3: ratios 0 to 1 by tenths; Sec. 4.1 of the paper counts 0.1 to 0.9."""
+    """SmoothS Sec. A.3, SmoothS Err. 1: ratios 0 to 1 by tenths; Sec. 4.1 of the paper counts 0.1
+    to 0.9.
+    """
     a, b = drawn(7, count=2)
     walk = sweep(a[None], b[None], 11)
     assert len(walk) - 2 == 9 and len(walk) - 1 == 10
@@ -62,7 +70,9 @@ def test_eleven_images_are_the_nine_and_both_ends():
 
 @pytest.mark.parametrize(("mse", "decibel"), [(0.1756, 13.97), (0.0148, 25.98)])
 def test_table_2_has_pixels_from_minus_one_to_one(mse, decibel):
-    """Smooth Tab. 2: its MSE and PSNR agree within 2 dB if 1 in [0, 1] is 4, else by no less."""
+    """Smooth Tab. 2, Smooth Err. 6: its MSE and PSNR agree within 2 dB if 1 in [0, 1] is 4, else
+    by no less.
+    """
     assert abs(10 * math.log10(4 / mse) - decibel) < 2
     assert abs(10 * math.log10(1 / mse) - decibel) > 5
 

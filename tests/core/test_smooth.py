@@ -62,7 +62,7 @@ def feed(state: RunningMean, *batches: list[float], t: int = 1) -> RunningMean:
 
 
 def test_running_mean_is_the_normalized_weighted_mean():
-    """Smooth Eq. 9: a = Σ 0.99^(n-k) m_k / Σ 0.99^(n-k), m_k the mean of batch k."""
+    """Smooth Eq. 9, Smooth Err. 4: a = Σ 0.99^(n-k) m_k / Σ 0.99^(n-k), m_k the mean of batch k."""
     batches = [[1.0, 2.0], [5.0], [0.5, 0.25, 0.75]]
     a = mean_at(feed(running_mean(), *batches), SCHEDULE, torch.tensor([7]))
     weights = [0.99**2, 0.99, 1.0]
@@ -185,7 +185,9 @@ def test_only_an_orthogonal_jacobian_has_no_penalty():
 
 
 def test_one_mean_for_all_steps_leaves_no_constant():
-    """Smooth Eq. 13 (corrected): v equal at two steps means C = a/(1-ᾱ_t), which differs."""
+    """Smooth Eq. 13 (corrected), Smooth Err. 5: v equal at two steps means C = a/(1-ᾱ_t), which
+    differs.
+    """
     t = torch.tensor([200, 800])
     c = step_ratio(SCHEDULE, torch.tensor([0.3, 0.3], dtype=torch.float64), t)
     noise = 1 - SCHEDULE.alpha_bar[t]

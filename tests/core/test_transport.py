@@ -36,7 +36,9 @@ def test_w2_on_a_line_is_the_distance_of_the_quantiles():
 
 
 def test_mass_and_print_differ_by_the_root_of_n():
-    """OT Eq. 2: cutting each point into 3 of a third of its mass leaves W2, not the print."""
+    """OT Eq. 2, OT Err. 2: cutting each point into 3 of a third of its mass leaves W2, not the
+    print.
+    """
     x, y = clouds()
     torch.testing.assert_close(w2_printed(x, y), 11**0.5 * w2(x, y), rtol=1e-12, atol=0)
     thrice = [cloud.repeat_interleave(3, dim=1) for cloud in (x, y)]

@@ -15,7 +15,8 @@ from latentgeo.eval.audit import mutation as audit_mutation
 from latentgeo.eval.audit.ledger import Row
 from latentgeo.eval.audit.mutants import mutants
 density = "tests/core/test_guidance.py::test_guidance_is_the_score_of_a_sharpened_density"
-found = mutants([Row("CFG Eq. 6", "", "x", "", "verbatim", "", ("core/guidance.py:guide",), (density,))])
+guide = ("core/guidance.py:guide",)
+found = mutants([Row("CFG Eq. 6", "", "x", "", "verbatim", "", guide, (density,))])
 noticed = next(mutant for mutant in found if mutant.after.startswith("w * eps_cond -"))
 listed = next(mutant for mutant in found if mutant.after == "w / eps_cond")
 audit_mutation.equivalents = lambda: {listed.key: "a reason"}
