@@ -103,7 +103,9 @@ def test_weight_of_frida_kahlo_has_lost_a_star():
 
 
 def test_transposed_product_is_a_square_for_a_symmetric_map_alone():
-    """Iso Eq. 6: vᵀRᵀRv is vᵀR²v where G is a multiple of I; with another G it is not."""
+    """Iso Eq. 6, Iso Err. 2: vᵀRᵀRv is vᵀR²v where G is a multiple of I; with another G it is
+    not.
+    """
     (J,) = drawn(5, 3, count=1)
     for G, equal in ((torch.eye(3) * 4, True), (torch.diag(torch.tensor([1.0, 4, 9])), False)):
         R = J.T @ J @ torch.linalg.inv(G.double())
@@ -112,7 +114,9 @@ def test_transposed_product_is_a_square_for_a_symmetric_map_alone():
 
 
 def test_one_jvp_and_one_vjp_are_enough():
-    """Iso Sec. 3.3: the encoder runs twice per probe, once with a graph; G is a number."""
+    """Iso Sec. 3.3, Iso Err. 3: the encoder runs twice per probe, once with a graph; G is a
+    number.
+    """
     calls = []
     turn = drawn(7, 5, count=1)[0]
 
@@ -130,14 +134,18 @@ def test_one_jvp_and_one_vjp_are_enough():
 
 
 def test_bytes_of_a_product():
-    """Iso Sec. A.2: x_t and h in float32 are 917,504 bytes (printed: 91,750); J is 24 GiB."""
+    """Iso Sec. A.2, Iso Err. 4: x_t and h in float32 are 917,504 bytes (printed: 91,750); J is 24
+    GiB.
+    """
     x, h = (torch.empty(shape, device="meta") for shape in ((3, 256, 256), (512, 8, 8)))
     assert x.nbytes + h.nbytes == 917_504 == 0.875 * 2**20
     assert x.numel() * h.numel() == 6_442_450_944 and x.numel() * h.nbytes == 24 * 2**30
 
 
 def test_singular_values_are_roots_of_eigenvalues():
-    """Iso Eq. 10: σ_i = √λ_i of JᵀJ (printed: λ_i²), whose condition number is the fourth root."""
+    """Iso Eq. 10, Iso Err. 7: σ_i = √λ_i of JᵀJ (printed: λ_i²), whose condition number is the
+    fourth root.
+    """
     (J,) = drawn(7, 5, count=1)
     eigenvalues = torch.linalg.eigvalsh(J.T @ J).flip(0)
     found = condition_number(torch.linalg.svdvals(J)[None])

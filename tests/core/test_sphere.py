@@ -64,7 +64,9 @@ def test_metric_is_the_pullback_of_the_chart(name, x, r):
 
 
 def test_printed_metric_is_not_that_of_the_printed_chart(x, r):
-    """Iso Eq. 3 as printed, in Iso Eq. 2's coordinates: not even a multiple of the pullback."""
+    """Iso Eq. 3, Iso Err. 1: as printed, in Iso Eq. 2's coordinates: not even a multiple of the
+    pullback.
+    """
     z = sphere.unit_chart(x, r)
     ratio = sphere.scaled_metric(z, r) / sphere.unit_metric(z, r)
     assert ratio.max() / ratio.min() > 1.5
