@@ -11,6 +11,7 @@ from latentgeo.core.conditioning import condition_number
 from latentgeo.core.ddpm import forward_step, q_sample
 from latentgeo.core.interpolate import sweep
 from latentgeo.core.isometry import traces
+from latentgeo.eval.audit.errors import differs
 
 SCHEDULE = schedules.linear(1000)
 SHORT = schedules.linear(11, 0.01, 0.3)
@@ -78,7 +79,9 @@ def test_table_2_has_pixels_from_minus_one_to_one(mse, decibel):
 
 
 def test_printed_inversion_does_not_invert():
-    """Asyrp Alg. 1, Asyrp Alg. 2: x_{s+1} = √α_s x_s + √(1-α_s) ε leaves the line of x_0 and ε."""
+    """Asyrp Alg. 1, Asyrp Alg. 2, Asyrp Err. 2: x_{s+1} = √α_s x_s + √(1-α_s) ε leaves the line of
+    x_0 and ε.
+    """
     x_0, eps = drawn(3, 7, count=2)
     t, up = 401, 426
     now, after = torch.full((3,), t), torch.full((3,), up)
@@ -92,13 +95,14 @@ def test_printed_inversion_does_not_invert():
     assert (printed - wanted).norm() > 3 * (x - wanted).norm()
 
 
-def test_betas_of_the_proof_rise():
-    """Asyrp Thm. 1: β_T = β_max and β_1 = β_min, which the proof calls decreasing."""
-    assert (SCHEDULE.beta[1:].diff() > 0).all()
+def test_betas_of_the_proof_are_not_ddpms():
+    """Asyrp Thm. 1, Asyrp Err. 3: β_max = 0.001 and β_min = 1e-5 beside 0.02 and 1e-4."""
+    assert differs(0.001, SCHEDULE.beta[-1]) == pytest.approx(0.95)
+    assert differs(1e-5, SCHEDULE.beta[1]) == pytest.approx(0.9)
 
 
 def test_weight_of_frida_kahlo_has_lost_a_star():
-    """Asyrp Tab. 3: 0.4433 is 0.443*3, as in the other rows."""
+    """Asyrp Tab. 3, Asyrp Err. 4: 0.4433 is 0.443*3, as in the other rows."""
     assert asyrp.recon_weight(0.443) == pytest.approx(1.329)
 
 
