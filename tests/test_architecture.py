@@ -90,7 +90,11 @@ LAZY = {  # file -> what its functions may import besides
 FOREIGN = {"nulltxtinv_wrapper.py", "file.py"}  # of other programs, and of none
 ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_errata.py": "what the papers print wrong, beside what is here",
-    "tests/core/test_ledger.py": "core/PAPERS.md and every tag in the code",
+    "tests/core/test_ledger.py": "core/papers and every tag in the code",
+    "tests/core/test_printed_asyrp.py": "what papers print, beside the code",
+    "tests/core/test_printed_iso.py": "likewise",
+    "tests/core/test_printed_others.py": "likewise",
+    "tests/core/test_printed_smooth.py": "likewise",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
 }
 OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes

@@ -16,6 +16,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 T = TypeVar("T")
@@ -145,7 +146,8 @@ def tensor_of(value: object) -> torch.Tensor:
 def numbers(value: object) -> torch.Tensor | None:
     """Return a value as a tensor of double precision on the CPU, or None if it is no number."""
     try:
-        tensor = torch.as_tensor(value).detach().cpu()
+        known = isinstance(value, torch.Tensor)
+        tensor = value.detach().cpu() if known else torch.from_numpy(np.asarray(value))
     except (TypeError, ValueError, RuntimeError):
         return None
     return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)

@@ -6,10 +6,11 @@ from collections import Counter
 import pytest
 
 from latentgeo.eval.audit.ledger import CERTAINTIES, PAPERS, ROOT, VERDICTS, papers, rows
-from latentgeo.eval.audit.references import problems, tags_in
+from latentgeo.eval.audit.references import behind, problems, source_of, tags_in
 
 FOLDERS = ("core", "kernels", "models", "infer", "train", "eval", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+COMPARED = {"equal", "scaled", "corrected", "as released", "optimised"}
 INDEX = (ROOT / "core" / "PAPERS.md").read_text(encoding="utf-8")
 
 
@@ -27,6 +28,13 @@ def test_every_tag_has_a_row(path):
     known |= {re.sub(r"(?<=\d)[a-z]$", "", tag) for tag in known}
     strays = [f"{tag} in {where}" for tag, where in tags_in(path) if tag not in known]
     assert not strays, "add a row to core/papers for " + "; ".join(strays)
+
+
+@pytest.mark.parametrize("row", [row for row in rows() if row.verdict in COMPARED])
+def test_what_differs_from_print_is_evaluated_beside_it(row):
+    """The page shows the number by which they differ."""
+    sources = [found[1] for test in behind(row) if (found := source_of(test))]
+    assert row.prose or any("differs(" in source for source in sources), row.tag
 
 
 def test_no_tag_stands_twice():

@@ -59,6 +59,16 @@ def test_printed_score_matching():
     assert differs(printed, simple_loss(eps, found)) == pytest.approx(N - 1)
 
 
+def test_printed_radius():
+    """Iso Sec. 3.1: √(1-ᾱ_t) E[χ(n)] beside √(n (1-ᾱ_t)), and beside ‖x_t‖ itself, our default."""
+    n, t = 3 * 64**2, torch.full((B,), 700)
+    x_t = q_sample(SCHEDULE, torch.zeros(B, n).double(), t, drawn(B, n))
+    chi = 2**0.5 * math.exp(math.lgamma((n + 1) / 2) - math.lgamma(n / 2))
+    printed = (1 - SCHEDULE.alpha_bar[700]).sqrt().expand(B) * chi
+    assert differs(printed, sphere.radius(SCHEDULE, x_t, t, "marginal")) < 1e-4
+    assert 1e-4 < differs(printed, sphere.radius(SCHEDULE, x_t, t)) < 0.03
+
+
 def test_printed_chart():
     """Iso Eq. 2, Iso Eq. 3, Iso Err. 1: the printed metric is that of the chart times r alone."""
     x = drawn(B, N) * 3

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from latentgeo.eval.audit.errors import differs
 from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
 from tests.models.test_unet import manifest
 
@@ -66,6 +67,7 @@ def test_latent_scale_round_trip():
     rescaled = VAE(VAEConfig(channels=(8, 12, 16), groups=4, scale=1.0)).double()
     rescaled.load_state_dict(vae.state_dict())
     torch.testing.assert_close(rescaled.encode(x) * 0.18215, z)
+    assert differs(rescaled.encode(x), z) == pytest.approx(1 / 0.18215 - 1)  # as printed
     torch.testing.assert_close(rescaled.decode(z / 0.18215), vae.decode(z))
 
 
