@@ -91,11 +91,10 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     status = "skipped" if all(outcome.status == "skipped" for outcome in each) else "passed"
     if not each or any(outcome.status == "failed" for outcome in each):
         status = "failed"
-    chance = max(
-        ((one.deviation, one.samples) for one in each if one.deviation is not None),
-        default=(None, None),
-    )
-    return Outcome(status, _largest(each, "error"), *chance, _largest(each, "differs"))
+    by_chance = [one for one in each if one.deviation is not None]
+    widest = max(by_chance, key=lambda one: one.deviation or 0.0, default=Outcome(status))
+    error, differs = _largest(each, "error"), _largest(each, "differs")
+    return Outcome(status, error, widest.deviation, widest.samples, differs)
 
 
 def _largest(outcomes: list[Outcome], name: str) -> float | None:

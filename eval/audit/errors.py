@@ -146,8 +146,8 @@ def tensor_of(value: object) -> torch.Tensor:
 def numbers(value: object) -> torch.Tensor | None:
     """Return a value as a tensor of double precision on the CPU, or None if it is no number."""
     try:
-        known = isinstance(value, torch.Tensor)
-        tensor = value.detach().cpu() if known else torch.from_numpy(np.asarray(value))
+        given = value.detach().cpu() if isinstance(value, torch.Tensor) else np.asarray(value)
+        tensor = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError):
         return None
     return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
