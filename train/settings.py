@@ -27,6 +27,12 @@ class TrainVae(Training):
         (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
+    start: str | None = option(
+        None, "an autoencoder to start from; none is fresh"
+    )
+    decoder_only: bool = option(
+        False, "train the decoder of --start alone: latents stay, and so do the models on them"
+    )
     perceptual_weight: float = option(1.0, "weight of LPIPS")
     compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
@@ -51,6 +57,10 @@ class TrainVae(Training):
             self, 0, "perceptual_weight", "kl_weight", "adversarial_weight", "adversarial_from"
         )
         at_least(self, 1, "size", "scale_images", "patch_width", "patch_strided")
+        if self.decoder_only and self.start is None:
+            raise ValueError(
+                "decoder_only: got no --start, wanted the autoencoder that keeps its encoder"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ from latentgeo.train.loop.session import (
     remembered,
     session,
     stream,
+    weight_hashes,
 )
 from latentgeo.train.loop.task import Batch, Terms
 from latentgeo.train.settings import TrainVae
@@ -67,8 +68,9 @@ class VAETask:
         self.critic = Critic(settings, device) if settings.adversarial_weight else None
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Return all weights of the autoencoder."""
-        return dict(self.vae.named_parameters())
+        """Return the weights of the autoencoder that are trained, all or the decoder's."""
+        named = self.vae.named_parameters()
+        return {name: weight for name, weight in named if weight.requires_grad}
 
     def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
         """Return the loss and its terms for images (B, 3, H, W) in [-1, 1].
@@ -123,7 +125,7 @@ class VAETask:
     def save(self, folder: Path) -> None:
         """Write vae.safetensors and vae.json, with the latent scale factor measured now."""
         scale = self.vae.config.scale
-        if self.scale_data is not None:
+        if self.scale_data is not None and not self.settings.decoder_only:
             scale = measure_scale(self.vae, self.scale_data, self.settings.scale_images)
         save_vae(self.vae, replace(self.vae.config, scale=scale), folder)
         print(f"latent scale factor {scale:.5f}; wrote {folder / 'vae.safetensors'}", flush=True)
@@ -163,9 +165,20 @@ def load_vae(source: str) -> VAE:
     return vae.eval().requires_grad_(False)
 
 
+def begun(settings: TrainVae) -> VAE:
+    """Return the autoencoder to train: fresh weights of the preset, or those to start from."""
+    if settings.start is None:
+        return VAE(VAE_PRESETS[settings.preset])
+    vae = load_vae(settings.start).train().requires_grad_(True)
+    if settings.decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    return vae
+
+
 def train(settings: TrainVae) -> None:
     """Run `latentgeo train-vae`."""
-    with session(settings) as device:
+    with session(settings, weight_hashes(settings.start)) as device:
         opened = open_source(
             settings.data,
             settings.size,
@@ -176,7 +189,7 @@ def train(settings: TrainVae) -> None:
         )
         source = remembered(opened)
         shown = collate(first_examples(source, SHOWN))[0]
-        vae = VAE(VAE_PRESETS[settings.preset]).to(device)
+        vae = begun(settings).to(device)
         if settings.channels_last:
             channels_last(vae)
         if settings.compile:

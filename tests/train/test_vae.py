@@ -8,7 +8,7 @@ import torch
 from latentgeo.models.vae import VAE, VAEConfig
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.settings import TrainVae
-from latentgeo.train.vae import VAETask
+from latentgeo.train.vae import VAETask, begun, load_vae, save_vae
 
 CPU = torch.device("cpu")
 
@@ -106,3 +106,30 @@ def test_a_checkpoint_has_the_discriminator():
     assert all(torch.equal(again[name], tensor) for name, tensor in whole.items())
     second.load_state({})  # of a run without a discriminator: it begins anew
     assert second.step == 0
+
+
+def test_the_decoder_alone(tmp_path):
+    """LDM Sec. 3.1: a frozen encoder leaves latents, and so the models on them, as they are."""
+    torch.manual_seed(0)
+    old = VAE(VAEConfig(channels=(4, 4), blocks=1, groups=2, scale=0.7))
+    save_vae(old, old.config, tmp_path)
+    settings = TrainVae(out=tmp_path / "new", start=str(tmp_path), decoder_only=True)
+    task = VAETask(begun(settings), None, settings, torch.zeros(1, 3, 8, 8), CPU)
+    parts = {name.split(".")[0] for name in task.parameters()}
+    assert parts == {"decoder", "post_quant_conv"}
+    x = torch.rand(3, 3, 10, 14, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    optimizer = torch.optim.AdamW(task.parameters().values(), lr=0.1)
+    task.loss((x, []), Draws(7, 20, 3))[0].backward()
+    optimizer.step()
+    task.save(settings.out)
+    new = load_vae(str(settings.out))
+    assert new.config == old.config
+    was = old.state_dict()
+    kept = {name for name, weight in new.state_dict().items() if torch.equal(weight, was[name])}
+    assert kept >= {name for name in was if name.split(".")[0] in ("encoder", "quant_conv")}
+    assert not kept & set(task.parameters())
+
+
+def test_a_decoder_needs_its_encoder(tmp_path):
+    with pytest.raises(ValueError, match="got no --start"):
+        TrainVae(out=tmp_path, decoder_only=True)
