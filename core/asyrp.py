@@ -4,15 +4,15 @@ Kwon, Jeong & Uh (arXiv 2210.10960), Sec. 2 to 4 and App. C.
 
 Notation  the paper's α_t is our ᾱ_t = alpha_bar[t]; eps = ε_θ(x_t), shifted = ε̃ = ε_θ(x_t | Δh_t);
           P_t = x̂_0 of an ε, D_t the direction pointing to x_t, both (B, ...)
-Time      the paper's t, of each sample its own: t and t_prev < t are (B,), and so are t_edit and
-          t_boost, which divide T … 0 into editing, denoising and quality boosting
+Time      the paper's t, of each sample its own: t and t_prev < t are (B,); t_edit and t_boost
+          divide T … 0 into editing, denoising and quality boosting
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from latentgeo.core.ddim import sigma, step_from_x_0
 from latentgeo.core.parameterization import x_0_from_eps
 from latentgeo.core.schedule import Schedule, column
 
+Overlap = Literal["printed", "released", "boosted"]
 EDIT_DISTANCE, BOOST_DISTANCE = 0.33, 1.2  # LPIPS at t_edit and at t_boost, Sec. 4.1 and 4.2
 
 
@@ -74,6 +75,33 @@ def asymmetric_step(
     return step_from_x_0(schedule, x_0, eps, t, t_prev, eta, noise)
 
 
+class Phases(NamedTuple):
+    """Which of some times are in which interval of Eq. 9; what is in neither is denoised."""
+
+    edits: Tensor  # bool, P_t is of ε(x_t | f_t)
+    boosts: Tensor  # bool, η = 1
+
+
+def phases(t: Tensor, t_edit: Tensor, t_boost: Tensor, overlap: Overlap = "printed") -> Phases:
+    """Return the phases of times t, of a shape that t_edit and t_boost go with.
+
+    Asyrp Eq. 9   edited if T ≥ t ≥ t_edit, else denoised if t_edit > t ≥ t_boost, else boosted
+
+    Where t_edit < t_boost, the times between them are in the first line and in the last, and
+    `overlap` says what is done there: "printed", an edit with η = 0, the first line that holds, as
+    in Asyrp Alg. 1; "released", an edit with η = 1; "boosted", η = 1 and no edit, which is neither.
+    Raises ValueError for an overlap that there is not.
+    """
+    edits, boosts = t >= t_edit, t < t_boost
+    if overlap == "printed":
+        return Phases(edits, boosts & ~edits)
+    if overlap == "released":
+        return Phases(edits, boosts)
+    if overlap != "boosted":
+        raise ValueError(f"overlap: got {overlap!r}, wanted printed, released or boosted")
+    return Phases(edits & ~boosts, boosts)
+
+
 def edit_step(
     schedule: Schedule,
     x_t: Tensor,
@@ -81,23 +109,19 @@ def edit_step(
     eps: Tensor,
     t: Tensor,
     t_prev: Tensor,
-    t_edit: Tensor,
-    t_boost: Tensor,
+    now: Phases,
     noise: Tensor,
 ) -> Tensor:
-    """Return x at t_prev (B, ...), every sample in its own phase, z = noise (B, ...).
+    """Return x at t_prev (B, ...), every sample in its own phase (B,), z = noise (B, ...).
 
-    Asyrp Eq. 9   mean √α_{t-1} P_t(ε(x_t | f_t)) + D_t, η = 0   if T ≥ t ≥ t_edit
-                  mean √α_{t-1} P_t(ε(x_t)) + D_t,       η = 0   if t_edit > t ≥ t_boost
-                  the same mean,                         η = 1   if t_boost > t
-
-    The third line stands where t is below t_boost, whatever t_edit is.
+    Asyrp Eq. 9   mean √α_{t-1} P_t(ε(x_t | f_t)) + D_t, η = 0   where it is edited
+                  mean √α_{t-1} P_t(ε(x_t)) + D_t,       η = 0   where it is denoised
+                  the same mean,                         η = 1   where it is boosted
     """
-    boosts = column(t < t_boost, x_t)
-    edits = column(t >= t_edit, x_t) & ~boosts
+    edits, boosts = (column(one, x_t) for one in now)
     used = torch.where(edits, shifted, eps)
     plain = asymmetric_step(schedule, x_t, used, eps, t, t_prev)
-    boosted = asymmetric_step(schedule, x_t, eps, eps, t, t_prev, 1.0, noise)
+    boosted = asymmetric_step(schedule, x_t, used, eps, t, t_prev, 1.0, noise)
     return torch.where(boosts, boosted, plain)
 
 
@@ -219,20 +243,30 @@ def edit_threshold(text_distance: float) -> float:
 
 
 def t_edit(times: Sequence[int], distance: Sequence[float], threshold: float) -> int:
-    """Return t_edit: the shortest interval [T, t_edit] at whose end P_t is as close to x as asked.
+    """Return t_edit: the first time whose P_t is as far from x as the threshold, as released.
 
     Asyrp Sec. 4.1   LPIPS(x, P_t_edit) = 0.33 - δ
+    Asyrp Tab. 2     30 of its 33 t_edit follow so from the authors' distances, the others within 1
 
-    `distance` is LPIPS(x, P_t) at ascending `times`. It need not rise: t_edit is the last time
-    below which no distance is over the threshold, the first time of all where the first already is.
+    `distance` is LPIPS(x, P_t) at ascending `times`, and t_edit the last of all if none reaches
+    the threshold. Where distances rise steadily it is the time above `t_edit_shortest`; where they
+    do not, it may be far below, and the interval [T, t_edit] longer than it has to be.
+    """
+    return _first(times, distance, threshold)
+
+
+def t_edit_shortest(times: Sequence[int], distance: Sequence[float], threshold: float) -> int:
+    """Return t_edit of the shortest interval [T, t_edit] that is strong enough, as the text says.
+
+    Asyrp Sec. 4.1   "the shortest editing interval" with LPIPS(x, P_t) ≤ 0.33 - δ at its end, that
+                     is with a ξ_t of at least LPIPS(x, P_T) - 0.33 + δ
+
+    `distance` is LPIPS(x, P_t) at ascending `times`; t_edit is the last time whose distance is not
+    above the threshold, and the first of all, the longest interval there is, if none is that near.
     """
     _check(times, distance)
-    last = times[0]
-    for t, value in zip(times, distance, strict=True):
-        if value > threshold:
-            break
-        last = t
-    return last
+    near = (t for t, value in zip(times, distance, strict=True) if value <= threshold)
+    return max(near, default=times[0])
 
 
 def t_boost(
@@ -241,12 +275,17 @@ def t_boost(
     """Return t_boost: the shortest interval [t_boost, 0] with enough noise in x_t_boost.
 
     Asyrp Sec. 4.2   γ_t = LPIPS(x, x_t),   γ_t_boost = 1.2
+    Asyrp Tab. 2     its 5 t_boost follow so from the authors' distances
 
     `deficiency` is γ at ascending `times`; t_boost is the first that reaches the threshold, the
     last of all if none does.
     """
-    _check(times, deficiency)
-    reached = (t for t, value in zip(times, deficiency, strict=True) if value >= threshold)
+    return _first(times, deficiency, threshold)
+
+
+def _first(times: Sequence[int], values: Sequence[float], threshold: float) -> int:
+    _check(times, values)
+    reached = (t for t, value in zip(times, values, strict=True) if value >= threshold)
     return next(reached, times[-1])
 
 

@@ -6,7 +6,9 @@ is), x_t as it is, or its decoding where latents are diffused.
 Asyrp Sec. 4.1   LPIPS(x, P_t), and t_edit where it is 0.33 - δ
 Asyrp Sec. 4.2   γ_t = LPIPS(x, x_t), and t_boost where it is 1.2
 
-A mean that does not rise with t is cut at its first crossing, from t = 1 on.
+Both are the first time, from 1 on, whose mean reaches its value, as in the released code and in the
+paper's Table 2. The text asks for the shortest interval [T, t_edit] that is strong enough: with
+--edit-rule shortest, t_edit is the last time whose mean is not above it.
 """
 
 import warnings
@@ -37,7 +39,7 @@ from latentgeo.infer.sampling.loading import loaded_hash
 from latentgeo.infer.sampling.unprompted import denoiser_of
 from latentgeo.infer.sampling.unprompted_model import load_plain
 from latentgeo.infer.semantic.editing import editing_times
-from latentgeo.infer.semantic.intervals import Intervals, write_intervals
+from latentgeo.infer.semantic.intervals import Intervals, Rule, write_intervals
 from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.perceptual import Lpips, load_lpips
 
@@ -67,7 +69,8 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
         measure = partial(rows_of, model, load_lpips(device), held, cmd.steps)
         group = (cmd.out / "rows", settings, cmd.images, cmd.batch)
         rows = measured_jobs(*group, measure, f"intervals {cmd.model}")
-        found = intervals_of(rows, cmd.boost, {**settings, "images": cmd.images})
+        about = {**settings, "images": cmd.images, "boost": cmd.boost, "edit_rule": cmd.edit_rule}
+        found = intervals_of(rows, cmd.boost, about, cmd.edit_rule)
         if is_main():
             write_all(cmd, rows, found)
     return found
@@ -111,7 +114,9 @@ def distances(
     return found
 
 
-def intervals_of(rows: Sequence[Row], boost: float, settings: dict[str, object]) -> Intervals:
+def intervals_of(
+    rows: Sequence[Row], boost: float, settings: dict[str, object], rule: Rule = "first"
+) -> Intervals:
     """Return the means over images."""
     strength, deficiency = columns(rows)
     return Intervals(
@@ -119,6 +124,7 @@ def intervals_of(rows: Sequence[Row], boost: float, settings: dict[str, object])
         strength=tuple(strength.mean(0).tolist()),
         deficiency=tuple(deficiency.mean(0).tolist()),
         boost=boost,
+        rule=rule,
         settings=settings,
     )
 

@@ -136,6 +136,7 @@ def settings_of(cmd: EvalAsyrp, name: str, subject: Subject, one: Edit) -> dict[
         "texts": list(one.said),
         "t_edit": one.attribute.t_edit,
         "t_boost": one.t_boost,
+        "overlap": one.overlap,
         "S": one.attribute.S,
         "steps": cmd.steps,
         "judge": cmd.judge,
@@ -176,6 +177,7 @@ def edits_of(cmd: EvalAsyrp, model: ImageModel, judge: Judge) -> list[Edit]:
                 texts=embedded(judge, said),
                 said=said,
                 hash=named.hash,
+                overlap=cmd.overlap,
             )
         )
     return found

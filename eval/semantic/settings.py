@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, positive
@@ -54,6 +55,9 @@ class EvalAsyrp:
     t_boost: int | None = option(
         None, "put noise back at t < t_boost, 0: never; unset, of intervals, or the files, or 0"
     )
+    overlap: Literal["printed", "released", "boosted"] = option(
+        "printed", "at t_edit ≤ t < t_boost: the edit, the edit with noise, or noise alone"
+    )
     learned_steps: int = option(40, "S of directions whose files do not say")
     seed: int = option(0, "seed of which images, and of all noise")
     batch: int = option(16, "images at a time; changes speed and memory alone")
@@ -99,6 +103,10 @@ class EvalIntervals:
     )
     boost: float = option(
         1.2, "LPIPS(x, x_t) at t_boost: the paper's; small images may need less, or stay without"
+    )
+    edit_rule: Literal["first", "shortest"] = option(
+        "first",
+        "t_edit is the first t as far from x as asked (released), or the last as near (the text)",
     )
     seed: int = option(0, "seed of which images, and of the intervals")
     batch: int = option(16, "images at a time; changes speed and memory alone")

@@ -17,7 +17,7 @@ from torch import Tensor
 from latentgeo.core import asyrp
 from latentgeo.core.schedule import batch_time
 from latentgeo.infer.sampling.unprompted import Draw, denoiser_of
-from latentgeo.infer.semantic.editing import Attribute, total_shift
+from latentgeo.infer.semantic.editing import Attribute, Editing, total_shift
 from latentgeo.infer.semantic.layers import shiftable, shifted_eps
 from latentgeo.models.bundles.delta_h import Direction
 from latentgeo.models.bundles.image_model import ImageModel
@@ -31,26 +31,23 @@ def shift_eps(
     x: Tensor,
     delta: EpsShift,
     visited: tuple[int, ...],
-    t_edit: int,
-    t_boost: int = 0,
+    editing: Editing,
     draw: Draw = torch.zeros_like,
-    both: bool = False,
 ) -> Tensor:
-    """Return x (B, ...) at visited[-1] of x at visited[0], with ε shifted at t ≥ t_edit.
+    """Return x (B, ...) at visited[-1] of x at visited[0], with ε shifted where an editing acts.
 
     Asyrp Eq. 6    x_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε),   ε̃ = ε + Δε
-    Asyrp Eq. 10   x̃_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε̃), which is `both`
+    Asyrp Eq. 10   x̃_{t-1} = √α_{t-1} P_t(ε̃) + D_t(ε̃), which is `editing.both`
     """
     denoiser, schedule = denoiser_of(model), model.schedule
-    ends = batch_time(t_edit, x), batch_time(t_boost, x)
     for t, t_prev in pairwise(visited):
         now, prev = batch_time(t, x), batch_time(t_prev, x)
         eps = denoiser(x, now)[0]
-        acts = t >= t_edit and t >= t_boost
-        shifted = eps + delta(x, eps, now) if acts else eps
-        in_D = shifted if both else eps
-        noise = draw(x) if t < t_boost else torch.zeros_like(x)
-        x = asyrp.edit_step(schedule, x, shifted, in_D, now, prev, *ends, noise)
+        phases = editing.phases(now)
+        shifted = eps + delta(x, eps, now) if phases.edits.any() else eps
+        in_D = shifted if editing.both else eps
+        noise = draw(x) if phases.boosts.any() else torch.zeros_like(x)
+        x = asyrp.edit_step(schedule, x, shifted, in_D, now, prev, phases, noise)
     return x
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from latentgeo.core import asyrp
 from latentgeo.core.run.seeds import mix
 from latentgeo.eval.semantic.looks import Look, Readers, Reading, compare, read
 from latentgeo.eval.semantic.shifts import EpsShift, shift_eps
@@ -35,6 +36,23 @@ class Edit:
     texts: Tensor  # (2, K), E_T of source and target
     said: tuple[str, str]  # source and target
     hash: str  # of its file
+    overlap: asyrp.Overlap = "printed"  # what is done at t_edit ≤ t < t_boost
+
+    def editing(self, count: int, scale: float = 1.0, both: bool = False) -> Editing:
+        """Return what is done to a batch of so many images, all with one scale."""
+        return Editing(
+            attributes=[self.attribute],
+            scales=torch.full((count, 1), scale),
+            t_boost=self.t_boost,
+            both=both,
+            overlap=self.overlap,
+        )
+
+    @property
+    def boosted_below(self) -> int:
+        """The time below which its process puts noise in, whatever the shift is."""
+        t_edit = self.attribute.t_edit
+        return min(t_edit, self.t_boost) if self.overlap == "printed" else self.t_boost
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,15 +105,9 @@ class Subject:
         both: bool = False,
     ) -> Tensor:
         """Return images (B, 3, H, W) edited with Δh, or with another direction in its place."""
-        attribute = one.attribute
         if direction is not None:
-            attribute = replace(attribute, direction=direction)
-        editing = Editing(
-            attributes=[attribute],
-            scales=torch.full((len(jobs), 1), scale),
-            t_boost=one.t_boost,
-            both=both,
-        )
+            one = replace(one, attribute=replace(one.attribute, direction=direction))
+        editing = one.editing(len(jobs), scale, both)
         x_T, times = self.starts(jobs), self.visited(steps)
         return images_of(self.model, edit(self.model, x_T, editing, times, self.draw(jobs)))
 
@@ -104,8 +116,8 @@ class Subject:
     ) -> Tensor:
         """Return images (B, 3, H, W) with ε shifted where the edit acts, in P_t or in both."""
         x_T, draw = self.starts(jobs), self.draw(jobs)
-        t_edit, t_boost = one.attribute.t_edit, one.t_boost
-        x_0 = shift_eps(self.model, x_T, delta, self.visited(), t_edit, t_boost, draw, both)
+        editing = one.editing(len(jobs), both=both)
+        x_0 = shift_eps(self.model, x_T, delta, self.visited(), editing, draw)
         return images_of(self.model, x_0)
 
     def kept(
@@ -123,7 +135,7 @@ class Subject:
 
     def plain(self, one: Edit, jobs: Sequence[int], steps: int | None = None) -> Reading:
         """Return what is read of the images by the edit's process with Δh = 0."""
-        key = ("plain", one.t_boost, steps or self.steps)
+        key = ("plain", one.boosted_below, steps or self.steps)
         return self.kept(key, jobs, lambda todo: self.edited(one, todo, scale=0.0, steps=steps))
 
     def scaled(self, one: Edit, jobs: Sequence[int], scale: float) -> Reading:

@@ -8,7 +8,7 @@ Notation   h what shifts are added to: the bottleneck, or another layer's featur
            it was learned with, S̃ those it is used with; ε as the model is sampled, with x̂_0 in
            [-1, 1] if that is clipped
 Time       the paper's t, of each sample its own; attribute i acts at T ≥ t ≥ t_edit of its own
-           (Alg. 1 has one t_edit), and nothing acts below t_boost, where η = 1
+           (Alg. 1 has one t_edit); η = 1 below t_boost, where no attribute acts any more
 Cost       the encoder runs once per step and sample, the decoder once, and twice for samples that
            an attribute acts on
 """
@@ -28,6 +28,8 @@ from latentgeo.infer.semantic.layers import shiftable, shifted_eps
 from latentgeo.models.bundles.delta_h import Direction, DirectionTable, GlobalDirection, embedding
 from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.unet_layers import H
+
+NEVER = 2**31 - 1  # the t_edit of no attribute
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +53,7 @@ class Editing:
     attributes: Sequence[Attribute]  # M of them
     scales: Tensor  # (B, M), c_i, of any sign
     t_boost: int = 0  # fresh noise (η = 1) at t < t_boost; 0 is none
+    overlap: asyrp.Overlap = "printed"  # what is done at t_edit ≤ t < t_boost
     both: bool = False  # the shift enters D_t too: the symmetric process of Theorem 1, to compare
 
     def __post_init__(self) -> None:
@@ -67,16 +70,22 @@ class Editing:
     def acting(self, t: Tensor) -> Tensor:
         """Return the scales (B, M) at times t (B,): 0 of what does not act there.
 
-        Asyrp Eq. 9   f_t acts if T ≥ t ≥ t_edit, and not if t_boost > t
+        Asyrp Eq. 9   f_t acts where an attribute's own t_edit has it act
         """
-        starts = torch.tensor([one.t_edit for one in self.attributes], device=t.device)
-        here = (t[:, None] >= starts) & (t[:, None] >= self.t_boost)
-        return self.scales.to(t.device) * here
+        starts = torch.tensor([[one.t_edit for one in self.attributes]], device=t.device)
+        return self.scales.to(t.device) * self._phases(t[:, None], starts).edits
+
+    def phases(self, t: Tensor) -> asyrp.Phases:
+        """Return which of times t (B,) some attribute acts at, and which are boosted."""
+        return self._phases(t, torch.full_like(t, self.t_edit))
+
+    def _phases(self, t: Tensor, t_edit: Tensor) -> asyrp.Phases:
+        return asyrp.phases(t, t_edit, torch.full_like(t, self.t_boost), self.overlap)
 
     @property
     def t_edit(self) -> int:
         """The time below which no attribute acts."""
-        return min((one.t_edit for one in self.attributes), default=0)
+        return min((one.t_edit for one in self.attributes), default=NEVER)
 
 
 def editing_times(schedule: Schedule, steps: int) -> tuple[int, ...]:
@@ -101,13 +110,13 @@ def edit(
 
     Asyrp Alg. 1   its second step, of M attributes, S̃ = len(visited) - 1 steps
 
-    `draw(x)` gives the noise z of a step below t_boost. Raises ValueError if there is none.
+    `draw(x)` gives the noise z of a boosted step. Raises ValueError if there is none.
     """
     check_times(model.schedule, visited)
     steps = len(visited) - 1
     for t, t_prev in pairwise(visited):
-        noise = _noise(x, draw) if t < editing.t_boost else torch.zeros_like(x)
         now, prev = batch_time(t, x), batch_time(t_prev, x)
+        noise = _noise(x, draw) if editing.phases(now).boosts.any() else torch.zeros_like(x)
         x = semantic_step(model, x, now, prev, editing, steps, noise, labels)
         if on_step is not None:
             on_step(t_prev, x)
@@ -141,9 +150,8 @@ def semantic_step(
         delta = total_shift(model, editing.attributes, scales[rows], h, t_of, steps, some)
         found = shifted_eps(model, x[rows], h + delta, skips, t_of, some, layer)
         shifted = eps.index_copy(0, rows, found)
-    t_edit, t_boost = batch_time(editing.t_edit, x), batch_time(editing.t_boost, x)
     in_D = shifted if editing.both else eps
-    return asyrp.edit_step(model.schedule, x, shifted, in_D, t, t_prev, t_edit, t_boost, noise)
+    return asyrp.edit_step(model.schedule, x, shifted, in_D, t, t_prev, editing.phases(t), noise)
 
 
 def total_shift(

@@ -4,17 +4,27 @@ Asyrp (arXiv 2210.10960), Sec. 4: LPIPS(x, P_t) says where an edit may end, LPIP
 boosting may begin.
 `latentgeo eval-intervals` measures them; `edit-semantic` and `train-asyrp` read them.
 
+Rules      of t_edit, by name: "first", the first time as far from x as the threshold, which the
+           released code takes and the paper's Table 2 has; "shortest", the last as near, which the
+           paper's text asks for. Where distances rise they are neighbours on the grid
 Time       the paper's t, ascending
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from latentgeo.core import asyrp
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.text import read_text
+
+Rule = Literal["first", "shortest"]
+RULES: dict[str, Callable[[Sequence[int], Sequence[float], float], int]] = {
+    "first": asyrp.t_edit,
+    "shortest": asyrp.t_edit_shortest,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +35,16 @@ class Intervals:
     strength: tuple[float, ...]  # LPIPS(x, P_t), whose fall from T is ξ_t
     deficiency: tuple[float, ...]  # γ_t = LPIPS(x, x_t)
     boost: float  # the γ_t that boosting takes; the paper's 1.2 is of 256 × 256 images
+    rule: Rule = "first"  # of t_edit
     settings: Mapping[str, object]  # model, weights, images, seed, …
 
     def t_edit(self, similarity: float) -> int:
         """Return t_edit of two texts by the cosine of their embeddings.
 
-        Asyrp Sec. 4.1   LPIPS(x, P_t_edit) = 0.33 - δ
-
-        Distances that do not rise with t are cut at the first crossing, as `asyrp.t_edit` says.
+        Asyrp Sec. 4.1   LPIPS(x, P_t_edit) = 0.33 - δ, by the rule of these intervals
         """
-        return asyrp.t_edit(self.times, self.strength, asyrp.edit_threshold(1 - similarity))
+        threshold = asyrp.edit_threshold(1 - similarity)
+        return RULES[self.rule](self.times, self.strength, threshold)
 
     def t_boost(self) -> int:
         """Return t_boost, or 0 (no boosting) where no x_t is as far from x as it takes.
@@ -63,10 +73,13 @@ def read_intervals(path: Path) -> Intervals:
         content = json.loads(read_text(path))
         columns = {k: tuple(content[k]) for k in ("times", "strength", "deficiency")}
         boost, settings = float(content["boost"]), dict(content["settings"])
-        found = Intervals(**columns, boost=boost, settings=settings)
+        rule = content.get("rule", "first")  # files of before the rules have the measurements alone
+        found = Intervals(**columns, boost=boost, rule=rule, settings=settings)
         sizes = {len(column) for column in columns.values()}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a file of latentgeo eval-intervals: {error}") from None
+    if rule not in RULES:
+        raise ValueError(f"{path}: rule: got {rule!r}, wanted {' or '.join(RULES)}")
     if sizes != {len(found.times)} or not found.times:
         raise ValueError(f"{path}: wanted as many distances as times, got {sorted(sizes)}")
     return found

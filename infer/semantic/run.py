@@ -115,7 +115,11 @@ def edited(
         for first in range(0, len(x_T), cmd.batch):
             part = slice(first, first + cmd.batch)
             editing = Editing(
-                attributes=attributes, scales=scales[part], t_boost=t_boost, both=cmd.both
+                attributes=attributes,
+                scales=scales[part],
+                t_boost=t_boost,
+                both=cmd.both,
+                overlap=cmd.overlap,
             )
             draw = seeded_noise(seeds[part])
             x_0 = edit(model, x_T[part].to(model.device), editing, visited, draw)
@@ -240,6 +244,7 @@ def record(
         "steps": cmd.steps,
         "t_edit": {one.name: one.attribute.t_edit for one in some},
         "t_boost": min(one.t_boost for one in some),
+        "overlap": cmd.overlap,
         "refine": cmd.refine,
         "seed": cmd.seed,
         "version": version("latentgeo"),

@@ -41,6 +41,9 @@ class EditSemantic:
     t_boost: int | None = option(
         None, "put noise back at t < t_boost, 0: never; unset, of intervals, or the files, or 0"
     )
+    overlap: Literal["printed", "released", "boosted"] = option(
+        "printed", "at t_edit ≤ t < t_boost: the edit, the edit with noise, or noise alone"
+    )
     intervals: Path | None = option(None, "file of eval-intervals, for directions with their texts")
     refine: int = option(0, "fixed-point rounds per step of the inversion")
     cache: Path | None = option(None, "folder of inversions; OUT/inversions if unset")

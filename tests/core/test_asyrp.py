@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,14 +74,48 @@ def test_every_sample_is_in_its_own_phase():
     generator = torch.Generator().manual_seed(1)
     x_t, eps, shifted, z = torch.randn(4, 5, 3, generator=generator, dtype=torch.float64)
     t, t_prev = at(600, 500, 499, 200, 199), at(580, 480, 479, 180, 179)
-    found = asyrp.edit_step(
-        SCHEDULE, x_t, shifted, eps, t, t_prev, at(*[500] * 5), at(*[200] * 5), z
-    )
+    now = asyrp.phases(t, at(*[500] * 5), at(*[200] * 5))
+    found = asyrp.edit_step(SCHEDULE, x_t, shifted, eps, t, t_prev, now, z)
     edited = asyrp.asymmetric_step(SCHEDULE, x_t, shifted, eps, t, t_prev)
     plain = ddim.step(SCHEDULE, x_t, eps, t, t_prev)
     boosted = ddim.step(SCHEDULE, x_t, eps, t, t_prev, 1.0, z)
     wanted = torch.stack([edited[0], edited[1], plain[2], plain[3], boosted[4]])
     assert torch.equal(found, wanted)
+
+
+def printed_eq_9(x_t, shifted, eps, bars, t, t_prev, t_edit, t_boost, z):
+    """Asyrp Alg. 1, lines 13 to 30: the first `if` that holds, in plain numbers."""
+    a, b = bars[t], bars[t_prev]
+    used, sigma = eps, torch.zeros(())
+    if t >= t_edit:
+        used = shifted
+    elif not t >= t_boost:
+        sigma = ((1 - b) / (1 - a)).sqrt() * (1 - a / b).sqrt()
+    P = (x_t - (1 - a).sqrt() * used) / a.sqrt()
+    return b.sqrt() * P + (1 - b - sigma**2).sqrt() * eps + sigma * z
+
+
+@pytest.mark.parametrize("t", [600, 450, 250])
+def test_where_the_intervals_overlap_the_print_edits_without_noise(t):
+    """Asyrp Eq. 9: at t_edit = 300 ≤ t < 500 = t_boost the three rules differ by more than 0.5."""
+    x_t, shifted, eps, z, _ = drawn()
+    ends, times = (300, 500), (at(t, t), at(t - 25, t - 25))
+    wanted = printed_eq_9(x_t, shifted, eps, SCHEDULE.alpha_bar, t, t - 25, *ends, z)
+    found = {}
+    for rule in ("printed", "released", "boosted"):
+        now = asyrp.phases(times[0], at(*[ends[0]] * 2), at(*[ends[1]] * 2), rule)
+        found[rule] = asyrp.edit_step(SCHEDULE, x_t, shifted, eps, *times, now, z)
+    torch.testing.assert_close(found["printed"], wanted, rtol=1e-9, atol=1e-9)
+    overlaps = ends[0] <= t < ends[1]
+    for one, other in (("printed", "released"), ("released", "boosted"), ("boosted", "printed")):
+        apart = (found[one] - found[other]).abs().max()
+        assert apart > 0.5 if overlaps else apart == 0
+    P = asyrp.predicted(SCHEDULE, x_t, shifted, times[0])
+    noisy = ddim.step_from_x_0(SCHEDULE, P, eps, *times, 1.0, z)
+    used = noisy if t < ends[1] and t >= ends[0] else wanted
+    torch.testing.assert_close(found["released"], used, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="overlap: got 'none', wanted printed"):
+        asyrp.phases(times[0], times[0], times[0], "none")
 
 
 @pytest.mark.parametrize("stride", [1, 25])
@@ -181,13 +216,29 @@ def test_editing_strength_grows_downwards():
 
 
 def test_t_edit_is_where_the_prediction_is_close_enough():
-    """Asyrp Sec. 4.1: texts farther apart edit longer; a dip above the crossing does not count."""
-    times, distance = [0, 100, 200, 300, 400], [0.02, 0.01, 0.3, 0.36, 0.2]
+    """Asyrp Sec. 4.1: texts farther apart edit longer; where distances rise, both rules are one
+    time apart, and the line between their two distances has the threshold between these times.
+    """
+    times, distance = [0, 100, 200, 300, 400], [0.01, 0.02, 0.2, 0.3, 0.5]
     assert asyrp.edit_threshold(0) == 0.33 and asyrp.edit_threshold(0.4) == pytest.approx(0.198)
-    assert asyrp.t_edit(times, distance, asyrp.edit_threshold(0)) == 200
-    assert asyrp.t_edit(times, distance, asyrp.edit_threshold(0.4)) == 100
-    assert asyrp.t_edit(times, distance, 0.3) == 200  # just as close as asked
-    assert asyrp.t_edit(times, distance, 0.015) == 0 and asyrp.t_edit(times, distance, 1) == 400
+    for apart, first in ((0, 400), (0.2, 300), (0.4, 200)):
+        threshold = asyrp.edit_threshold(apart)
+        assert asyrp.t_edit(times, distance, threshold) == first
+        assert asyrp.t_edit_shortest(times, distance, threshold) == first - 100
+        between = np.interp(threshold, distance, times)
+        assert first - 100 < between < first
+    for rule in (asyrp.t_edit, asyrp.t_edit_shortest):
+        assert rule(times, distance, 0.3) == 300  # just as close as asked
+        assert rule(times, distance, 0.005) == 0 and rule(times, distance, 1) == 400
+
+
+def test_the_shortest_interval_is_none_of_the_first_crossing():
+    """Asyrp Sec. 4.1: of all [T, t] with an editing strength ξ_t that is enough, the shortest."""
+    times, distance, threshold = [100, 200, 300, 400, 500], [0.1, 0.35, 0.2, 0.25, 0.5], 0.33
+    strength = asyrp.editing_strength(torch.tensor(distance[::-1], dtype=torch.float64)).flip(0)
+    enough = [t for t, xi in zip(times, strength, strict=True) if xi >= distance[-1] - threshold]
+    assert asyrp.t_edit_shortest(times, distance, threshold) == max(enough) == 400
+    assert asyrp.t_edit(times, distance, threshold) == 200  # as released
 
 
 def test_t_boost_is_the_first_with_enough_noise():

@@ -18,9 +18,15 @@ from latentgeo.eval.semantic.shifts import (
     relative_eps,
     shift_eps,
 )
-from latentgeo.infer.semantic.editing import Editing, edit, editing_times
+from latentgeo.infer.semantic.editing import Attribute, Editing, edit, editing_times
 from latentgeo.models.bundles.delta_h import GlobalDirection
 from tests.infer.semantic.test_editing import attribute, drawing, given
+
+
+def ending(t_edit, **how):
+    """What shifts of ε need of an edit: where it ends."""
+    one = Attribute(direction=GlobalDirection(torch.zeros(1)), t_edit=t_edit, S=1)
+    return Editing(attributes=[one], scales=torch.ones(3, 1), **how)
 
 
 @torch.no_grad()
@@ -37,14 +43,16 @@ def test_the_edits_own_shift_of_eps_is_the_edit(name, layer, both):
     editing = Editing(attributes=[one], scales=torch.ones(3, 1), t_boost=300, both=both)
     wanted = edit(model, x, editing, visited, drawing())
     delta = own_shift(model, one, 5)
-    found = shift_eps(model, x, delta, visited, 400, 300, drawing(), both)
+    found = shift_eps(model, x, delta, visited, editing, drawing())
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
-    assert (shift_eps(model, x, delta, visited, 1001) - wanted).abs().max() > 1e-3
-    boost, last = visited[2], visited[3]  # no shift below either, at a time of boosting none
-    early = replace(editing, attributes=[replace(one, t_edit=last)], t_boost=boost)
-    wanted = edit(model, x, early, visited, drawing())
-    found = shift_eps(model, x, delta, visited, last, boost, drawing(), both)
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
+    assert (shift_eps(model, x, delta, visited, ending(1001)) - wanted).abs().max() > 1e-3
+    boost, last = visited[1], visited[3]  # two times lie in both intervals
+    for overlap in ("printed", "released", "boosted"):
+        early = replace(editing, attributes=[replace(one, t_edit=last)], t_boost=boost)
+        early = replace(early, overlap=overlap)
+        wanted = edit(model, x, early, visited, drawing())
+        found = shift_eps(model, x, delta, visited, early, drawing())
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
 @torch.no_grad()
@@ -55,9 +63,10 @@ def test_one_step_moves_by_the_factors_of_the_proof():
     delta = torch.randn_like(x)
     now, prev = batch_time(700, x), batch_time(650, x)
     factors = asyrp.shift(model.schedule, x, now, prev)
-    plain = shift_eps(model, x, lambda *_: delta, (700, 650), 701)
+    plain = shift_eps(model, x, lambda *_: delta, (700, 650), ending(701))
     for both, factor in ((False, factors.in_P), (True, factors.in_P + factors.in_D)):
-        moved = shift_eps(model, x, lambda *_: delta, (700, 650), 700, both=both) - plain
+        acting = ending(700, both=both)
+        moved = shift_eps(model, x, lambda *_: delta, (700, 650), acting) - plain
         torch.testing.assert_close(moved, factor * delta)
 
 
@@ -81,7 +90,7 @@ def test_pairs_share_what_their_donor_finds():
     fixed = replace(one, direction=lambda h, temb, t: next(given_to))
     theirs = Editing(attributes=[fixed], scales=torch.ones(3, 1))
     torch.testing.assert_close(found[3:], edit(model, x.flip(0), theirs, visited))
-    by_eps = shift_eps(model, pairs, donated_eps(own_shift(model, one, 4)), visited, 400)
+    by_eps = shift_eps(model, pairs, donated_eps(own_shift(model, one, 4)), visited, ending(400))
     torch.testing.assert_close(by_eps[:3], alone)
     assert (by_eps[3:] - found[3:]).abs().max() > 1e-3
 

@@ -67,7 +67,10 @@ def test_a_scale_or_a_shift_of_zero_is_ddim(name, kind):
 
 
 def by_hand(model, x, parts, visited, t_boost, labels, draw):
-    """Asyrp Alg. 1, lines 9 to 30: one sample, ᾱ as plain numbers, the network's own output."""
+    """Asyrp Alg. 1, lines 9 to 30: one sample, ᾱ as plain numbers, the network's own output.
+
+    Where its phases overlap, the first `if` that holds is what is done.
+    """
     bars, config = model.schedule.alpha_bar, model.config
 
     def eps_of(output, x, t):
@@ -86,7 +89,8 @@ def by_hand(model, x, parts, visited, t_boost, labels, draw):
         eps = shifted = eps_of(model.unet.decode(h, skips, tau, *given), x, t)
         sigma = torch.zeros(())
         acting = [(f, c, S) for f, c, S, t_edit in parts if t >= t_edit]
-        if t < t_boost:
+        boosts = not acting and t < t_boost
+        if boosts:
             sigma = ((1 - b) / (1 - a)).sqrt() * (1 - a / b).sqrt()
         elif acting:
             temb = embedding(model, torch.tensor([t]), labels)
@@ -96,7 +100,7 @@ def by_hand(model, x, parts, visited, t_boost, labels, draw):
             shifted = eps_of(model.unet.decode(h + delta, skips, tau, *given), x, t)
         P = (x - (1 - a).sqrt() * shifted) / a.sqrt()
         x = b.sqrt() * P + (1 - b - sigma**2).clamp(min=0).sqrt() * eps
-        x = x + sigma * draw() if t < t_boost else x
+        x = x + sigma * draw() if boosts else x
     return x
 
 
@@ -104,11 +108,14 @@ def by_hand(model, x, parts, visited, t_boost, labels, draw):
 @pytest.mark.parametrize("prediction", ["eps", "v"])
 @torch.no_grad()
 def test_the_whole_process_as_printed(name, prediction):
-    """Asyrp Alg. 1, Asyrp Eq. 9: two attributes, signs, S/S̃, boosting, sample by sample."""
+    """Asyrp Alg. 1, Asyrp Eq. 9: two attributes, signs, S/S̃, boosting, sample by sample; the
+    second still acts at a time below t_boost, where there is no noise yet.
+    """
     model, x, labels = given(name, prediction=prediction)
     T = model.schedule.T
     visited = editing_times(model.schedule, 5)
     attributes = [attribute(model, 1, T // 2), attribute(model, 2, T // 4, S=3)]
+    assert any(T // 4 <= t < T // 3 for t in visited)
     scales = torch.tensor([[1.0, 0.5], [-2.0, 0.0], [0.0, 0.7]], dtype=torch.float64)
     editing = Editing(attributes=attributes, scales=scales, t_boost=T // 3)
     draw, drawn = drawing(), []
@@ -118,10 +125,10 @@ def test_the_whole_process_as_printed(name, prediction):
         return drawn[-1]
 
     found = edit(model, x, editing, visited, kept, labels)
-    assert len(drawn) == sum(t < T // 3 for t in visited[:-1])
+    assert len(drawn) == sum(t < T // 4 for t in visited[:-1])
     for i in range(3):
         parts = [
-            (one.direction, c, one.S, max(one.t_edit, T // 3))
+            (one.direction, c, one.S, one.t_edit)
             for one, c in zip(attributes, scales[i], strict=True)
         ]
         noises = iter(drawn)
@@ -201,8 +208,10 @@ def test_the_decoder_runs_twice_only_where_something_acts(monkeypatch):
     visited = editing_times(model.schedule, 5)
     scales = torch.tensor([[1.0], [0.0], [-1.0]])
     editing = Editing(attributes=[attribute(model, 1, 200)], scales=scales, t_boost=500)
-    edit(model, x, editing, visited, drawing())
-    assert runs == {t: 3 + 2 * (t >= 500) for t in visited[:-1]}
+    for overlap, acts in (("printed", 200), ("released", 200), ("boosted", 500)):
+        runs.clear()
+        edit(model, x, replace(editing, overlap=overlap), visited, drawing())
+        assert runs == {t: 3 + 2 * (t >= acts) for t in visited[:-1]}
 
 
 @torch.no_grad()

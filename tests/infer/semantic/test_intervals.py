@@ -1,5 +1,6 @@
 """The file of intervals: both ways, what follows from it, what it refuses."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,10 @@ def test_times_follow_from_the_distances(tmp_path):
     """Asyrp Sec. 4.1, Asyrp Sec. 4.2: 0.33 · cos = 0.33, 0.297, 0.099; the first γ of 1.2."""
     found = read_intervals(write_intervals(tmp_path / "i.json", FOUND))
     assert found == FOUND
-    assert [found.t_edit(cos) for cos in (1.0, 0.9, 0.3)] == [750, 500, 1]
+    assert [found.t_edit(cos) for cos in (1.0, 0.9, 0.3)] == [1000, 750, 250]
+    shortest = replace(found, rule="shortest")
+    assert [shortest.t_edit(cos) for cos in (1.0, 0.9, 0.3)] == [750, 500, 1]
+    assert read_intervals(write_intervals(tmp_path / "s.json", shortest)) == shortest
     assert found.t_boost() == 500
     quiet = Intervals(
         times=(1, 9), strength=(0.0, 1.0), deficiency=(0.1, 1.19), boost=1.2, settings={}
@@ -39,3 +43,13 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="as many distances"):
         read_intervals(tmp_path / "x.json")
+    odd = write_intervals(tmp_path / "x.json", replace(FOUND, rule="last"))
+    with pytest.raises(ValueError, match=r"x\.json: rule: got 'last', wanted first or shortest"):
+        read_intervals(odd)
+
+
+def test_a_file_of_before_the_rules_has_the_measurements_alone(tmp_path):
+    path = write_intervals(tmp_path / "old.json", FOUND)
+    old = {key: value for key, value in json.loads(path.read_text()).items() if key != "rule"}
+    path.write_text(json.dumps(old))
+    assert read_intervals(path) == FOUND

@@ -1,5 +1,7 @@
 """`latentgeo edit-semantic`, from the command line to the files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,7 +92,9 @@ def test_directions_one_by_one_and_together(places, tmp_path):
 
 
 def test_intervals_come_from_a_file(places, tmp_path):
-    """Asyrp Sec. 4.1: 0.33 · 0.9 lies between the second and the third distance."""
+    """Asyrp Sec. 4.1: 0.33 · 0.9 lies between the second and the third distance, which reaches it;
+    the shortest interval that is strong enough ends at the second.
+    """
     found = Intervals(
         times=(1, 300, 600),
         strength=(0.0, 0.2, 0.5),
@@ -102,7 +106,11 @@ def test_intervals_come_from_a_file(places, tmp_path):
     words = ("--seeds", "3", "--direction", places / "smile.safetensors", "--intervals", path)
     assert run(places, tmp_path, *words) == 0
     about = read_metadata(tmp_path / "grid.png")
-    assert (about["t_edit"], about["t_boost"]) == ({"smile": 300}, 300)
+    assert (about["t_edit"], about["t_boost"]) == ({"smile": 600}, 300)
+    write_intervals(path, replace(found, rule="shortest"))
+    assert run(places, tmp_path, *words, "--overlap", "released") == 0
+    about = read_metadata(tmp_path / "grid.png")
+    assert (about["t_edit"], about["overlap"]) == ({"smile": 300}, "released")
 
 
 @pytest.mark.parametrize(
