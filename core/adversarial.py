@@ -12,6 +12,8 @@ Hinge      The released code has hinge losses in the place of the logarithms. Th
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import widened
+
 OFFSET = 1e-4  # δ of the weight, as released; VQGAN prints 1e-6
 LARGEST = 1e4  # of the weight, as released
 
@@ -21,6 +23,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
     LDM Eq. 25   max_ψ (log D_ψ(x) - L_adv); released: ½ E max(0, 1 - real) + ½ E max(0, 1 + fake)
     """
+    real, fake = widened(real), widened(fake)
     return 0.5 * ((1 - real).relu().mean() + (1 + fake).relu().mean())
 
 
@@ -29,7 +32,7 @@ def generator_loss(fake: Tensor) -> Tensor:
 
     LDM Eq. 25   min_{E,D} (-L_adv(D(E(x)))); released: -E fake
     """
-    return -fake.mean()
+    return -widened(fake).mean()
 
 
 def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -> Tensor:
@@ -42,4 +45,4 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last: Tensor) -
     """
     (like,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
     (fooled,) = torch.autograd.grad(adversarial, last, retain_graph=True)
-    return (like.norm() / (fooled.norm() + OFFSET)).clamp(max=LARGEST)
+    return (widened(like).norm() / (widened(fooled).norm() + OFFSET)).clamp(max=LARGEST)

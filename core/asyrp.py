@@ -20,6 +20,7 @@ from torch import Tensor
 
 from latentgeo.core.ddim import sigma, step_from_x_0
 from latentgeo.core.parameterization import x_0_from_eps
+from latentgeo.core.precision import widened
 from latentgeo.core.schedule import Schedule, column
 
 Overlap = Literal["printed", "released", "boosted"]
@@ -174,7 +175,8 @@ def directional_similarity(
 
     Asyrp Eq. 17   S_dir = ⟨ΔI, ΔT⟩ / (‖ΔI‖ ‖ΔT‖)
     """
-    return F.cosine_similarity(image_edit - image, text_edit - text, dim=-1)
+    seen = widened(image_edit) - widened(image)
+    return F.cosine_similarity(seen, widened(text_edit) - widened(text), dim=-1)
 
 
 def training_loss(
@@ -184,7 +186,8 @@ def training_loss(
 
     Asyrp Eq. 7   L^(t) = λ_CLIP L_direction + λ_recon |P_edit - P_source|, |·| the mean over pixels
     """
-    return clip_weight * direction + recon_weight * (P_edit - P_source).abs().flatten(1).mean(1)
+    kept = (widened(P_edit) - widened(P_source)).abs().flatten(1).mean(1)
+    return clip_weight * widened(direction) + recon_weight * kept
 
 
 def recon_weight(similarity: float) -> float:
@@ -205,9 +208,9 @@ def scaled(
 
     A scale may be a number, or (B, 1, ...) of each sample its own.
     """
-    total = sum(c * delta for c, delta in zip(scales, deltas, strict=True))
+    total = sum(c * widened(delta) for c, delta in zip(scales, deltas, strict=True))
     assert isinstance(total, Tensor)
-    return S / S_used * total
+    return (S / S_used * total).to(deltas[0].dtype)
 
 
 def mean_delta(deltas: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import widened
+
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mass: Tensor) -> Tensor:
     """Return A[μ](q) (N, c) for the measure μ = Σ_j m_j δ_(k_j, v_j).
@@ -26,5 +28,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mass: Tensor) -> Tensor:
     """
     if mass.shape != k.shape[:1] or not (mass >= 0).all() or not mass.sum() > 0:
         raise ValueError(f"mass: wanted {len(k)} numbers >= 0 with a positive sum, got {mass}")
-    logits = q @ k.mT / q.shape[1] ** 0.5 + mass.log()  # (N, M)
-    return torch.softmax(logits, dim=1) @ v
+    logits = widened(q) @ widened(k).mT / q.shape[1] ** 0.5 + widened(mass).log()  # (N, M)
+    return (torch.softmax(logits, dim=1) @ widened(v)).to(v.dtype)

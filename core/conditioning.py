@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from latentgeo.core.linearize import Map, jacobian, pull
+from latentgeo.core.precision import widened
 
 
 def pooled(h: Tensor, cell: int) -> Tensor:
@@ -40,10 +41,10 @@ def all_values(f: Map, x: Tensor, chunk: int | None = None) -> Tensor:
     """
     y = f(x[:1])
     if y[0].numel() >= x[0].numel():
-        return torch.linalg.svdvals(jacobian(f, x, chunk=chunk, samples=1))
+        return torch.linalg.svdvals(widened(jacobian(f, x, chunk=chunk, samples=1)))
     basis = torch.eye(y[0].numel(), dtype=y.dtype, device=y.device).reshape(-1, *y.shape)
     rows = [pull(f, one, basis, chunk).flatten(1) for one in x.split(1)]  # each (m, n)
-    return torch.linalg.svdvals(torch.stack(rows))
+    return torch.linalg.svdvals(widened(torch.stack(rows)))
 
 
 def condition_number(values: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def condition_number(values: Tensor) -> Tensor:
 
     Iso Eq. 10   MCN = E[σ_M(J(x_t)) / σ_m(J(x_t))], the mean of these
     """
-    return values.amax(1) / values.amin(1)
+    return widened(values.amax(1)) / values.amin(1)
 
 
 def variance_of_values(values: Tensor) -> Tensor:
@@ -64,4 +65,4 @@ def variance_of_values(values: Tensor) -> Tensor:
     """
     if values.ndim != 2 or len(values) < 2:
         raise ValueError(f"values: got {tuple(values.shape)}, wanted (N, k) with N >= 2")
-    return values.var(0).sum()
+    return widened(values).var(0).sum()

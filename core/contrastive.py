@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentgeo.core.precision import widened
+
 LARGEST_SCALE = 100.0  # CLIP Sec. 2.5: the logits are never scaled by more
 
 
@@ -27,7 +29,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     if images.shape != texts.shape or images.ndim != 2:
         got = f"{tuple(images.shape)} and {tuple(texts.shape)}"
         raise ValueError(f"images and texts: got {got}, wanted one shape (N, K)")
-    logits = scale * images @ texts.T
+    logits = scale * widened(images) @ widened(texts).T
     labels = torch.arange(len(images), device=images.device)
     return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
@@ -38,6 +40,6 @@ def prompt_loss(images: Tensor, prompts: Tensor, scale: Tensor, labels: Tensor) 
     CLIP Sec. 2.3b   one direction of the same cross entropy, with texts that many images share:
                     logits = I_e P_eᵀ e^t; a label (N,) of -1 is of an image without any, left out
     """
-    logits = scale * images @ prompts.T
+    logits = scale * widened(images) @ widened(prompts).T
     said = (labels >= 0).sum().clamp(min=1)
     return F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / said

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.parameterization import Predict
+from latentgeo.core.precision import widened
 from latentgeo.core.schedule import Schedule, batch_time, check_times
 
 
@@ -129,4 +130,4 @@ def simple_loss(eps: Tensor, predicted: Tensor) -> Tensor:
         raise ValueError(
             f"eps {tuple(eps.shape)} and prediction {tuple(predicted.shape)} must have one shape"
         )
-    return (eps - predicted).square().mean()
+    return (widened(eps) - widened(predicted)).square().mean()

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentgeo.core.precision import widened
+
 
 def rescale(points: Tensor, scale: Tensor) -> Tensor:
     """Return points (..., 2) of one map as those of another, `scale` (2,) = (W'/W, H'/H) as large.
@@ -34,9 +36,10 @@ def sample(features: Tensor, points: Tensor) -> Tensor:
     Differentiable in the features and, where the point is inside the map, in the points.
     """
     size = torch.tensor(features.shape[:0:-1], dtype=points.dtype, device=points.device)  # (W, H)
-    grid = ((2 * points + 1) / size - 1).to(features.dtype).reshape(1, 1, -1, 2)
-    found = F.grid_sample(features[None], grid, padding_mode="border", align_corners=False)
-    return found[0, :, 0].T.reshape(*points.shape[:-1], -1)
+    values = widened(features)  # in bfloat16 a place would be a quarter of a cell off
+    grid = ((2 * points + 1) / size - 1).to(values.dtype).reshape(1, 1, -1, 2)
+    found = F.grid_sample(values[None], grid, padding_mode="border", align_corners=False)
+    return found[0, :, 0].T.reshape(*points.shape[:-1], -1).to(features.dtype)
 
 
 def square(radius: float, spacing: float, like: Tensor) -> Tensor:
@@ -51,8 +54,9 @@ def directions(handles: Tensor, targets: Tensor) -> Tensor:
 
     Drag Sec. 3.4   d_i = (g_i - h_i^k) / ‖g_i - h_i^k‖_2
     """
-    way = targets - handles
-    return way / way.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
+    way = widened(targets) - widened(handles)
+    unit = way / way.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
+    return unit.to(handles.dtype)
 
 
 def motion_supervision(features: Tensor, handles: Tensor, steps: Tensor, radius: int) -> Tensor:
@@ -62,7 +66,7 @@ def motion_supervision(features: Tensor, handles: Tensor, steps: Tensor, radius:
     """
     around = handles[:, None] + square(radius, 1, handles)  # (n, K, 2)
     wanted = sample(features.detach(), around)
-    return (sample(features, around + steps[:, None]) - wanted).abs().sum()
+    return (widened(sample(features, around + steps[:, None])) - widened(wanted)).abs().sum()
 
 
 def motion_supervision_official(
@@ -80,7 +84,7 @@ def mask_penalty(z_prev: Tensor, z_prev_0: Tensor, mask: Tensor) -> Tensor:
 
     Drag Eq. 3   ‖(ẑ^k_{t-1} - sg(ẑ^0_{t-1})) ⊙ (1 - M)‖_1, each ẑ_{t-1} one DDIM step below ẑ_t
     """
-    return ((z_prev - z_prev_0.detach()) * (1 - mask)).abs().sum()
+    return ((widened(z_prev) - widened(z_prev_0.detach())) * (1 - mask)).abs().sum()
 
 
 def track(
@@ -97,7 +101,8 @@ def track(
     offsets = offsets[offsets.norm(dim=-1).argsort(stable=True)]  # argmin takes the first of equals
     last = handles.new_tensor([features.shape[2] - 1, features.shape[1] - 1])
     places = (handles[:, None] + offsets).clamp(min=0).minimum(last)  # (n, K, 2)
-    distance = (sample(features, places) - templates[:, None]).abs().sum(dim=-1)
+    away = widened(sample(features, places)) - widened(templates)[:, None]
+    distance = away.abs().sum(dim=-1)
     best = distance.argmin(dim=1)
     return places[torch.arange(len(places), device=places.device), best]
 

@@ -28,6 +28,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils import _pytree as pytree
 
+from latentgeo.core.precision import widened
+
 Called = Callable[..., Any]
 Arguments = tuple[Any, ...]
 Options = dict[str, Any]
@@ -217,8 +219,8 @@ def _layer_norm(func: Called, args: Arguments, kwargs: Options) -> Any:
         eps: float = 1e-5,
     ) -> Tensor:
         axes = list(range(-len(shape), 0))
-        centred = x - x.mean(axes, keepdim=True)
-        y = centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+        centred = widened(x) - widened(x).mean(axes, keepdim=True)
+        y = (centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()).to(x.dtype)
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from latentgeo.core import dual
 from latentgeo.core.linearize import Map, jacobian
-from latentgeo.core.precision import wide
+from latentgeo.core.precision import inner, norms, widened
 from latentgeo.core.round_trip import round_trip
 from latentgeo.core.sphere import scaled_metric_at, tangent
 
@@ -50,7 +50,7 @@ def pullback(encode: Map, x: Tensor) -> Tensor:
     Iso Eq. 4   R = J_fᵀ H J_f G⁻¹ (rearranged: by an orthonormal basis of the tangent space)
     """
     rows = jacobian(encode, x).transpose(0, 1)  # (m, B, n)
-    J = tangent(x, rows.unflatten(2, x.shape[1:])).flatten(2).transpose(0, 1)  # (B, m, n)
+    J = widened(tangent(x, rows.unflatten(2, x.shape[1:]))).flatten(2).transpose(0, 1)  # (B, m, n)
     return J.mT @ J
 
 
@@ -67,7 +67,7 @@ def metric_of(x: Tensor, geometry: Geometry) -> Tensor:
 
     Raises ValueError for a geometry that there is not.
     """
-    r = x.flatten(1).norm(dim=1)
+    r = norms(x)
     if geometry == "sphere":
         return torch.ones_like(r)
     if geometry != "plane":
@@ -110,7 +110,7 @@ def _of_probe(encode: Encode, x: Tensor, w: Tensor, graph: bool) -> tuple[Tensor
             s = dual.jvp(encode, x, w)[1]
         pulled = _pulled(encode, x, s)
     y = tangent(x, pulled)
-    return _dot(s, s), _dot(y, y)
+    return inner(s, s), inner(y, y)
 
 
 def _pulled(encode: Encode, x: Tensor, u: Tensor) -> Tensor:
@@ -174,8 +174,3 @@ def weight(t: Tensor, T: int, p: float, strength: float) -> Tensor:
     Iso Eq. 7   λ_iso(p, t) = λ_iso 1_{t > pT}
     """
     return strength * (t > p * T).to(torch.get_default_dtype())
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    exact = wide(a.dtype)
-    return (a.to(exact) * b.to(exact)).flatten(1).sum(1)

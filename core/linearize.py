@@ -22,7 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from latentgeo.core.precision import wide
+from latentgeo.core.precision import widened
 
 Map = Callable[..., Tensor]  # f(x, *given): (B, ...) and tensors with a row per sample, to (B, ...)
 
@@ -138,7 +138,7 @@ def _square_norms(f: Map, x: Tensor, probes: Tensor, chunk: int | None) -> Tenso
 
 def _square_norm(rows: Tensor) -> Tensor:
     """Return the squared length (R, B) of (R, B, ...), summed in float32 or wider."""
-    return rows.flatten(2).to(wide(rows.dtype)).square().sum(dim=2)
+    return widened(rows).flatten(2).square().sum(dim=2)
 
 
 def _mean(values: Tensor) -> Estimate:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from latentgeo.core.precision import norms, widened
 from latentgeo.core.singular import Singular, top_singular
 from latentgeo.core.sphere import onto
 
@@ -43,7 +44,7 @@ def local_basis(
     along x. Singular vectors have no sign of their own: here the largest element of v is positive.
     The rest is as in `top_singular`.
     """
-    r = x.flatten(1).norm(dim=1)
+    r = norms(x)
 
     def around(y: Tensor, radius: Tensor, time: Tensor) -> Tensor:
         return encode(onto(y, radius), time)
@@ -67,7 +68,7 @@ def combined(vectors: Tensor, lengths: Tensor) -> Tensor:
 
     Iso Sec. C   a move in two directions at once is the sum of the two (Fig. V)
     """
-    return _scaled(vectors, lengths).sum(1)
+    return _scaled(widened(vectors), lengths).sum(1).to(vectors.dtype)
 
 
 def arc(x: Tensor, w: Tensor) -> Tensor:
@@ -77,11 +78,11 @@ def arc(x: Tensor, w: Tensor) -> Tensor:
 
     The norm of x does not change, and ‖w‖ = π r/2 is the way to the equator. Without w it is x.
     """
-    flat, tangent = x.flatten(1), w.flatten(1)
-    r, length = flat.norm(dim=1, keepdim=True), tangent.norm(dim=1, keepdim=True)
+    flat, tangent = widened(x).flatten(1), widened(w).flatten(1)
+    r, length = norms(x).unsqueeze(1), norms(w).unsqueeze(1)
     angle = length / r
     along = torch.sinc(angle / torch.pi) * tangent  # sin(‖w‖/r) r w/‖w‖, finite at w = 0
-    return (angle.cos() * flat + along).reshape(x.shape)
+    return (angle.cos() * flat + along).to(x.dtype).reshape(x.shape)
 
 
 def line(x: Tensor, w: Tensor) -> Tensor:

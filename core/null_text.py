@@ -24,6 +24,7 @@ from torch import Tensor
 from latentgeo.core import ddim
 from latentgeo.core.guidance import PredictWithContext, guide, guided
 from latentgeo.core.parameterization import Predict
+from latentgeo.core.precision import widened
 from latentgeo.core.schedule import Schedule, batch_time, check_times
 
 RATE = 1e-2  # Adam's, at the first step
@@ -125,9 +126,9 @@ class Goal:
 
         SmoothS Eq. 4   ‖x̃_{t-1} - DDIM(x_t, t, ξ, ∅_t)‖²
         """
-        eps = guide(self.eps_cond, eps_null, self.w)
-        landed = ddim.step(self.schedule, self.x_t, eps, self.t, self.t_prev)
-        return (landed - self.target).square().flatten(1).sum(1)
+        eps = guide(widened(self.eps_cond), widened(eps_null), self.w)
+        landed = ddim.step(self.schedule, widened(self.x_t), eps, self.t, self.t_prev)
+        return (landed - widened(self.target)).square().flatten(1).sum(1)
 
 
 def fit(

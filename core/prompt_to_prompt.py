@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentgeo.core.precision import widened
+
 THRESHOLD = 0.3  # k of the published code
 
 
@@ -110,7 +112,8 @@ def word_map(maps: Tensor, words: Tensor, size: tuple[int, int]) -> Tensor:
 
     maps (B, heads, N, L); the mean over heads.
     """
-    return (maps * words[:, None, None]).sum(-1).mean(1).unflatten(-1, size)[:, None]
+    seen = (widened(maps) * words[:, None, None]).sum(-1).mean(1)
+    return seen.to(maps.dtype).unflatten(-1, size)[:, None]
 
 
 def region(word_maps: Tensor, size: tuple[int, int], threshold: float = THRESHOLD) -> Tensor:

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.local_basis import arc, combined
+from latentgeo.core.precision import norms, widened
+from latentgeo.core.schedule import column
 from latentgeo.core.singular import Singular
 
 Find = Callable[[Tensor], Singular]  # x (B, ...) to its local basis
@@ -32,9 +34,11 @@ def transported(basis: Singular, u: Tensor) -> tuple[Tensor, Tensor]:
 
     Singular values of 0 carry nothing.
     """
-    along = (basis.left.flatten(2) * u.flatten(1).unsqueeze(1)).sum(2)  # Uᵀu (B, k)
+    both = widened(basis.left).flatten(2) * widened(u).flatten(1).unsqueeze(1)
+    along = both.sum(2)  # Uᵀu (B, k)
     needed = torch.where(basis.values > 0, along / basis.values, 0.0)
-    return _unit(combined(basis.left, along)), _unit(combined(basis.right, needed))
+    found = combined(widened(basis.left), along), combined(widened(basis.right), needed)
+    return _unit(found[0]).to(u.dtype), _unit(found[1]).to(basis.right.dtype)
 
 
 def shoot(find: Find, x: Tensor, start: tuple[Tensor, Tensor], length: float, steps: int) -> Tensor:
@@ -59,5 +63,4 @@ def shoot(find: Find, x: Tensor, start: tuple[Tensor, Tensor], length: float, st
 
 
 def _unit(rows: Tensor) -> Tensor:
-    flat = rows.flatten(1)
-    return (flat / flat.norm(dim=1, keepdim=True)).reshape(rows.shape)
+    return (widened(rows) / column(norms(rows), rows)).to(rows.dtype)

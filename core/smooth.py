@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from latentgeo.core.precision import widest
+from latentgeo.core.precision import norms, widened, widest
 from latentgeo.core.schedule import Schedule, column
 
 
@@ -29,7 +29,7 @@ def unit_direction(like: Tensor, generator: torch.Generator | None = None) -> Te
     Smooth Eq. 9   "normally sampled pixel intensities normalized to unit length": ‖Δx̂_0‖ = 1
     """
     direction = _normal(like, generator)
-    return direction / column(direction.flatten(1).norm(dim=1), like)
+    return (widened(direction) / column(norms(direction), like)).to(like.dtype)
 
 
 def official_direction(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -119,6 +119,7 @@ def regularizer(v: Tensor, a: Tensor) -> Tensor:
 
     Smooth Eq. 9   L_reg = E (√(1-ᾱ_t) ‖J_εᵀ Δx̂_0‖ - a)²
     """
+    v = widened(v)
     return (v - a.detach().to(v)).square().mean()
 
 
@@ -150,4 +151,5 @@ def global_ratio(noise: Tensor, noise_moved: Tensor, x_0: Tensor, x_0_moved: Ten
 
     Smooth Eq. 7   ‖Δx̂_0‖ = C ‖Δx_T‖ = C ‖Δε‖
     """
-    return (x_0_moved - x_0).flatten(1).norm(dim=1) / (noise_moved - noise).flatten(1).norm(dim=1)
+    moved = widened(x_0_moved) - widened(x_0)
+    return norms(moved) / norms(widened(noise_moved) - widened(noise))

@@ -19,8 +19,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from latentgeo.core.precision import wide
-from latentgeo.core.schedule import Schedule
+from latentgeo.core.precision import norms, wide, widened
+from latentgeo.core.schedule import Schedule, column
 
 Radius = Literal["norm", "marginal", "sqrt_n"]
 
@@ -29,7 +29,7 @@ def radius(schedule: Schedule, x_t: Tensor, t: Tensor, policy: Radius = "norm") 
     """Return r (B,) of the sphere for x_t (B, ...) at times t (B,).
 
     Iso Sec. 3.1   marginal: r = √(1-ᾱ_t) E[χ(n)] ≈ √(n (1-ᾱ_t))
-                   sqrt_n: r = √n, that of the first noise, at every t (the released code)
+                   sqrt_n: r = √n, that of the first noise, at every t (released: √(n-1))
                    norm: r = ‖x_t‖, on which x_t lies as it is (our default)
 
     Under the first two x_t is not on the sphere, and `onto` moves it there: the network then sees
@@ -39,7 +39,7 @@ def radius(schedule: Schedule, x_t: Tensor, t: Tensor, policy: Radius = "norm") 
     n = x_t.shape[1:].numel()
     exact = wide(x_t.dtype)
     if policy == "norm":
-        return x_t.flatten(1).to(exact).norm(dim=1)
+        return norms(x_t)
     if policy == "sqrt_n":
         return torch.full((len(x_t),), n**0.5, dtype=exact, device=x_t.device)
     if policy != "marginal":
@@ -51,22 +51,23 @@ def onto(x: Tensor, r: Tensor) -> Tensor:
     """Return r x / ‖x‖ (B, ...), the point of the sphere in x's direction.
 
     Iso Sec. 3.1   X_t ≈ Sⁿ⁻¹(r)
+
+    A sample of zeros has no direction: its point is NaN, and the others' are what they are.
     """
-    flat = x.flatten(1)
-    return (flat * (r / flat.norm(dim=1)).to(x.dtype).unsqueeze(1)).reshape(x.shape)
+    return (widened(x) * column(r / norms(x), x)).to(x.dtype)
 
 
 def tangent(x: Tensor, v: Tensor) -> Tensor:
     """Return P v (..., B, n) in v's shape: v without its part along x (B, ...).
 
     P = I - x xᵀ/‖x‖² = U Uᵀ, where U = ∂x/∂z G^{-½} has orthonormal columns in either chart: what
-    the pullback metric needs of a chart is P alone.
+    the pullback metric needs of a chart is P alone. At a sample of zeros there is no tangent, and
+    the result is NaN there.
     """
-    unit = x.flatten(1)
-    unit = unit / unit.norm(dim=1, keepdim=True)
-    flat = v.flatten(v.ndim - x.ndim + 1)  # (..., B, n)
+    unit = widened(x).flatten(1) / norms(x).unsqueeze(1)
+    flat = widened(v).flatten(v.ndim - x.ndim + 1)  # (..., B, n)
     along = (flat * unit).sum(-1, keepdim=True)
-    return (flat - along * unit).reshape(v.shape)
+    return (flat - along * unit).to(v.dtype).reshape(v.shape)
 
 
 def unit_chart(x: Tensor, r: Tensor) -> Tensor:
@@ -83,8 +84,9 @@ def unit_chart_inverse(z: Tensor, r: Tensor) -> Tensor:
 
     Iso Eq. 2   Π⁻¹(z) = r / (‖z‖² + 1) (2 z, ‖z‖² - 1)
     """
-    square = z.square().sum(1, keepdim=True)
-    return r.unsqueeze(1) / (square + 1) * torch.cat([2 * z, square - 1], 1)
+    wider = widened(z)
+    square = wider.square().sum(1, keepdim=True)
+    return (r.unsqueeze(1) / (square + 1) * torch.cat([2 * wider, square - 1], 1)).to(z.dtype)
 
 
 def unit_metric(z: Tensor, r: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def unit_metric(z: Tensor, r: Tensor) -> Tensor:
     Iso Eq. 3   G(z) = 4 r² / (1 + ‖z‖²)² I (corrected: printed as 4 r⁴ / (‖z‖² + r²)² I, which is
                 the metric of `scaled_chart`)
     """
-    return (2 * r / (1 + z.square().sum(1))).square()
+    return (2 * r / (1 + norms(z).square())).square()
 
 
 def scaled_chart(x: Tensor, r: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ def scaled_metric(z: Tensor, r: Tensor) -> Tensor:
 
     Iso Eq. 3   G(z) = 4 r⁴ / (‖z‖² + r²)² I
     """
-    return (2 * r**2 / (z.square().sum(1) + r**2)).square()
+    return (2 * r**2 / (norms(z).square() + r**2)).square()
 
 
 def scaled_metric_at(x: Tensor, r: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from torch import Tensor
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.dual import jvp
 from latentgeo.core.parameterization import Kind, Predict, x_0_from
-from latentgeo.core.precision import wide
+from latentgeo.core.precision import inner, norms
 from latentgeo.core.schedule import Schedule, column
 
 
@@ -75,7 +75,7 @@ def variation(
     with torch.enable_grad():
         y, _ = _scaled_x_0(predict, schedule, x_0, t, kind)(leaf)
         (pulled,) = torch.autograd.grad(y, leaf, direction)
-    return _norm(pulled)
+    return norms(pulled)
 
 
 def double_backward(
@@ -94,7 +94,7 @@ def double_backward(
     leaf = eps.detach().requires_grad_()
     y, raw = _scaled_x_0(predict, schedule, x_0, t, kind)(leaf)
     (pulled,) = torch.autograd.grad(y, leaf, direction, create_graph=True)
-    return Variation(raw, _norm(pulled))
+    return Variation(raw, norms(pulled))
 
 
 def reverse_over_forward(
@@ -113,7 +113,7 @@ def reverse_over_forward(
     y_of = _scaled_x_0(predict, schedule, x_0, t, kind)
     v, u = _pull(y_of, eps, direction, keep=False)[1:]
     (_, raw), (y_dot, _) = jvp(y_of, eps.detach(), u)
-    return Variation(raw, _with_gradient_of(v, _inner(direction, y_dot)))
+    return Variation(raw, _with_gradient_of(v, inner(direction, y_dot)))
 
 
 def central_difference(
@@ -139,10 +139,10 @@ def central_difference(
     y_of = _scaled_x_0(predict, schedule, x_0, t, kind)
     raw, v, u = _pull(y_of, eps, direction, keep=True)
     fraction = torch.finfo(eps.dtype).eps ** (1 / 3) if h is None else h
-    size = fraction * _norm(eps.detach())
+    size = fraction * norms(eps.detach())
     move = column(size, eps) * u
     ahead, behind = y_of(eps.detach() + move)[0], y_of(eps.detach() - move)[0]
-    return Variation(raw, _with_gradient_of(v, _inner(direction, ahead - behind) / (2 * size)))
+    return Variation(raw, _with_gradient_of(v, inner(direction, ahead - behind) / (2 * size)))
 
 
 ROUTES: Final[dict[str, Route]] = {
@@ -173,18 +173,10 @@ def _pull(
     leaf = eps.detach().requires_grad_()
     y, raw = y_of(leaf)
     (pulled,) = torch.autograd.grad(y, leaf, direction, retain_graph=keep)
-    v = _norm(pulled)
+    v = norms(pulled)
     u = pulled / column(v.clamp(min=torch.finfo(v.dtype).tiny), eps)
     return Pulled(raw, v, u.to(eps))
 
 
 def _with_gradient_of(value: Tensor, surrogate: Tensor) -> Tensor:
     return value + (surrogate - surrogate.detach())
-
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1)
-
-
-def _norm(rows: Tensor) -> Tensor:
-    return rows.flatten(1).to(wide(rows.dtype)).norm(dim=1)
