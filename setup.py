@@ -12,7 +12,15 @@ ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
 SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/metrics/separability.py
 AUDIT = ["latex2mathml"]  # typesets the equations of `audit --html`
-TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.12", "mypy>=1.15", *AUDIT, *SEPARABILITY]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6",
+    "ruff>=0.12",
+    "mypy>=1.15",
+    *AUDIT,
+    *SEPARABILITY,
+]
 DATA = ["python_avatars", "resvg_py"]
 
 

@@ -1,11 +1,18 @@
-"""What the tests share: a tiny model with random weights, its adapter, data and a classifier."""
+"""What the tests share: a tiny model with random weights, its adapter, data and a classifier.
+
+Also how they run: a process for each core, of one thread, since their tensors are too small for
+more, and threads that wait for each other crawl on a busy machine.
+"""
 
 import io
 import json
+import os
 import random
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it when it is imported
 
 import numpy as np
 import pytest
@@ -31,6 +38,19 @@ from latentgeo.models.lora import adapter as lora
 
 SIZE = 32  # pixels a side; AlexNet takes no less than 31
 FACES = 24  # of which half are held out
+CORES = len(os.sched_getaffinity(0))
+WORKERS = 8  # at most: each takes a gigabyte
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share folders of tests among the cores; run files, and what is given an -n, as they are."""
+    option, worker = config.option, hasattr(config, "workerinput")
+    if worker or option.usepdb or not config.pluginmanager.hasplugin("xdist"):
+        return
+    folders = any(Path(word).is_dir() for word in config.args)
+    if folders and option.numprocesses is None and option.dist == "no":
+        option.numprocesses, option.dist = min(CORES, WORKERS), "worksteal"
 
 
 @dataclass(frozen=True)

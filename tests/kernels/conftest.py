@@ -1,20 +1,21 @@
 """Run tests marked `interpret` in Triton's interpreter, whatever the environment of the session.
 
 Triton reads TRITON_INTERPRET once, when it is imported, so a session that began without it cannot
-interpret a kernel. There, all selected tests with the mark run in one subprocess that has it, when
-the first of them is due, and each reports here what became of it there.
+interpret a kernel. It starts one process that has it, when the first such test is due, hands it
+each test in turn, and reports here what became of it there.
 """
 
 import os
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from pathlib import Path
+from multiprocessing import Pipe
 
 import pytest
 
+from tests.kernels.interpreter import PIPE
+
 INTERPRETING = os.environ.get("TRITON_INTERPRET") == "1"
-OUTCOMES = pytest.StashKey[dict[str, ET.Element]]()
+INTERPRETER = pytest.StashKey["Interpreter"]()
 
 
 def pytest_configure(config):
@@ -25,47 +26,53 @@ def pytest_configure(config):
 def pytest_pyfunc_call(pyfuncitem):
     if INTERPRETING or not pyfuncitem.get_closest_marker("interpret"):
         return None
-    session = pyfuncitem.session
-    if OUTCOMES not in session.stash:
-        session.stash[OUTCOMES] = outcomes(session)
-    case = session.stash[OUTCOMES].get(key(pyfuncitem))
-    if case is None:
-        pytest.fail(f"the interpreter's process ended before {pyfuncitem.nodeid}", pytrace=False)
-    for problem in [*case.iter("failure"), *case.iter("error")]:
-        pytest.fail(problem.text or "", pytrace=False)
-    for skipped in case.iter("skipped"):
-        pytest.skip(skipped.get("message", ""))
+    stash = pyfuncitem.session.stash
+    if INTERPRETER not in stash:
+        stash[INTERPRETER] = Interpreter(pyfuncitem.session)
+    outcome, why = stash[INTERPRETER].run(pyfuncitem.nodeid)
+    if outcome == "skipped":
+        pytest.skip(why)
+    if outcome == "failed":
+        pytest.fail(why, pytrace=False)
     return True
 
 
-def key(item):
-    """Return the test's name as JUnit's XML has it, "tests.kernels.test_x::test_y[z]"."""
-    module = item.nodeid.split("::")[0].removesuffix(".py").replace("/", ".")
-    return f"{module}::{item.name}"
+def pytest_sessionfinish(session):
+    if INTERPRETER in session.stash:
+        session.stash[INTERPRETER].close()
 
 
-def outcomes(session):
-    """Run the session's marked tests in the interpreter and return their entries of the report."""
-    factory = session.config._tmp_path_factory
-    report = Path(factory.mktemp("interpreter")) / "report.xml"
-    marked = [item.nodeid for item in session.items if item.get_closest_marker("interpret")]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--junitxml={report}",
-    ]
-    done = subprocess.run(
-        [*command, *marked],
-        cwd=session.config.rootpath,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if not report.exists():
-        pytest.fail(f"the interpreter's process failed:\n{done.stdout}{done.stderr}", pytrace=False)
-    cases = ET.parse(report).iter("testcase")
-    return {f"{case.get('classname')}::{case.get('name')}": case for case in cases}
+class Interpreter:
+    """A pytest process with TRITON_INTERPRET=1 that waits for the names of tests."""
+
+    def __init__(self, session):
+        marked = [item for item in session.items if item.get_closest_marker("interpret")]
+        files = dict.fromkeys(item.nodeid.split("::")[0] for item in marked)
+        self.pipe, end = Pipe()
+        self.log = session.config._tmp_path_factory.mktemp("interpreter") / "log.txt"
+        plugins = "-p", "tests.kernels.interpreter", "-p", "no:xdist", "-p", "no:cacheprovider"
+        environment = {"TRITON_INTERPRET": "1", PIPE: str(end.fileno())}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pytest", "-q", *plugins, "-m", "interpret", *files],
+                cwd=session.config.rootpath,
+                env=os.environ | environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[end.fileno()],
+            )
+        end.close()
+
+    def run(self, name):
+        """Return what became of a test, "passed", "skipped" or "failed", and why."""
+        try:
+            self.pipe.send(name)
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            said = self.log.read_text()
+            return "failed", f"the interpreter's process ended before {name}:\n{said}"
+
+    def close(self):
+        """Let the process end."""
+        self.pipe.close()
+        self.process.wait()
