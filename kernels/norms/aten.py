@@ -21,7 +21,7 @@ def normalized(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
         found = aten.native_layer_norm(x.reshape(samples, channels), [channels], None, None, eps)
     else:
         sizes = samples, groups * channels, positions, groups
-        found = aten.native_group_norm(_image(x), None, None, *sizes, eps)
+        found = aten.native_group_norm(_image(x, _layout(x)), None, None, *sizes, eps)
     x_hat, mean, rstd = found
     return x_hat.reshape(x.shape), mean.reshape(samples, groups), rstd.reshape(samples, groups)
 
@@ -36,9 +36,9 @@ def transposed(z: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
             z.reshape(rows), x.reshape(rows), [channels], *stats, None, None, mask
         )
     else:
-        sizes = samples, groups * channels, positions, groups
-        stats = _dense((samples, groups), mean, rstd)
-        found = aten.native_group_norm_backward(_image(z), _image(x), *stats, None, *sizes, mask)
+        sizes, layout = (samples, groups * channels, positions, groups), _layout(x)
+        images, stats = [_image(y, layout) for y in (z, x)], _dense((samples, groups), mean, rstd)
+        found = aten.native_group_norm_backward(*images, *stats, None, *sizes, mask)
     gradient: Tensor = found[0]
     return gradient.reshape(x.shape)
 
@@ -47,9 +47,26 @@ def _dense(shape: tuple[int, int], *stats: Tensor) -> list[Tensor]:
     return [x.reshape(shape).contiguous() for x in stats]
 
 
-def _image(x: Tensor) -> Tensor:
-    """Return (N, C, 1, S), with positions or channels innermost, as x has them."""
-    image = x.reshape(len(x), x.shape[1] * x.shape[2], x.shape[3]).unsqueeze(2)
-    channels_last = image.stride(1) == 1 and image.shape[3] > 1
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return image.contiguous(memory_format=layout)
+def _layout(x: Tensor) -> torch.memory_format:
+    """Return how PyTorch's operators are to have x and all that goes with it.
+
+    Positions or channels innermost, as x has them; on a GPU they take positions only.
+    """
+    samples, groups, channels, positions = x.shape
+    image = x.reshape(samples, groups * channels, positions)
+    channels_last = image.stride(1) == 1 and positions > 1 and x.device.type == "cpu"
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _image(x: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return (N, C, 1, S) in that layout, also by the strides of dimensions of 1.
+
+    Those are how PyTorch's operators tell the layout of a single sample.
+    """
+    samples, channels, positions = len(x), x.shape[1] * x.shape[2], x.shape[3]
+    image = x.reshape(samples, channels, positions).unsqueeze(2)
+    image = image.contiguous(memory_format=layout)
+    if layout != torch.channels_last:
+        return image
+    numbers = channels * positions
+    return image.as_strided(image.shape, (numbers, 1, numbers, channels))

@@ -3,7 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import jacfwd, jacrev
 
+from latentgeo.kernels.norms.aten import _image, _layout
 from latentgeo.kernels.norms.op import group_norm, group_norm_silu, layer_norm
 from tests.tensors import normal
 
@@ -49,6 +52,35 @@ def test_channels_last_is_kept(ours, theirs):
         (gradient,) = torch.autograd.grad(got, last, cotangent, retain_graph=True)
         torch.testing.assert_close(gradient, wanted_gradient)
     assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_second_derivatives_of_channels_last(samples):
+    """Both second derivatives of a channels-last x, their tangents and cotangents in any layout."""
+    x = normal(samples, 4, 1, 3).to(memory_format=torch.channels_last)
+
+    def wanted(x):
+        rows = x.reshape(samples, 2, 6)
+        centred = rows - rows.mean(-1, keepdim=True)
+        return (centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()).reshape(x.shape)
+
+    exact = jacrev(jacrev(wanted))(x)
+    for twice in (
+        jacrev(jacfwd(lambda x: group_norm(x, 2))),
+        jacfwd(jacrev(lambda x: group_norm(x, 2))),
+    ):
+        torch.testing.assert_close(twice(x), exact)
+
+
+def test_layout_of_pytorchs_operators():
+    """One for all operands; a GPU's operators take positions innermost only."""
+    x, last = normal(2, 3, 5, 7), normal(2, 7, 3, 5).permute(0, 2, 3, 1)
+    assert _layout(x) == torch.contiguous_format and _layout(last) == torch.channels_last
+    image = _image(last[:1].as_strided((1, 3, 5, 7), (1, 5, 1, 15)), torch.channels_last)
+    assert image.stride() == (105, 1, 105, 15)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_gpu = torch.empty(2, 7, 3, 5, device="cuda").permute(0, 2, 3, 1)
+        assert _layout(on_gpu) == torch.contiguous_format
 
 
 @each_norm
