@@ -34,6 +34,7 @@ COLUMNS = 1024  # numbers of a tile of the sums for γ and β
 CHANNELS = 32  # of such a tile where they are the faster axis in memory; else there is one
 PROGRAMS = 512  # aimed at, for those sums
 ADDED = (32, 16)  # channels and rows of a tile of their addition
+X, U, X_DOT = 0, 4, 5  # places of what is like x, in (x, γ, β, stats, u, x_dot, γ_dot, β_dot)
 
 
 class TritonNorm(Norm):
@@ -64,7 +65,7 @@ class TritonNorm(Norm):
     def vjp(self, point: Sequence[Tensor], u: Tensor, wanted: Wanted) -> Tensors:
         """Return x̄ (P, B, C, S), γ̄ and β̄ (P, C)."""
         run = _Launch(self, (*point, u))
-        x_bar, operands = run.result(), run.dense((*point, u))
+        x_bar, operands = run.result(), run.dense((*point, u), (X, U))
         if wanted[0]:
             self._vjp(run, operands, x_bar)
         in_weights = run.columns((*operands, *[None] * 5), wanted, second=False)
@@ -73,7 +74,7 @@ class TritonNorm(Norm):
     def hvp(self, point: Sequence[Tensor], u: Tensor, t: Tensors, wanted: Wanted) -> Tensors:
         """Return the gradients of ⟨u, y_dot⟩ in x (P, B, C, S), γ and β (P, C)."""
         run = _Launch(self, (*point, u, *t))
-        x_bar, operands = run.result(), run.dense((*point, u, *t))
+        x_bar, operands = run.result(), run.dense((*point, u, *t), (X, U, X_DOT))
         t_means = self._hvp(run, operands, x_bar, wanted[0], add=False)
         in_weights = run.columns((*operands, t_means, None), wanted, second=True)
         return run.logical(x_bar) if wanted[0] else None, *in_weights
@@ -84,12 +85,12 @@ class TritonNorm(Norm):
         """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot) (2P, B, C, S), γ, β (P, C)."""
         run = _Launch(self, (*point, x_dot))
         twice = _Launch(self, (*point, both))
-        x_bar, (both_dense,) = twice.result(), run.dense((both,))
+        operands = run.dense((*point, both, x_dot, None, None), (X, U, X_DOT))
+        x_bar, both_dense = twice.result(), operands[U]
         assert both_dense is not None
-        of_y, u = both_dense.chunk(2)
-        operands = [*run.dense(point), u, *run.dense((x_dot, None, None))]
+        of_y, operands[U] = both_dense.chunk(2)
         if wanted[0]:
-            self._vjp(twice, [*operands[:4], both_dense], x_bar)
+            self._vjp(twice, [*operands[:U], both_dense], x_bar)
         t_means = self._hvp(run, operands, x_bar.chunk(2)[0], wanted[0], add=True)
         in_weights = run.columns((*operands, t_means, of_y), wanted, second=True)
         return run.logical(x_bar) if wanted[0] else None, *in_weights
@@ -99,14 +100,15 @@ class TritonNorm(Norm):
         stats = run.accumulated(run.samples, self.groups, 2)
         stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
         outputs = y, stats, run.sums(2)
-        run.rows(kernels.forward_kernel, run.dense(operands), outputs, stages)
+        run.rows(kernels.forward_kernel, run.dense(operands, (X,)), outputs, stages)
         return stats
 
     def _jvp(self, run: _Launch, operands: Tensors, y_dot: Tensor) -> None:
         """Write y_dot."""
         summed = operands[4] is not None
         stages = [{"STAGE": stage} for stage in run.tiling.stages(summed)]
-        run.rows(kernels.jvp_kernel, run.dense(operands), (y_dot, run.sums(2)), stages)
+        dense = run.dense(operands, (X, 4))
+        run.rows(kernels.jvp_kernel, dense, (y_dot, run.sums(2)), stages)
 
     def _vjp(self, run: _Launch, operands: Tensors, x_bar: Tensor) -> None:
         """Write x̄."""
@@ -215,13 +217,10 @@ class _Launch:
             )
         return results
 
-    def dense(self, operands: Tensors) -> list[Tensor | None]:
-        """Return the operands without gaps in memory, those like x in the layout of x."""
-        return [
-            x
-            if x is None
-            else (
-                x.transpose(2, 3) if self.last and x.shape[1:] == self.x.shape[1:] else x
-            ).contiguous()
-            for x in operands
+    def dense(self, operands: Tensors, like_x: tuple[int, ...]) -> list[Tensor | None]:
+        """Return the operands without gaps in memory, those at places `like_x` laid out as x."""
+        laid = [
+            x.transpose(2, 3) if self.last and place in like_x and x is not None else x
+            for place, x in enumerate(operands)
         ]
+        return [x if x is None else x.contiguous() for x in laid]

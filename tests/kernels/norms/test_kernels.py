@@ -98,6 +98,20 @@ def test_layouts_and_tilings(request, silu, last, cut):
     assert result.stride() == point[0].stride()
 
 
+@pytest.mark.parametrize("probes", [1, 2])
+def test_statistics_of_the_shape_of_x(probes):
+    """A channel to a group and two positions: (m, r) has x's shape, but not its layout."""
+    norm = Norm(3, 0.3, True)  # of two numbers almost nothing is left without eps
+    point, u, t = operands(last=True, probes=probes, shape=(2, 3, 2))
+    check(norm, point, u, t)
+    stacked, both = torch.cat([point[0], t[0][:1]]), torch.cat([u[:1], u[-1:]])
+    wanted, got = (
+        each.pair_vjp((*point, each.forward(*point)[1]), stacked[1:], both, (True,) * 3)
+        for each in (norm, choice(norm).on_triton())
+    )
+    torch.testing.assert_close(got, tuple(wanted), rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("dtype", BARS)
 def test_types(tiles, dtype):
     check(Norm(2, 1e-5, True), *operands(dtype))
