@@ -66,7 +66,6 @@ setup(
         "lpips",
         "torchvision",
         "scipy",
-        "tqdm",
         "matplotlib",
     ],
     extras_require={

@@ -24,7 +24,7 @@ FOLDERS = {  # folder -> the folders it may import from, besides itself
     "eval": {"core", "kernels", "models", "infer"},
 }
 REQUIRED = {"PIL", "lpips", "matplotlib", "numpy", "safetensors", "scipy", "tokenizers", "torch"}
-REQUIRED |= {"torchvision", "tqdm", "triton"}  # what setup.py installs, by import name
+REQUIRED |= {"torchvision", "triton"}  # what setup.py installs, by import name
 OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported inside functions only
 FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
     "core": [{"core", "core/run"}],
@@ -78,7 +78,6 @@ SETTINGS = {  # all that a file of settings imports, besides the settings of oth
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
-    "core/run/progress.py": {"tqdm"},
     "core/run/seeds.py": {"numpy"},  # its generator, where all are seeded
     "eval/audit/errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
     "eval/audit/mutation.py": {"pytest"},

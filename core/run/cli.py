@@ -34,6 +34,7 @@ from latentgeo.core.run.config import Kind, from_text, kinds, nearest, read_toml
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.limits import check_seed
 from latentgeo.core.run.lock import locked
+from latentgeo.core.run.progress import cleared
 from latentgeo.core.run.streams import open_streams
 from latentgeo.core.run.text import read_text
 
@@ -255,7 +256,7 @@ def _warnings_in_a_line(name: str) -> Iterator[None]:
     def form(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
         plain = category is UserWarning
         text = usual(message, category, *place, **line)
-        return f"{name}: {_one_line(message)}\n" if plain else text
+        return cleared() + (f"{name}: {_one_line(message)}\n" if plain else text)
 
     warnings.formatwarning = form
     try:

@@ -1,16 +1,24 @@
-"""Progress of a loop, on stderr: a bar on a terminal, a line now and then in a log.
+"""Progress of a loop, on stderr: a line that moves on a terminal, a line now and then in a log.
 
-No mathematics; tqdm is imported where it is used.
+A thread draws, so that it moves while a step is slow: every second on a terminal, every half minute
+in a log, in which a short loop leaves nothing. Of loops within loops there is one line: the
+outermost's, and behind it the innermost's. `say` prints beside it. Imports no torch.
 """
 
+import os
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Protocol, Self, TypeVar, cast, overload
-
-from latentgeo.core.run.ranks import is_main
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from shutil import get_terminal_size
+from typing import Protocol, Self, TextIO, TypeVar, cast, overload
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+
+ON_TERMINAL, IN_LOG = 1.0, 30.0  # seconds between two looks at a loop
+WIDTH = 20  # characters of a bar
 
 
 class Bar(Protocol[T_co]):
@@ -25,6 +33,9 @@ class Bar(Protocol[T_co]):
     def set_postfix(self, **values: object) -> None:
         """Show values, such as the loss, after the rate."""
 
+    def close(self) -> None:
+        """End the line; a second time does nothing."""
+
 
 @overload
 def progress(
@@ -34,10 +45,16 @@ def progress(
     initial: int = ...,
     label: str = ...,
     unit: str = ...,
+    seconds: float | None = ...,
 ) -> Bar[T]: ...
 @overload
 def progress(
-    *, total: int | None = ..., initial: int = ..., label: str = ..., unit: str = ...
+    *,
+    total: int | None = ...,
+    initial: int = ...,
+    label: str = ...,
+    unit: str = ...,
+    seconds: float | None = ...,
 ) -> Bar[None]: ...
 def progress(
     items: Iterable[T] | None = None,
@@ -46,25 +63,285 @@ def progress(
     initial: int = 0,
     label: str = "",
     unit: str = "step",
+    seconds: float | None = None,
 ) -> Bar[T] | Bar[None]:
     """Show how far a loop is, its rate and the time left, on stderr of the main process only.
 
-    A terminal is redrawn as the loop runs; a log file gets a line every half minute.
+    The loop ends after `total` units, or `seconds` from now, if they are fewer; the line counts
+    to what will end it. Without either it shows that time passes.
     """
-    from tqdm import tqdm
+    if total is None and hasattr(items, "__len__"):
+        total = len(cast(Sized, items))
+    return cast("Bar[T]", Counter(items, total, initial, label, unit, seconds))
 
-    on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    pause = 0.1 if on_terminal else 30.0
-    bar = tqdm(
-        items,
-        desc=label or None,
-        total=total,
-        initial=initial,
-        unit=f" {unit}",
-        disable=sys.stderr is None or not is_main(),
-        mininterval=pause,
-        maxinterval=max(pause, 10.0),
-        delay=0.0 if on_terminal else pause,
-        dynamic_ncols=True,
-    )
-    return cast("Bar[T]", bar)
+
+class Line:
+    """A loop's line, from `open` to `close`."""
+
+    label = ""
+
+    def open(self) -> None:
+        """Show it from now on."""
+        self.begun = time.monotonic()
+        SCREEN.add(self)
+
+    def close(self) -> None:
+        """End the line; a second time does nothing."""
+        SCREEN.remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it was opened."""
+        return time.monotonic() - self.begun
+
+    def share(self) -> float | None:
+        """Return how much is done, 0 … 1; None where nobody knows."""
+        raise NotImplementedError
+
+    def words(self) -> list[str]:
+        """Return what else there is to say."""
+        raise NotImplementedError
+
+    def text(self, bar: bool) -> str:
+        """Return the line, with a drawn bar or without."""
+        share, words, head = self.share(), self.words(), f"{self.label}: " if self.label else ""
+        if share is None:
+            return head + ", ".join([clock(self.elapsed), *words])
+        done = f"{100 * share:3.0f}%"
+        drawn = f" [{'#' * int(WIDTH * share):.<{WIDTH}}] " if bar else ", "
+        return head + done + drawn + ", ".join(words)
+
+
+class Counter(Line):
+    """A line that counts units."""
+
+    def __init__(
+        self,
+        items: Iterable[object] | None,
+        total: int | None,
+        initial: int,
+        label: str,
+        unit: str,
+        seconds: float | None,
+    ) -> None:
+        self.items, self.total, self.initial, self.done = items, total, initial, initial
+        self.label, self.unit, self.seconds = label, unit, seconds
+        self.shown: dict[str, object] = {}
+        if items is None:
+            self.open()
+
+    def __iter__(self) -> Iterator[object]:
+        assert self.items is not None
+        self.open()
+        with self:
+            for item in self.items:
+                yield item
+                self.update()
+
+    def update(self, n: int = 1) -> None:
+        """Count n more units as done."""
+        self.done += n
+
+    def set_postfix(self, **values: object) -> None:
+        """Show values, such as the loss, after the rate."""
+        self.shown = {name: value for name, value in values.items() if name != "refresh"}
+
+    def share(self) -> float | None:
+        """Return the share of what will end the loop, units or seconds."""
+        if self.by_clock():
+            return min(self.elapsed / cast(float, self.seconds), 1.0)
+        return min(self.done / self.total, 1.0) if self.total else None
+
+    def rate(self) -> float:
+        """Return units per second since the loop began."""
+        return (self.done - self.initial) / max(self.elapsed, 1e-9)
+
+    def left(self) -> float | None:
+        """Return the seconds that are left; None where nobody knows."""
+        rate = self.rate()
+        ends = [] if self.seconds is None else [max(self.seconds - self.elapsed, 0.0)]
+        if self.total is not None and rate > 0:
+            ends.append(max(self.total - self.done, 0) / rate)
+        return min(ends, default=None)
+
+    def by_clock(self) -> bool:
+        """Whether the seconds end the loop, not its units."""
+        if self.seconds is None:
+            return False
+        by_units = self.total is not None and self.rate() * (self.seconds - self.elapsed) >= (
+            self.total - self.done
+        )
+        return not by_units
+
+    def words(self) -> list[str]:
+        """Return counts, rate, time left and values."""
+        if self.by_clock():
+            words = [f"{clock(self.elapsed)} of {clock(self.seconds)}", f"{self.unit} {self.done}"]
+        else:
+            words = [f"{self.done}/{self.total}" if self.total else f"{self.unit} {self.done}"]
+        if rate := self.rate():
+            fast = rate >= 1
+            words += [f"{rate:.1f} {self.unit}/s" if fast else f"{1 / rate:.1f} s/{self.unit}"]
+        left = self.left()
+        if left and (self.share() or 0) < 1:
+            words += [f"{clock(left)} left"]
+        return words + [f"{name}={value}" for name, value in self.shown.items()]
+
+
+class Sections(Line):
+    """A line over parts whose cost is known beforehand, in any unit.
+
+    with Sections({"walk": 3, "edit": 1}, "demo") as line:
+        with line.section("walk"): …
+
+    The time left is of the parts that are done, per unit of cost; before any is, a unit is `pace`
+    seconds. Within a part the clock moves the line, up to nearly its end.
+    """
+
+    def __init__(self, costs: Mapping[str, float], label: str = "", pace: float = 1.0) -> None:
+        self.costs, self.label, self.first_pace = dict(costs), label, pace
+        self.total, self.now = sum(costs.values()), ""
+        self.spent: dict[str, float] = {}  # seconds of the parts that are done
+        self.open()
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Say which part is worked on; it is done at the end of the `with` block."""
+        self.now, self.since = name, time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[name], self.now = time.monotonic() - self.since, ""
+
+    def skip(self, name: str) -> None:
+        """Leave out a part that is done already."""
+        self.total -= self.costs.pop(name)
+
+    def pace(self) -> float:
+        """Return seconds per unit of cost."""
+        cost = sum(self.costs[name] for name in self.spent)
+        return sum(self.spent.values()) / cost if cost else self.first_pace
+
+    def done(self) -> float:
+        """Return the cost of what is done, with a guess of the part that is worked on."""
+        done = sum(self.costs[name] for name in self.spent)
+        if self.now:
+            seen = (time.monotonic() - self.since) / max(self.pace(), 1e-9)
+            done += min(seen, 0.95 * self.costs[self.now])
+        return done
+
+    def share(self) -> float:
+        """Return the share of the costs."""
+        return min(self.done() / self.total, 1.0) if self.total else 1.0
+
+    def words(self) -> list[str]:
+        """Return which part it is, and the time left."""
+        number = min(len(self.spent) + 1, len(self.costs))
+        words = [f"{number} of {len(self.costs)}: {self.now}"] if self.now else []
+        left = self.pace() * (self.total - self.done())
+        return [*words, f"{clock(left)} left"] if self.share() < 1 else [clock(self.elapsed)]
+
+
+class Screen:
+    """The lines that are open, outermost first, and the thread that draws them."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.lock, self.wake = threading.RLock(), threading.Event()
+        self.thread: threading.Thread | None = None
+        self.stream: TextIO | None = None
+        self.terminal = self.drawn = self.logged = False
+
+    def add(self, line: Line) -> None:
+        """Show a line from now on."""
+        if sys.stderr is None or os.environ.get("RANK", "0") != "0":
+            return
+        with self.lock:
+            if not self.lines:
+                self.stream, self.terminal = sys.stderr, sys.stderr.isatty()
+                self.logged = False
+            self.lines.append(line)
+            if self.terminal:
+                self.draw()
+            if self.thread is None or not self.thread.is_alive():
+                self.wake = threading.Event()
+                target = threading.Thread(target=self._watch, args=(self.wake,), daemon=True)
+                self.thread = target
+                target.start()
+
+    def remove(self, line: Line) -> None:
+        """End a line; what the outermost came to stays to be read."""
+        with self.lock:
+            if line not in self.lines:
+                return
+            if line is self.lines[0] and (self.terminal or self.logged):
+                del self.lines[1:]
+                self.draw("\n")
+            self.lines.remove(line)
+            if not self.lines:
+                self.drawn, self.thread = False, None
+                self.wake.set()
+
+    def draw(self, end: str = "") -> None:
+        """Draw the line again; in a log, write it below the last."""
+        if self.terminal:
+            width = get_terminal_size().columns - 1
+            self._write("\r" + self.text(True)[:width] + "\033[K" + end)
+            self.drawn = not end
+        else:
+            self._write(self.text(False) + "\n")
+            self.logged = True
+
+    def text(self, bar: bool) -> str:
+        """Return the outermost's line, and the innermost's where that is another."""
+        text = self.lines[0].text(bar)
+        return text if len(self.lines) == 1 else f"{text} | {self.lines[-1].text(False)}"
+
+    def say(self, text: str, stream: TextIO) -> None:
+        """Print a text, and the line below it again."""
+        with self.lock:
+            if self.drawn:
+                self._write("\r\033[K")
+            print(text, file=stream, flush=True)
+            if self.drawn:
+                self.draw()
+
+    def _watch(self, wake: threading.Event) -> None:
+        while not wake.wait(ON_TERMINAL if self.terminal else IN_LOG):
+            with self.lock:
+                if not wake.is_set() and self.lines:
+                    self.draw()
+
+    def _write(self, text: str) -> None:
+        assert self.stream is not None
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except (OSError, ValueError):  # a reader that is gone; the work goes on
+            pass
+
+
+SCREEN = Screen()
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a text to stdout, or another stream, without spoiling a line that is being drawn."""
+    SCREEN.say(text, stream or sys.stdout)
+
+
+def cleared() -> str:
+    """Return what clears the line that is drawn, to print first; it is drawn again soon."""
+    return "\r\033[K" if SCREEN.drawn else ""
+
+
+def clock(seconds: float | None) -> str:
+    """Return a time as 0:09, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds or 0.0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
