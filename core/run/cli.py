@@ -30,7 +30,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from latentgeo.core.run.config import Kind, from_text, kinds, nearest, read_toml, toml_table
+from latentgeo.core.run.config import (
+    Kind,
+    from_text,
+    kinds,
+    nearest,
+    read_toml,
+    renamed,
+    toml_table,
+)
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.limits import check_seed
 from latentgeo.core.run.lock import locked
@@ -42,14 +50,17 @@ T = TypeVar("T")
 PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
 
 
-def option(default: T, help: str) -> T:
-    """Return a dataclass field with a default value and a line of help."""
-    return dataclasses.field(default=default, metadata={"help": help})
+def option(default: T, help: str, was: str = "") -> T:
+    """Return a dataclass field with a default value and a line of help.
+
+    `was` is the name that the field had before, which is refused with the new one named.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "was": was})
 
 
-def required(help: str) -> Any:
-    """Return a dataclass field that has no default, with a line of help."""
-    return dataclasses.field(metadata={"help": help})
+def required(help: str, was: str = "") -> Any:
+    """Return a dataclass field that has no default, with a line of help; `was` as for `option`."""
+    return dataclasses.field(metadata={"help": help, "was": was})
 
 
 def word(help: str) -> Any:
@@ -57,12 +68,13 @@ def word(help: str) -> Any:
     return dataclasses.field(metadata={"help": help, "word": True})
 
 
-def output(help: str, *endings: str, default: Any = dataclasses.MISSING) -> Any:
-    """Return a dataclass field of what a command writes, with a line of help.
+def output(help: str, *endings: str, default: Any = dataclasses.MISSING, was: str = "") -> Any:
+    """Return a dataclass field of what a command writes, with a line of help; `was` as above.
 
     It is a folder, or a file where its name has one of the endings ("" is every name's).
     """
-    return dataclasses.field(default=default, metadata={"help": help, "files": endings})
+    about = {"help": help, "files": endings, "was": was}
+    return dataclasses.field(default=default, metadata=about)
 
 
 def command_name(command: type) -> str:
@@ -173,6 +185,9 @@ def _unknown(word: str, known: Mapping[str, Kind]) -> str:
     if not word.startswith("-"):
         return f"unexpected argument {word!r}"
     name = word.split("=")[0]
+    old = name.removeprefix("--").removeprefix("no-").replace("-", "_")
+    if new := renamed(old, known):
+        return f"unknown option {name}: here it is {flag(new)} now"
     return f"unknown option {name}{nearest(name, ['--config', *map(flag, known)])}"
 
 

@@ -29,6 +29,7 @@ class Kind:
     choices: tuple[object, ...] = ()  # of a Literal; empty is any value
     repeated: bool = False  # tuple[scalar, ...]
     optional: bool = False  # None is a value too
+    was: str = ""  # the field's name before it was renamed
 
     @property
     def wanted(self) -> str:
@@ -45,10 +46,16 @@ class Kind:
 def kinds(cls: type) -> dict[str, Kind]:
     """Return the kind of every field of a dataclass, in order; `TypeError` for one unsupported."""
     hints = get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
-    if taken := [name for name in names if name in RESERVED]:
+    was = {field.name: field.metadata.get("was", "") for field in dataclasses.fields(cls)}
+    if taken := [name for name in was if name in RESERVED]:
         raise TypeError(f"{cls.__name__}.{taken[0]}: this field name is reserved")
-    return {name: _kind(f"{cls.__name__}.{name}", hints[name]) for name in names}
+    found = {name: _kind(f"{cls.__name__}.{name}", hints[name]) for name in was}
+    return {name: dataclasses.replace(kind, was=was[name]) for name, kind in found.items()}
+
+
+def renamed(word: str, known: Mapping[str, Kind]) -> str:
+    """Return the name that a field called `word` before has now; "" where none was."""
+    return next((name for name, kind in known.items() if word and kind.was == word), "")
 
 
 def _kind(name: str, hint: Any) -> Kind:
@@ -141,6 +148,8 @@ def read_toml(path: Path, known: Mapping[str, Kind], command: str) -> dict[str, 
 
 
 def _read_key(path: Path, known: Mapping[str, Kind], key: str, value: object) -> object:
+    if new := renamed(key, known) if key not in known else "":
+        raise ValueError(f"{path}: unknown key {key!r}: here it is {new!r} now")
     if key not in known:
         raise ValueError(f"{path}: unknown key {key!r}{nearest(key, known)}")
     try:

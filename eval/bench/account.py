@@ -98,7 +98,7 @@ def account(step: BenchAccount, variant: Variant) -> Account:
     """Return what the step costs when run in this way."""
     schedule, unet, meter = scaled_linear(), build(step), Meter()
     with torch.device(DEVICE):
-        shape = step.batch, unet.config.in_channels, step.size, step.size
+        shape = step.batch, unet.config.in_channels, step.latent_size, step.latent_size
         x_0, eps, direction = (torch.empty(shape, dtype=DTYPE) for _ in range(3))
         context = torch.empty(step.batch, TOKENS, unet.config.context or 0, dtype=DTYPE)
         t, a = torch.ones(step.batch, dtype=torch.int64), torch.empty(())

@@ -32,12 +32,12 @@ GOAL = 1.15  # of the model's size, the memory that a load may take at most
 def bench_load(cmd: BenchLoad) -> str:
     """Return a table of loads, from a folder or of random weights of a preset in a folder."""
     if cmd.model is not None:
-        read_config(cmd.model)  # raises for what neither could load, before anything is written
+        read_config(Path(cmd.model))  # raises for what neither could load
     with TemporaryDirectory(prefix="latentgeo-") as place:
         small = write_folder(random_bundle("tiny", torch.float16), Path(place) / "small")
-        model = cmd.model or write_folder(
-            random_bundle(cmd.preset, pick_dtype(cmd.stored)), Path(place) / "model"
-        )
+        model = Path(cmd.model or Path(place) / "model")
+        if cmd.model is None:
+            write_folder(random_bundle(cmd.preset, pick_dtype(cmd.stored)), model)
         _cache(model)
         return table(contest(model, small, cmd.dtype, cmd.rounds))
 

@@ -53,8 +53,8 @@ def bench_null_text(cmd: BenchNullText) -> str:
     With `account`, what one update costs instead (`account_null_text`).
     """
     if cmd.account:
-        return account_null_text(cmd.preset, cmd.size, cmd.images)
-    shape = cmd.preset, cmd.size, cmd.images, cmd.steps, cmd.inner
+        return account_null_text(cmd.preset, cmd.latent_size, cmd.n_images)
+    shape = cmd.preset, cmd.latent_size, cmd.n_images, cmd.steps, cmd.inner
     every = contenders(*shape, pick_device(cmd.device))
     counts = {name: count(fit) for name, fit in every.items()}
     timings = {t.name: t.median for t in in_turn(dict(every), cmd.rounds)}
@@ -63,7 +63,7 @@ def bench_null_text(cmd: BenchNullText) -> str:
     return "\n".join(
         [heads]
         + [
-            f"{name:<34}{timings[name] / cmd.images:>10.3f}{timings[name] / peer:>8.3f}"
+            f"{name:<34}{timings[name] / cmd.n_images:>10.3f}{timings[name] / peer:>8.3f}"
             f"{found.peak / 1e9:>9.3f}{found.launches:>10,}"
             for name, found in counts.items()
         ]

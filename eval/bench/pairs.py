@@ -71,17 +71,17 @@ def table(timings: list[Timing]) -> str:
 def bench_unet(cmd: BenchUnet) -> str:
     """Return a table of forward passes, ours and diffusers', and the process's peak memory."""
     unet = build(cmd.preset)
-    x, t, context = inputs(unet, cmd.batch, cmd.size)
+    x, t, context = inputs(unet, cmd.batch, cmd.latent_size)
     contenders: dict[str, Callable[[], object]] = {}
-    if cmd.only in (None, "ours"):
+    if cmd.alone in (None, "ours"):
         contenders["ours"] = lambda: unet(x, t, context)
-    if cmd.only in (None, "diffusers"):
+    if cmd.alone in (None, "diffusers"):
         peer = diffusers_unet(unet)
         contenders["diffusers"] = lambda: peer(x, t, context).sample
     with torch.no_grad():
         timings = in_turn(contenders, cmd.rounds)
         text = table(timings)
-        if cmd.only is None:
+        if cmd.alone is None:
             difference = (unet(x, t, context) - peer(x, t, context).sample).abs().max()
             text += f"\nlargest difference of the outputs: {difference:.2e}"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

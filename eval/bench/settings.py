@@ -1,7 +1,6 @@
 """The settings of the benchmarks of models and steps."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.run.cli import option
@@ -16,14 +15,16 @@ class BenchUnet:
     """Time the UNet's forward pass beside diffusers' in the same process."""
 
     preset: Preset = option("sd15", "shape of the UNet")
-    size: int = option(32, "side of the latents")
+    latent_size: int = option(32, "side of the latents", was="size")
     batch: int = option(1, "samples at a time")
     rounds: int = option(10, "measurements of each, in turn")
-    only: Literal["ours", "diffusers"] | None = option(None, "run one alone, for its peak memory")
+    alone: Literal["ours", "diffusers"] | None = option(
+        None, "run one alone, for its peak memory", was="only"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        at_least(self, 1, "size", "batch", "rounds")
+        at_least(self, 1, "latent_size", "batch", "rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class BenchStep:
     """Time a training step of Smooth Diffusion beside the published formulation."""
 
     preset: Preset = option("avatars", "shape of the UNet")
-    size: int = option(16, "side of the latents")
+    latent_size: int = option(16, "side of the latents", was="size")
     batch: int = option(4, "samples at a time")
     rounds: int = option(5, "measurements of each, in turn")
     rank: int = option(8, "of the adapters")
@@ -39,7 +40,7 @@ class BenchStep:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        at_least(self, 1, "size", "batch", "rounds", "rank")
+        at_least(self, 1, "latent_size", "batch", "rounds", "rank")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,8 @@ class BenchNullText:
     """
 
     preset: Preset = option("avatars", "shape of the UNet")
-    size: int = option(16, "side of the latents")
-    images: int = option(4, "images to invert")
+    latent_size: int = option(16, "side of the latents", was="size")
+    n_images: int = option(4, "images to invert", was="images")
     steps: int = option(2, "DDIM steps")
     inner: int = option(10, "updates of the null text at each step")
     rounds: int = option(3, "measurements of each, in turn")
@@ -74,7 +75,7 @@ class BenchNullText:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        at_least(self, 1, "size", "images", "steps", "inner", "rounds")
+        at_least(self, 1, "latent_size", "n_images", "steps", "inner", "rounds")
         if self.steps > 100:
             raise ValueError(f"steps: the published rate ends at 100, got {self.steps}")
 
@@ -84,7 +85,7 @@ class BenchAccount:
     """Count what a training step of Smooth Diffusion launches, moves and holds; needs no GPU."""
 
     preset: Preset = option("sd15", "shape of the UNet")
-    size: int = option(64, "side of the latents")
+    latent_size: int = option(64, "side of the latents", was="size")
     batch: int = option(1, "samples at a time")
     rank: int = option(8, "of the adapters; 0 trains every weight")
     route: Route = option("double-backward", "to the regularizer's gradient")
@@ -96,7 +97,7 @@ class BenchAccount:
 
     def __post_init__(self) -> None:
         """Refuse what no step could be."""
-        at_least(self, 1, "size", "batch")
+        at_least(self, 1, "latent_size", "batch")
         for name in ("rank", "top"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -106,7 +107,7 @@ class BenchAccount:
 class BenchLoad:
     """Time loading a folder of diffusers beside diffusers, and its peak memory."""
 
-    model: Path | None = option(None, "folder of diffusers; one of random weights if unset")
+    model: str | None = option(None, "folder of diffusers; one of random weights if unset")
     preset: Preset = option("sd15", "shape of the random model")
     stored: Dtype = option("fp16", "dtype that the random model is written in")
     dtype: Dtype = option("fp16", "dtype to load in")

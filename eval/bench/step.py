@@ -52,7 +52,7 @@ class Count:
 
 def bench_step(cmd: BenchStep) -> str:
     """Return a table of training steps, in float32: seconds, memory and launches of each."""
-    contenders = steps(cmd.preset, cmd.size, cmd.batch, cmd.rank, pick_device(cmd.device))
+    contenders = steps(cmd.preset, cmd.latent_size, cmd.batch, cmd.rank, pick_device(cmd.device))
     counts = {name: count(step) for name, step in contenders.items()}
     timings = {t.name: t.median for t in in_turn(contenders, cmd.rounds)}
     peer, memory = timings[PUBLISHED], counts[PUBLISHED].peak

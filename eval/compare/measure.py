@@ -95,7 +95,7 @@ class Outcome:
 
 def istd(bench: Bench) -> Outcome:
     """Smoothness by the standard deviation of the steps of walks (`eval-istd`)."""
-    cmd, captions = bench.cmd, bench.first("prompts").captions
+    cmd, captions = bench.cmd, bench.first("n_prompts").captions
     walks = {
         one.name: measured(one, captions, bench.rows / "istd", cmd.seed, cmd.frames)
         for one in bench.contenders
@@ -114,12 +114,12 @@ def geometry(metrics: tuple[Geometry, ...], bench: Bench) -> Outcome:
         data=cmd.data,
         seed=cmd.seed,
         steps=bench.base.sampling.steps,
-        samples=max(cmd.samples, 10),
-        pairs=cmd.noises,
-        epsilon=cmd.epsilon,
+        n_samples=max(cmd.n_samples, 10),
+        ppl_pairs=cmd.ppl_pairs,
+        ppl_epsilon=cmd.ppl_epsilon,
         walks=cmd.arcs,
         frames=cmd.frames,
-        images=cmd.jacobians,
+        jacobians=cmd.jacobians,
         times=cmd.times,
         cells=cmd.cells,
         classifier=cmd.classifier,

@@ -59,7 +59,7 @@ def run_compare(cmd: Compare) -> Path:
         contenders = [contender(cmd, name, spec) for name, spec in cmd.named().items()]
         bench = Bench(cmd, contenders, judges, load_lpips(device))
         outcomes, seconds = {}, {}
-        for name in (*cmd.metrics, *((SEPARABILITY,) if cmd.samples else ())):
+        for name in (*cmd.metrics, *((SEPARABILITY,) if cmd.n_samples else ())):
             start = time.monotonic()
             outcomes[name] = MEASURES[name](bench)
             seconds[name] = time.monotonic() - start
@@ -73,7 +73,7 @@ def check(cmd: Compare) -> None:
     """Raise, before long work, where a model or scikit-learn is not there."""
     for spec in cmd.named().values():
         parse_model(spec).check()
-    if cmd.samples:
+    if cmd.n_samples:
         check_installed()
 
 

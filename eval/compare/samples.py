@@ -56,8 +56,8 @@ class Faces:
 
 def quality(bench: Bench) -> Outcome:
     """Fréchet distance to held-out images, and adherence to captions (`eval-quality`)."""
-    cmd, held = bench.cmd, bench.first("images")
-    other = captioned(cmd.data, "train").chosen(cmd.images, cmd.seed)
+    cmd, held = bench.cmd, bench.first("n_images")
+    other = captioned(cmd.data, "train").chosen(cmd.n_images, cmd.seed)
     target, bounds = references(bench.base.bundle, bench.judges, held, other)
     seen = {one.name: _judged(bench, one, held) for one in bench.contenders}
     base = seen[bench.base.name]
@@ -103,7 +103,7 @@ def edit(bench: Bench) -> Outcome:
     cmd, faces = bench.cmd, _faces(bench)
     wanted = EvalEdit(
         **bench.shared(),  # type: ignore[arg-type]
-        images=cmd.edits,
+        n_images=cmd.n_edits,
         methods=(EDIT,),
         classifier=cmd.classifier,
     )
@@ -155,7 +155,7 @@ def _edited(bench: Bench, cmd: EvalEdit, one: Contender, faces: Faces) -> Seen:
 
 def _faces(bench: Bench) -> Faces:
     """Return what is edited: the first held-out images."""
-    cmd, held, train = bench.cmd, bench.first("edits"), captioned(bench.cmd.data, "train")
+    cmd, held, train = bench.cmd, bench.first("n_edits"), captioned(bench.cmd.data, "train")
     size, read = bench.base.bundle.config.sampling.size, bench.judges.classifier.read
     others = train.chosen(min(len(train), REGION_IMAGES), cmd.seed).images(size)
     images = held.images(size)

@@ -21,9 +21,9 @@ Metric = Literal[
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
-LEAST = {"prompts": 2, "noises": 2, "arcs": 2, "jacobians": 3, "inverted": 2, "images": 10}
+LEAST = {"n_prompts": 2, "ppl_pairs": 2, "arcs": 2, "jacobians": 3, "inverted": 2, "n_images": 10}
 
-LEAST |= {"pairs": 5, "edits": 2, "frames": 3, "shown": 1, "steps": 1}
+LEAST |= {"pairs": 5, "n_edits": 2, "frames": 3, "shown": 1, "steps": 1}
 
 SEPARABLE = 1000  # images that linear separability takes at least
 
@@ -43,23 +43,31 @@ class Compare(Evaluation):
             "isometric=avatars+isometric_lora",
             "smooth + isometric=avatars+smooth_lora+isometric_lora",
         ),
-        "NAME=MODEL, MODEL as elsewhere: several adapters, each +LORA or +LORA@SCALE, add up",
+        "models to compare: NAME=MODEL, MODEL as elsewhere, also with several +LORA or +LORA@SCALE",
     )
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
     steps: int | None = option(15, "DDIM steps; the model's own default if none")
     frames: int = option(11, "images per walk, both ends included")
-    prompts: int = option(18, "walks of ISTD")
-    noises: int = option(24, "pairs of noises of PPL")
-    epsilon: float = option(1e-3, "ε of PPL, the part of the walk between two images")
+    n_prompts: int = option(18, "prompts walked with for ISTD", was="prompts")
+    ppl_pairs: int = option(24, "pairs of noises of PPL", was="noises")
+    ppl_epsilon: float = option(
+        1e-3, "ε of PPL, the part of the walk between two images", was="epsilon"
+    )
     arcs: int = option(8, "walks of mRTL")
     jacobians: int = option(4, "held-out images of MCN and VoR, each at every time")
     times: tuple[int, ...] = option((600, 900), "t of MCN and VoR, in 1 … T")
-    cells: tuple[int, ...] = option((4, 1), "MCN and VoR of h averaged over squares so wide")
+    cells: tuple[int, ...] = option(
+        (4, 1), "MCN and VoR of h averaged over squares so wide; 1 is h itself"
+    )
     inverted: int = option(24, "held-out images inverted by DDIM")
-    images: int = option(96, "samples, and held-out images, of Fréchet distance and adherence")
+    n_images: int = option(
+        96, "samples, and held-out images, of Fréchet distance and adherence", was="images"
+    )
     pairs: int = option(6, "pairs of prompts walked between under each coupling")
-    edits: int = option(16, "held-out images edited by text")
-    samples: int = option(0, f"images of linear separability, {SEPARABLE} or more; 0: without it")
+    n_edits: int = option(16, "held-out images edited by text", was="edits")
+    n_samples: int = option(
+        0, f"images drawn for LS, {SEPARABLE} or more; 0: without it", was="samples"
+    )
     shown: int = option(2, "walks shown of every model")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
 
@@ -70,8 +78,8 @@ class Compare(Evaluation):
         each_once(self, "metrics")
         for name, least in LEAST.items():
             at_least(self, least, name)
-        if self.samples and self.samples < SEPARABLE:
-            raise ValueError(f"samples must be 0 or at least {SEPARABLE}, got {self.samples}")
+        if self.n_samples and self.n_samples < SEPARABLE:
+            raise ValueError(f"n_samples must be 0 or at least {SEPARABLE}, got {self.n_samples}")
 
     def named(self) -> dict[str, str]:
         """Return the models as `load_model` reads them, by the names that they have here.

@@ -65,7 +65,7 @@ def editing_section(
         properties=("success",),
         data=demo.data,
         classifier=demo.classifier,
-        images=plan.measured,
+        n_images=plan.measured,
         steps=plan.steps,
         scales=plan.scales,
         seed=demo.seed,

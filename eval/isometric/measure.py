@@ -88,8 +88,8 @@ class Measuring:
     def pairs(self) -> list[Row]:
         """Return a row per pair of noises: PPL."""
         measure = partial(pair_rows, self.subject, self.cmd)
-        about = asked(self.cmd, "seed", "steps", "epsilon", "scale")
-        return self._jobs("ppl", self.cmd.pairs, ROUNDED, measure, about)
+        about = asked(self.cmd, "seed", "steps", "ppl_epsilon", "ppl_scale")
+        return self._jobs("ppl", self.cmd.ppl_pairs, ROUNDED, measure, about)
 
     def walks(self) -> list[Row]:
         """Return a row per walk: RTL, LPIPS between neighbours."""
@@ -101,7 +101,7 @@ class Measuring:
     def spectra(self) -> list[Row]:
         """Return a row per held-out image: singular values at its noisy versions."""
         cmd, model = self.cmd, self.subject.model
-        some = self.held.chosen(cmd.images, cmd.seed)
+        some = self.held.chosen(cmd.jacobians, cmd.seed)
 
         def measure(jobs: Sequence[int]) -> list[Row]:
             x = some.at(jobs).images(model.config.sampling.size)
@@ -112,14 +112,14 @@ class Measuring:
         names = ("seed", "times", "cells", "lanczos", "exact")
         about = {**asked(cmd, *names), "data": sha256(self.held.path)[:16]}
         group = max(1, cmd.batch // 4)  # an image takes as many steps as several that are drawn
-        return self._jobs("spectra", cmd.images, group, measure, about)
+        return self._jobs("spectra", cmd.jacobians, group, measure, about)
 
     @cached_property
     def samples(self) -> list[Row]:
         """A row per image drawn: its features and, for separability, its attributes."""
         about = {**asked(self.cmd, "seed", "steps"), "judges": self._judges()}
         kind = "samples" if self.read is None else "samples-read"
-        return self._jobs(kind, self.cmd.samples, self.cmd.batch, self._sample_rows, about)
+        return self._jobs(kind, self.cmd.n_samples, self.cmd.batch, self._sample_rows, about)
 
     def judged(self) -> Judged:
         """Return the features of the images drawn."""
@@ -129,7 +129,7 @@ class Measuring:
 
     def target(self) -> Judged:
         """Return the features of as many held-out images, or of all if there are fewer."""
-        count = min(self.cmd.samples, len(self.held))
+        count = min(self.cmd.n_samples, len(self.held))
         size = self.subject.model.config.sampling.size
         return self.judges.judge(self.held.chosen(count, self.cmd.seed).images(size), None)
 

@@ -93,12 +93,12 @@ def _lengths(rows: Sequence[Row], first: Sequence[Row] | None, cmd: EvalIsometry
     share = ratio_interval(_column(pairs, "rounding"), _column(pairs, "length"))
     if share.value > DOMINANT:
         warnings.warn(
-            f"PPL: rounding makes up {share.value:.0%} of it at ε = {cmd.epsilon:g} in {cmd.dtype};"
-            " take a larger --epsilon or --dtype fp64",
+            f"PPL: rounding makes up {share.value:.0%} of it at ε = {cmd.ppl_epsilon:g} in "
+            f"{cmd.dtype}; take a larger --ppl-epsilon or --dtype fp64",
             stacklevel=2,
         )
-    power = "1/ε²" if cmd.scale == "squared" else "1/ε"
-    name = f"{PPL}, {power}, ε = {cmd.epsilon:g}"
+    power = "1/ε²" if cmd.ppl_scale == "squared" else "1/ε"
+    name = f"{PPL}, {power}, ε = {cmd.ppl_epsilon:g}"
     found: Found = {name: (mean_interval(own), ratio), f"{PPL}, share of rounding": (share, None)}
     if len(own) < CROPPED:
         return found

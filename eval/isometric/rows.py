@@ -92,7 +92,7 @@ def pair_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[
     Iso Sec. 4.1b   1/ε² d(x_w, x_{w+ε}), w uniform in [0, 1 - ε], d = LPIPS (AlexNet)
     """
     a, b = (subject.noise(cmd.seed, f"pair {end}", jobs) for end in "ab")
-    w = torch.tensor([_place(cmd.seed, job) * (1 - cmd.epsilon) for job in jobs])
+    w = torch.tensor([_place(cmd.seed, job) * (1 - cmd.ppl_epsilon) for job in jobs])
 
     @torch.no_grad()
     def distance(x: Tensor, y: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def pair_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[
 
     def lengths(images: Callable[[Tensor], Tensor], few: int) -> list[float]:
         some = a[:few], b[:few], w[:few]
-        return path_lengths(images, distance, *some, cmd.epsilon, cmd.scale).tolist()
+        return path_lengths(images, distance, *some, cmd.ppl_epsilon, cmd.ppl_scale).tolist()
 
     def rounding(ends: Tensor) -> Tensor:
         first = ends.chunk(2)[0]

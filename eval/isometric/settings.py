@@ -11,7 +11,15 @@ Metric = Literal["ppl", "mrtl", "mcn", "vor", "ls", "fd"]
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
-LEAST = {"samples": 10, "pairs": 2, "walks": 2, "images": 3, "frames": 3, "times": 1, "cells": 1}
+LEAST = {
+    "n_samples": 10,
+    "ppl_pairs": 2,
+    "walks": 2,
+    "jacobians": 3,
+    "frames": 3,
+    "times": 1,
+    "cells": 1,
+}
 
 LEAST |= {"steps": 1, "batch": 1, "lanczos": 2}
 
@@ -31,26 +39,30 @@ class EvalIsometry:
     models: tuple[str, ...] = required("models to compare, the first is the reference")
     out: Path = output("folder for the results; files of the same name are replaced")
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
-    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
     seed: int = option(0, "seed of the images and of every noise")
     steps: int = option(20, "DDIM steps of every image (the paper: 20, and 100 for PPL)")
-    samples: int = option(320, "images drawn for ls and fd, and held-out ones where there are")
-    pairs: int = option(64, "pairs of noises of ppl (the paper: 50,000)")
-    epsilon: float = option(1e-4, "ε of ppl, the part of the walk between two images")
-    scale: Literal["squared", "linear"] = option(
-        "squared", "ppl divides by ε², or by ε as the paper's text has it"
+    n_samples: int = option(
+        320, "images drawn for LS and FD, and held-out ones where there are", was="samples"
     )
-    walks: int = option(8, "walks of mrtl, which also give LPIPS along the walk")
+    ppl_pairs: int = option(64, "pairs of noises of PPL (the paper: 50,000)", was="pairs")
+    ppl_epsilon: float = option(
+        1e-4, "ε of PPL, the part of the walk between two images", was="epsilon"
+    )
+    ppl_scale: Literal["squared", "linear"] = option(
+        "squared", "PPL divides by ε², or by ε as the paper's text has it", was="scale"
+    )
+    walks: int = option(8, "walks of mRTL, which also give LPIPS along the walk")
     frames: int = option(11, "images per walk, both ends included")
-    images: int = option(12, "held-out images of mcn and vor, each at every time")
-    times: tuple[int, ...] = option((600, 900), "t of mcn and vor, in 1 … T")
+    jacobians: int = option(12, "held-out images of MCN and VoR, each at every time", was="images")
+    times: tuple[int, ...] = option((600, 900), "t of MCN and VoR, in 1 … T")
     cells: tuple[int, ...] = option(
-        (8, 1), "mcn and vor of h averaged over squares so wide; 1 is h itself"
+        (8, 1), "MCN and VoR of h averaged over squares so wide; 1 is h itself"
     )
     lanczos: int = option(40, "steps towards both ends of the spectrum of a large Jacobian")
     exact: float = option(4.0, "Jacobians of so many million entries are decomposed whole")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
-    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID to fd")
+    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
     batch: int = option(16, "images at a time; changes speed and memory alone")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Literal["fp32", "fp64"] = option("fp32", "of the networks")
@@ -60,7 +72,7 @@ class EvalIsometry:
         each_once(self, "models", "metrics", "times", "cells")
         for name, least in LEAST.items():
             at_least(self, least, name)
-        if not 0 < self.epsilon <= 1:
-            raise ValueError(f"epsilon must lie in (0, 1], got {self.epsilon}")
+        if not 0 < self.ppl_epsilon <= 1:
+            raise ValueError(f"ppl_epsilon must lie in (0, 1], got {self.ppl_epsilon}")
         if not self.exact >= 0:
             raise ValueError(f"exact must not be negative, got {self.exact}")

@@ -147,12 +147,12 @@ def read_pairs(folder: Path, size: int) -> Pairs:
 
 def evaluate_judge(cmd: EvalJudge) -> list[Result]:
     """Measure, write results.json, print the table."""
-    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
+    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
     judge = load_judge(cmd.judge, pick_device(cmd.device), templates=cmd.templates)
     write_run(cmd, cmd.out, {})
     found = dict(of_prompts(judge, held, cmd.captions))
-    if cmd.pairs is not None:
-        found |= of_pairs(judge, read_pairs(cmd.pairs, SIZE))
+    if cmd.pair_folder is not None:
+        found |= of_pairs(judge, read_pairs(cmd.pair_folder, SIZE))
     settings = {"templates": len(judge.templates)}
     results = [
         result("Asyrp" if "S_dir" in name else "", name, judge.name, estimate, cmd.seed, settings)

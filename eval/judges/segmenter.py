@@ -34,14 +34,14 @@ def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
     parts = len(model.config.parts)
     exact = torch.stack([read_mask(_mask(cmd.masks, name), parts) for name in held.names])
     images = held.images(exact.shape[-1])
-    if cmd.vae:
+    if cmd.through_vae:
         images = through_autoencoder(images, device)
     write_run(cmd, cmd.out, {})
     found = compared(model.config.parts, model.read(images), exact)
     rows = {"pixel agreement": found.agreement, "mean IoU": found.iou}
     rows |= {f"IoU, {part}": share for part, share in found.by_part.items()}
     name = "avatars" if cmd.segmenter is None else cmd.segmenter.name
-    settings = {"vae": cmd.vae}
+    settings = {"vae": cmd.through_vae}
     results = [result("", metric, name, one, 0, settings) for metric, one in rows.items()]
     write_results(cmd.out / "results.json", results)
     print(text_table(results))

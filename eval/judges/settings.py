@@ -14,18 +14,20 @@ class EvalJudge:
     out: Path = output("folder for the results; files of the same name are replaced")
     judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
     templates: bool = option(False, "average every text over the 79 sentences")
-    data: Path | None = option(None, "zip of faces with attributes; the embedded avatars if unset")
-    images: int = option(1024, "held-out faces")
+    data: str | None = option(None, "zip of faces with attributes; the embedded avatars if unset")
+    n_images: int = option(1024, "held-out faces", was="images")
     captions: int = option(256, "of them, how many are matched with their captions")
-    pairs: Path | None = option(None, "folder that render-pairs wrote: measures directions, too")
+    pair_folder: Path | None = option(
+        None, "folder that render-pairs wrote: measures directions, too", was="pairs"
+    )
     seed: int = option(0, "seed of the choice of faces")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        at_least(self, 2, "images", "captions")
-        if self.captions > self.images:
-            raise ValueError(f"captions: got {self.captions} of {self.images} images")
+        at_least(self, 2, "n_images", "captions")
+        if self.captions > self.n_images:
+            raise ValueError(f"captions: got {self.captions} of {self.n_images} images (n_images)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class EvalSegmenter:
     out: Path = output("folder for the results; files of the same name are replaced")
     masks: Path = required("folder of masks that render-masks wrote of held-out faces")
     segmenter: Path | None = option(None, "weights; the embedded one if unset")
-    data: Path | None = option(None, "zip of the faces; the embedded avatars if unset")
-    vae: bool = option(False, "put the faces through the embedded autoencoder first")
+    data: str | None = option(None, "zip of the faces; the embedded avatars if unset")
+    through_vae: bool = option(
+        False, "put the faces through the embedded autoencoder first", was="vae"
+    )
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")

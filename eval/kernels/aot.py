@@ -38,8 +38,8 @@ def bench_aot(cmd: BenchAot) -> None:
     print(table(rows))
     for failure in failures:
         print(f"{failure.key}: {failure.message}")
-    if cmd.out:
-        print(f"wrote {write_report(cmd.out, rows, failures)}")
+    if cmd.to:
+        print(f"wrote {write_report(cmd.to, rows, failures)}")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(outcomes)} kernels do not compile")
     if cmd.write_golden:

@@ -111,7 +111,7 @@ def results(
             "device": device,
         }
         with Isolated(worker, job, errors) as process:
-            yield from _heard(process, left, command.limit, errors)
+            yield from _heard(process, left, command.timeout, errors)
 
 
 def _heard(

@@ -27,13 +27,13 @@ class BenchKernels:
     profile: Path | None = output(
         "folder for PyTorch profiler traces, written instead of times", default=None
     )
-    limit: float = option(
-        180.0, "seconds without a sign of life after which a contender is given up"
+    timeout: float = option(
+        180.0, "seconds without a sign of life after which a contender is given up", was="limit"
     )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
-        for name in ("seconds", "limit"):
+        for name in ("seconds", "timeout"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.profile is not None and self.out is not None:
@@ -57,7 +57,7 @@ class BenchAot:
         "families, or kernels by the beginnings of their names, such as attention.hvp",
     )
     jobs: int = option(1, "compilations at a time, each in a process")
-    out: Path | None = output("JSON file for the report", "", default=None)
+    to: Path | None = output("JSON file for the report", "", default=None, was="out")
     write_golden: bool = option(False, "make this report the golden one of this version of Triton")
 
     def __post_init__(self) -> None:

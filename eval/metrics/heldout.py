@@ -64,12 +64,12 @@ class Captioned:
             return torch.stack([read_image(archive.read(name), size, name) for name in self.names])
 
 
-def captioned(path: Path | None = None, split: str = "test") -> Captioned:
+def captioned(path: str | Path | None = None, split: str = "test") -> Captioned:
     """Return one split of the embedded avatars, or of another zip file of that layout.
 
     Raises FileNotFoundError, or ValueError for another file and a split without images.
     """
-    source = AVATARS if path is None else path
+    source = AVATARS if path is None else Path(path)
     if not source.is_file():
         raise FileNotFoundError(f"{source}: no such file; a zip of images and metadata.jsonl")
     try:
@@ -90,7 +90,7 @@ def captioned(path: Path | None = None, split: str = "test") -> Captioned:
     return Captioned(source, names, captions, attributes)
 
 
-def read_captions(path: Path | None, data: Path | None, count: int, seed: int) -> Sequence[str]:
+def read_captions(path: Path | None, data: str | None, count: int, seed: int) -> Sequence[str]:
     """Return `count` captions drawn by a seed: of a text file with one to a line, or held out."""
     if path is None:
         return captioned(data).chosen(count, seed).captions

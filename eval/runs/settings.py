@@ -18,7 +18,7 @@ class Evaluation:
         ("avatars", "avatars-smooth"),
         "models to compare, the first is the reference: NAME, NAME+LORA, NAME+LORA@SCALE+LORA",
     )
-    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
     seed: int = option(0, "seed of the captions and of every noise")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
     guidance: float | None = option(None, "guidance scale w; the model's own default if unset")

@@ -3,8 +3,8 @@
 Asyrp (Kwon, Jeong & Uh, arXiv 2210.10960), Sec. 5.3 and Fig. 6. An image gets Δh_t = f_t(h_t) of a
 donor, taken at every t on the donor's own way down; and, to compare, the donor's Δε_t in ε. That
 Δε_t is what Δh_t does to ε, unless the edit was learned in ε: then it is its own. The figure's,
-optimized for one image alone, are tables of `train-asyrp --images 1`. Of an edit at another layer,
-h is what that layer has.
+optimized for one image alone, are tables of `train-asyrp --n-images 1`. Of an edit at another
+layer, h is what that layer has.
 """
 
 from collections.abc import Sequence

@@ -55,7 +55,7 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     model = load_plain(cmd.model, device, dtype, cmd.model_config, cmd.prediction)
-    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
+    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
     settings: dict[str, object] = {
         "model": cmd.model,
         "weights": loaded_hash(model),
@@ -67,9 +67,9 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     }
     with process_group(device):
         measure = partial(rows_of, model, load_lpips(device), held, cmd.steps)
-        group = (cmd.out / "rows", settings, cmd.images, cmd.batch)
+        group = (cmd.out / "rows", settings, cmd.n_images, cmd.batch)
         rows = measured_jobs(*group, measure, f"intervals {cmd.model}")
-        about = {**settings, "images": cmd.images, "boost": cmd.boost, "edit_rule": cmd.edit_rule}
+        about = {**settings, "images": cmd.n_images, "boost": cmd.boost, "edit_rule": cmd.edit_rule}
         found = intervals_of(rows, cmd.boost, about, cmd.edit_rule)
         if is_main():
             write_all(cmd, rows, found)

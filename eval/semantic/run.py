@@ -119,7 +119,7 @@ def measured(cmd: EvalAsyrp, name: str, subject: Subject, one: Edit) -> list[Res
     kind, settings = MEASURED[name], settings_of(cmd, name, subject, one)
     folder = cmd.out / "rows" / name / one.name
     do = partial(kind.measure, subject, one)
-    rows = measured_jobs(folder, settings, cmd.images, cmd.batch, do, f"{name}, {one.name}")
+    rows = measured_jobs(folder, settings, cmd.n_images, cmd.batch, do, f"{name}, {one.name}")
     return [
         result("Asyrp", f"{name}: {metric}", one.name, value, cmd.seed, settings)
         for metric, value in kind.of_rows(rows).items()
@@ -222,7 +222,7 @@ def subject_of(
 
     Raises ValueError where no step of the inversion lies at or below t_0, which rivals need.
     """
-    held = captioned(cmd.data, "test").chosen(cmd.images + 1, cmd.seed)
+    held = captioned(cmd.data, "test").chosen(cmd.n_images + 1, cmd.seed)
     images = held.images(model.config.sampling.size)
     visited, folder = editing_times(model.schedule, cmd.steps), cmd.out / "inversions"
     lower = tuple(t for t in visited if t <= cmd.t_0)

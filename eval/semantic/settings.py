@@ -39,8 +39,8 @@ class EvalAsyrp:
         (), "whole models of train-diffusion-clip, each for one edit: NAME=MODEL"
     )
     t_0: int = option(500, "images are noised up to here for the whole models")
-    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
-    images: int = option(32, "held-out images")
+    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    n_images: int = option(32, "held-out images", was="images")
     steps: int = option(40, "S̃, steps from T to 0, of the inversion too")
     lengths: tuple[int, ...] = option((10, 20), "other S̃ to edit in, for steps")
     scales: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "c_i, for linearity")
@@ -49,7 +49,7 @@ class EvalAsyrp:
     )
     averaged: int = option(20, "images drawn for the mean and the global shift")
     judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
-    classifier: Path | None = option(None, "reads attributes; the embedded one if unset")
+    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
     intervals: Path | None = option(None, "file of eval-intervals, for directions with their texts")
     t_edit: int | None = option(None, "edit at T ≥ t ≥ t_edit; unset, of intervals, or the files")
     t_boost: int | None = option(
@@ -73,7 +73,7 @@ class EvalAsyrp:
         if not self.edits or not self.properties:
             raise ValueError("edits and properties: wanted at least one of each")
         at_least(self, 1, "averaged", "learned_steps", "batch", "t_0")
-        at_least(self, 2, "images", "steps")
+        at_least(self, 2, "n_images", "steps")
         if any(length < 2 for length in self.lengths):
             raise ValueError(f"lengths: got {list(self.lengths)}, wanted 2 steps or more")
         if len(set(self.scales)) < 3 or len(set(self.scales)) != len(self.scales):
@@ -95,8 +95,8 @@ class EvalIntervals:
 
     model: str = required("name, folder or file of a model without text, of any layout")
     out: Path = output("folder for intervals.json, the plot and the results; files are replaced")
-    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
-    images: int = option(100, "held-out images (the paper: 100)")
+    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    n_images: int = option(100, "held-out images (the paper: 100)", was="images")
     steps: int = option(100, "steps of the inversion, and distances (the paper: 1000)")
     similarity: tuple[float, ...] = option(
         (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), "cosines of texts to state t_edit for"
@@ -117,7 +117,7 @@ class EvalIntervals:
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
-        at_least(self, 1, "images", "batch")
+        at_least(self, 1, "n_images", "batch")
         at_least(self, 2, "steps")
         positive(self, "boost")
         if not all(-1 <= cos <= 1 for cos in self.similarity):

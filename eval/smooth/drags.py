@@ -94,7 +94,7 @@ def evaluate_drag(cmd: EvalDrag) -> list[Result]:
     """Drag every case with every model, write results and pictures, print the table."""
     for spec in cmd.models:
         parse_model(spec).check()
-    cases = read_cases(cmd.cases or CASES)[: cmd.count]
+    cases = read_cases(cmd.cases or CASES)[: cmd.limit]
     data = only(captioned(cmd.data), [case.image for case in cases])
     write_run(cmd, cmd.out)
     judge = load_lpips()

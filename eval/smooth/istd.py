@@ -17,7 +17,7 @@ from latentgeo.eval.smooth.settings import EvalIstd
 def evaluate_istd(cmd: EvalIstd) -> dict[str, Walks]:
     """Measure every model, write the results and print them; returns the walks by model."""
     check_models(cmd)
-    captions = read_captions(cmd.prompt_file, cmd.data, cmd.prompts, cmd.seed)
+    captions = read_captions(cmd.prompt_file, cmd.data, cmd.n_prompts, cmd.seed)
     walks: dict[str, Walks] = {}
     with process_group(pick_device(cmd.device)):
         for spec in cmd.models:

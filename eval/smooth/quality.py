@@ -25,11 +25,11 @@ SHOWN = 8  # samples per side of a grid
 
 def evaluate_quality(cmd: EvalQuality) -> list[Result]:
     """Judge every model, write results and grids, print the table."""
-    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
-    other = captioned(cmd.data, "train").chosen(cmd.images, cmd.seed)
-    judges = load_judges(cmd.classifier, cmd.clip, cmd.inception, pick_device(cmd.device))
+    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
+    other = captioned(cmd.data, "train").chosen(cmd.n_images, cmd.seed)
+    judges = load_judges(cmd.classifier, cmd.clip_model, cmd.inception, pick_device(cmd.device))
     contenders = [contender(cmd, spec, spec) for spec in cmd.models]
-    write_run(cmd, cmd.out, judge_hashes(cmd.clip, cmd.inception))
+    write_run(cmd, cmd.out, judge_hashes(cmd.clip_model, cmd.inception))
     target, seen = references(contenders[0].bundle, judges, held, other)
     for one, name in zip(contenders, short_names(cmd.models), strict=True):
         label = f"sampling {one.name}"

@@ -30,7 +30,7 @@ from latentgeo.models.perceptual import Lpips, load_lpips
 def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
     """Measure every model by every method, write the results and print them."""
     check_models(cmd)
-    held = captioned(cmd.data, "test").chosen(cmd.images, cmd.seed)
+    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
     lpips = load_lpips(pick_device(cmd.device))
     found: dict[str, dict[str, Reconstructions]] = {name: {} for name in cmd.methods}
     with process_group(pick_device(cmd.device)):
@@ -38,7 +38,7 @@ def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
             one = contender(cmd, spec, spec)
             for name in cmd.methods:
                 sampling = one.sampling
-                how = way(name, sampling.steps, sampling.guidance, cmd.times, cmd.inner)
+                how = way(name, sampling.steps, sampling.guidance, cmd.inversion_times, cmd.inner)
                 rows = cmd.out / "rows"
                 found[name][spec] = measured(one, held, name, how, rows, cmd.batch, lpips)
         results = reconstruction_results(found, cmd.seed)

@@ -18,7 +18,7 @@ Way = Literal["ddim", "ddim-guided", "null-text"]
 class EvalIstd(Evaluation):
     """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out."""
 
-    prompts: int = option(500, "prompts, drawn by the seed")
+    n_prompts: int = option(500, "prompts walked with, drawn by the seed", was="prompts")
     prompt_file: Path | None = option(
         None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
     )
@@ -27,7 +27,7 @@ class EvalIstd(Evaluation):
     def __post_init__(self) -> None:
         """Refuse walks without a standard deviation."""
         super().__post_init__()
-        at_least(self, 1, "prompts")
+        at_least(self, 1, "n_prompts")
         at_least(self, 3, "frames")
 
 
@@ -35,15 +35,17 @@ class EvalIstd(Evaluation):
 class EvalQuality(Evaluation):
     """Measure Fréchet distance to held-out images, and how samples follow their captions."""
 
-    images: int = option(1000, "samples, and held-out images, of each model")
+    n_images: int = option(1000, "samples, and held-out images, of each model", was="images")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
-    clip: Path | None = option(None, "folder or file of CLIP: adds the CLIP score")
+    clip_model: Path | None = option(
+        None, "folder or file of CLIP: adds the CLIP score", was="clip"
+    )
     inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
 
     def __post_init__(self) -> None:
         """Refuse sets too small for an interval."""
         super().__post_init__()
-        at_least(self, 10, "images")
+        at_least(self, 10, "n_images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +55,24 @@ class EvalReconstruction(Evaluation):
     Guidance is that of the way back for ddim-guided and null-text; every way up has none.
     """
 
-    images: int = option(200, "held-out images, each with its caption, drawn by the seed")
+    n_images: int = option(
+        200, "held-out images, each with its caption, drawn by the seed", was="images"
+    )
     methods: tuple[Way, ...] = option(
         ("ddim", "ddim-guided", "null-text"),
         "ways there and back: w = 1 both; 1 and w; 1 and w with the null text fitted",
     )
-    times: Times = option(
-        "released", "time that the network is given on the way up: the upper, or as printed"
+    inversion_times: Times = option(
+        "released",
+        "time that the network is given on the way up: the upper, or as printed",
+        was="times",
     )
     inner: int = option(10, "updates of the null text at each step, at most")
 
     def __post_init__(self) -> None:
         """Refuse what has no interval, and what could not be compared."""
         super().__post_init__()
-        at_least(self, 2, "images")
+        at_least(self, 2, "n_images")
         at_least(self, 1, "inner")
         each_once(self, "methods")
 
@@ -75,7 +81,7 @@ class EvalReconstruction(Evaluation):
 class EvalEdit(EditOptions, Evaluation):
     """Measure text edits of held-out faces: is the wanted attribute there, are the others kept."""
 
-    images: int = option(48, "held-out images, one edit each")
+    n_images: int = option(48, "held-out images, one edit each", was="images")
     methods: tuple[Method, ...] = option(
         ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"), "ways to edit"
     )
@@ -86,7 +92,7 @@ class EvalEdit(EditOptions, Evaluation):
         """Refuse sets too small for an interval."""
         Evaluation.__post_init__(self)
         EditOptions.__post_init__(self)
-        at_least(self, 2, "images")
+        at_least(self, 2, "n_images")
         each_once(self, "methods")
 
 
@@ -102,8 +108,8 @@ class EvalDrag:
     cases: Path | None = option(
         None, "JSON file of images, points and editable boxes; the package's own if unset"
     )
-    count: int | None = option(None, "of the cases, the first; all if unset")
-    data: Path | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    limit: int | None = option(None, "of the cases, the first; all if unset", was="count")
+    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
     seed: int = option(0, "of the identity LoRAs")
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
     dtype: Dtype = option("fp32", "of the networks")
@@ -111,7 +117,7 @@ class EvalDrag:
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
         each_once(self, "models")
-        at_least(self, 1, "count")
+        at_least(self, 1, "limit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,19 +129,25 @@ class EvalTables(Evaluation):
 
     paper: Literal["smooth"] = word("whose tables: smooth")
     tables: tuple[Literal["1", "2", "3", "4"], ...] = option(("1", "2", "3", "4"), "which of them")
-    ratios: tuple[str, ...] = option(
-        (), "table 3: λ=MODEL for each λ; the adapters beside the first model if unset"
+    ratio_models: tuple[str, ...] = option(
+        (),
+        "table 3: λ=MODEL for each λ; the adapters beside the first model if unset",
+        was="ratios",
     )
-    ranks: tuple[str, ...] = option(
-        (), "table 4: RANK=MODEL for each rank, full=MODEL; those beside the first model if unset"
+    rank_models: tuple[str, ...] = option(
+        (),
+        "table 4: RANK=MODEL for each rank, full=MODEL; those beside the first model if unset",
+        was="ranks",
     )
-    prompts: int = option(500, "walks for ISTD of each model")
-    images: int = option(500, "samples, and held-out images, of each model")
+    n_prompts: int = option(500, "prompts walked with for ISTD", was="prompts")
+    n_images: int = option(500, "samples, and held-out images, of each model", was="images")
     inverted: int = option(200, "table 2: images inverted by DDIM")
     fitted: int = option(32, "table 2: images inverted by null-text inversion, which takes longer")
     inner: int = option(10, "table 2: updates of each null text at most")
-    clip: Path | None = option(None, "file or folder of CLIP: adds CLIP score")
-    inception: Path | None = option(None, "file of FID's Inception: adds FID")
+    clip_model: Path | None = option(
+        None, "folder or file of CLIP: adds the CLIP score", was="clip"
+    )
+    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
     classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
 
     def __post_init__(self) -> None:
@@ -145,10 +157,10 @@ class EvalTables(Evaluation):
             raise ValueError(f"models: got {list(self.models)}, wanted a base and its smooth twin")
         if not self.tables or len(set(self.tables)) != len(self.tables):
             raise ValueError(f"tables: got {list(self.tables)}, wanted some of 1 2 3 4, each once")
-        at_least(self, 2, "prompts", "inverted", "fitted")
-        at_least(self, 10, "images")
+        at_least(self, 2, "n_prompts", "inverted", "fitted")
+        at_least(self, 10, "n_images")
         at_least(self, 1, "inner")
-        for name in ("ratios", "ranks"):
+        for name in ("ratio_models", "rank_models"):
             for given in getattr(self, name):
                 if not all(given.partition("=")[::2]):
                     raise ValueError(f"{name}: got {given!r}, wanted VALUE=MODEL")

@@ -41,8 +41,8 @@ def tables_of(cmd: EvalTables) -> list[Table]:
     """
     base, smooth = cmd.models
     pair = [Row(label="base", spec=base), Row(label="smooth", spec=smooth)]
-    ratios = varied(base, LAMBDA, cmd.ratios, RATIOS)
-    ranks = varied(base, RANK, cmd.ranks, RANKS)
+    ratios = varied(base, LAMBDA, cmd.ratio_models, RATIOS)
+    ranks = varied(base, RANK, cmd.rank_models, RANKS)
     every = {
         "1": Table(number=1, title="interpolation and text to image", rows=pair),
         "3": Table(number=3, title="λ", rows=[pair[0], *labelled("λ = ", ratios)]),

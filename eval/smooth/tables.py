@@ -44,7 +44,7 @@ class ModelScores:
 def evaluate_tables(cmd: EvalTables) -> list[Result]:
     """Measure every table asked for, write results and Markdown, print the tables."""
     tables = tables_of(cmd)
-    write_run(cmd, cmd.out, judge_hashes(cmd.clip, cmd.inception))
+    write_run(cmd, cmd.out, judge_hashes(cmd.clip_model, cmd.inception))
     results: list[tuple[Table, Sequence[Result]]] = []
     if tables:
         found, target = measure_models(cmd, tables)
@@ -68,15 +68,15 @@ def measure_models(
     cmd: EvalTables, tables: Sequence[Table]
 ) -> tuple[dict[str, ModelScores], Judged]:
     """Return what was measured of every model in the tables, by its spec, and the held-out set."""
-    held = captioned(cmd.data, "test").chosen(max(cmd.prompts, cmd.images), cmd.seed)
-    some = held.first(cmd.images)
-    judges = load_judges(cmd.classifier, cmd.clip, cmd.inception, pick_device(cmd.device))
+    held = captioned(cmd.data, "test").chosen(max(cmd.n_prompts, cmd.n_images), cmd.seed)
+    some = held.first(cmd.n_images)
+    judges = load_judges(cmd.classifier, cmd.clip_model, cmd.inception, pick_device(cmd.device))
     specs = dict.fromkeys(row.spec for table in tables for row in table.rows if row.spec)
     found: dict[str, ModelScores] = {}
     for spec in specs:
         one = contender(cmd, spec, spec)
         found[spec] = ModelScores(
-            walks=measured(one, held.captions[: cmd.prompts], cmd.out / "rows", cmd.seed),
+            walks=measured(one, held.captions[: cmd.n_prompts], cmd.out / "rows", cmd.seed),
             judged=judged(one, judges, some.captions, cmd.seed),
             settings=one.settings,
         )

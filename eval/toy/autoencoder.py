@@ -86,10 +86,10 @@ def trained(cmd: ToyIsometry, kind: Kind, repeat: int) -> Trained:
             curve.append((step, exact_loss(encode, held_out)))
         if step == cmd.steps:
             break
-        x = points_of(cmd.points, cmd.gap, draw)
+        x = points_of(cmd.batch, cmd.gap, draw)
         loss = error(encode, decode, x)
         if kind != "reconstruction":
-            loss = loss + cmd.weight * penalty(encode, x, kind, probing)
+            loss = loss + cmd.iso_weight * penalty(encode, x, kind, probing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -60,7 +60,7 @@ def toy_isometry(cmd: ToyIsometry) -> str:
     errors = probe_errors(first, x[:64], PROBES, generator(cmd.seed, "errors"))
     estimates = running_estimate(first, x[:1], PROBES, generator(cmd.seed, "estimates"))
     write_run(cmd, cmd.out)
-    about: dict[str, object] = {"seed": cmd.seed, "gap": cmd.gap, "weight": cmd.weight}
+    about: dict[str, object] = {"seed": cmd.seed, "gap": cmd.gap, "weight": cmd.iso_weight}
     save_png(cmd.out / "maps.png", maps_picture(panels(runs, numbers), cmd.gap), about)
     save_png(cmd.out / "traces.png", traces_picture(runs, errors, *estimates), about)
     found_results = results(cmd, numbers)

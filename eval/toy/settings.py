@@ -13,9 +13,11 @@ class ToyIsometry:
 
     out: Path = output("folder for the pictures and the numbers; files are replaced")
     gap: float = option(60.0, "degrees about the north pole that are left out; 0: none")
-    weight: float = option(0.1, "λ of the isometry loss beside the reconstruction's")
+    iso_weight: float = option(
+        0.1, "λ of the isometry loss beside the reconstruction's", was="weight"
+    )
     steps: int = option(1000, "training steps of each autoencoder")
-    points: int = option(128, "points of the sphere in a step")
+    batch: int = option(128, "points of the sphere in a step", was="points")
     width: int = option(64, "of the two hidden layers of encoder and decoder")
     rate: float = option(0.01, "Adam's learning rate, down to 0 along a cosine")
     repeats: int = option(3, "trainings of each kind, from other weights; numbers are their means")
@@ -23,9 +25,9 @@ class ToyIsometry:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        at_least(self, 1, "steps", "points", "width", "repeats")
+        at_least(self, 1, "steps", "batch", "width", "repeats")
         if not 0 <= self.gap < 180:
             raise ValueError(f"gap must be in [0, 180), got {self.gap}")
-        if not self.rate > 0 or not self.weight >= 0:
-            got = f"{self.rate} and {self.weight}"
-            raise ValueError(f"rate must be positive and weight not negative, got {got}")
+        if not self.rate > 0 or not self.iso_weight >= 0:
+            got = f"{self.rate} and {self.iso_weight}"
+            raise ValueError(f"rate must be positive and iso_weight not negative, got {got}")

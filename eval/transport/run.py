@@ -87,14 +87,14 @@ def protocol_of(cmd: EvalTransport, one: Contender) -> Protocol:
 
     Without a prompt file, and with no number of prompts given, all held-out captions are at hand.
     """
-    if cmd.prompts is None and cmd.prompt_file is None:
+    if cmd.n_prompts is None and cmd.prompt_file is None:
         found: Sequence[str] = captioned(cmd.data).captions
     else:
-        count = 4 * cmd.pairs if cmd.prompts is None else cmd.prompts
+        count = 4 * cmd.pairs if cmd.n_prompts is None else cmd.n_prompts
         found = read_captions(cmd.prompt_file, cmd.data, count, cmd.seed)
     return Protocol(
         pairs=prompt_pairs(one.bundle, found, cmd.pairs),
-        first=cmd.first or cmd.pairs,
+        first=cmd.limit or cmd.pairs,
         couplings=cmd.couplings,
         noises=cmd.noises,
         frames=cmd.frames,

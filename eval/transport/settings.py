@@ -17,15 +17,17 @@ class EvalTransport(Evaluation):
         ("avatars",), "models to walk with: NAME, NAME+LORA or NAME+LORA@SCALE"
     )
     pairs: int = option(200, "pairs of prompts, spread over five levels of similarity")
-    first: int | None = option(
-        None, "walk so many of the pairs alone, the first of each level; all if unset"
+    limit: int | None = option(
+        None, "walk so many of the pairs alone, the first of each level; all if unset", was="first"
     )
     noises: int = option(1, "noises per pair")
     prompt_file: Path | None = option(
         None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
     )
-    prompts: int | None = option(
-        None, "prompts, drawn by the seed, that pairs are chosen from; four per pair if unset"
+    n_prompts: int | None = option(
+        None,
+        "prompts, drawn by the seed, that pairs are chosen from; four per pair if unset",
+        was="prompts",
     )
     couplings: tuple[Coupling, ...] = option(
         ("index", "optimal", "random", "partial"), "the first is what others are compared with"
@@ -38,10 +40,10 @@ class EvalTransport(Evaluation):
         at_least(self, 5, "pairs")
         at_least(self, 1, "noises")
         at_least(self, 3, "frames")
-        if self.first is not None and not 1 <= self.first <= self.pairs:
-            raise ValueError(f"first must lie in 1..{self.pairs}, got {self.first}")
-        if self.prompts is not None and self.prompts < 2 * self.pairs:
-            raise ValueError(f"prompts must be at least 2 per pair, got {self.prompts}")
+        if self.limit is not None and not 1 <= self.limit <= self.pairs:
+            raise ValueError(f"limit must lie in 1..{self.pairs} (pairs), got {self.limit}")
+        if self.n_prompts is not None and self.n_prompts < 2 * self.pairs:
+            raise ValueError(f"n_prompts must be at least 2 per pair, got {self.n_prompts}")
         if len(self.couplings) < 2 or len(set(self.couplings)) != len(self.couplings):
             raise ValueError(
                 f"couplings: got {list(self.couplings)}, wanted two or more, each once"

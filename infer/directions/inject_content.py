@@ -38,7 +38,7 @@ def inject_content(cmd: InjectContent) -> Path:
     """Draw every image with every content and return the picture's file."""
     model, label = load_unprompted(cmd)
     sampling, shape = sampling_of(model, cmd), image_shape(model, cmd.size)
-    x, others = seed_noises(cmd.seeds, shape), seed_noises(cmd.sources, shape)
+    x, others = seed_noises(cmd.seeds, shape), seed_noises(cmd.content_seeds, shape)
     write_run(cmd, cmd.out)
     x_0 = injection(model, x, others, sampling, cmd.weight, label)
     parts = x_0.split(cmd.batch)
@@ -47,8 +47,8 @@ def inject_content(cmd: InjectContent) -> Path:
         for i, part in enumerate(parts)
         for image in images_of(model, part, i * cmd.batch)
     ]
-    about = {"seeds": list(cmd.seeds), "sources": list(cmd.sources), "weight": cmd.weight}
-    sheet = table_of(pictures, cmd.seeds, cmd.sources)
+    about = {"seeds": list(cmd.seeds), "sources": list(cmd.content_seeds), "weight": cmd.weight}
+    sheet = table_of(pictures, cmd.seeds, cmd.content_seeds)
     return save_png(cmd.out / "injection.png", sheet, {**about, **record(model, cmd, sampling)})
 
 

@@ -165,7 +165,7 @@ def shot(model: ImageModel, cmd: Directions, start: Start, basis: Singular) -> T
 
         def find(x: Tensor) -> Singular:
             bar.update()
-            return basis_at(model, cmd, x, start.visited[0], cmd.rank)
+            return basis_at(model, cmd, x, start.visited[0], cmd.shoot_rank)
 
         path = shoot(find, x, ahead, furthest * unit_length(cmd, start.x), steps)
     every = torch.cat([x[None], path])  # (steps + 1, 2 k, C, h, w)

@@ -20,7 +20,9 @@ class Directions(Unprompted):
     move: Literal["arc", "line"] = option("arc", "on the sphere, or straight on: x + γ Δx")
     pair: tuple[int, ...] = option((), "two directions to combine in a square, by their numbers")
     shoot: int = option(0, "steps per unit of γ of geodesic shooting along each, too; 0: none")
-    rank: int = option(10, "directions that shooting carries its velocity by, --count at least")
+    shoot_rank: int = option(
+        10, "directions that shooting carries its velocity by, --count at least", was="rank"
+    )
     tolerance: float = option(0.01, "of the singular vectors, as a share of the largest value")
 
     def __post_init__(self) -> None:
@@ -28,8 +30,10 @@ class Directions(Unprompted):
         if self.count < 1 or self.shoot < 0:
             got = f"{self.count} and {self.shoot}"
             raise ValueError(f"count must be at least 1 and shoot not negative, got {got}")
-        if self.shoot and self.rank < self.count:
-            raise ValueError(f"rank must be at least count, got {self.rank} for {self.count}")
+        if self.shoot and self.shoot_rank < self.count:
+            raise ValueError(
+                f"shoot_rank must be at least count, got {self.shoot_rank} for {self.count}"
+            )
         for name, most in (("at", 1), ("angle", 90)):
             if not 0 < getattr(self, name) <= most:
                 raise ValueError(f"{name} must be in (0, {most}], got {getattr(self, name)}")
@@ -49,13 +53,15 @@ class InjectContent(Unprompted):
     """Draw images with the bottleneck of others added to their own, a row per image."""
 
     seeds: tuple[int, ...] = option((0, 1, 2), "seeds of the images that are edited, a row each")
-    sources: tuple[int, ...] = option((3, 4, 5), "seeds of those whose content is added, a column")
+    content_seeds: tuple[int, ...] = option(
+        (3, 4, 5), "seeds of those whose content is added, a column", was="sources"
+    )
     weight: float = option(1.5, "of the content that is added to h")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        if not self.seeds or not self.sources:
-            got = f"{len(self.seeds)} and {len(self.sources)}"
-            raise ValueError(f"seeds and sources: got {got}, wanted one of each at least")
+        if not self.seeds or not self.content_seeds:
+            got = f"{len(self.seeds)} and {len(self.content_seeds)}"
+            raise ValueError(f"seeds and content_seeds: got {got}, wanted one of each at least")
         if not math.isfinite(self.weight):
             raise ValueError(f"weight must be finite, got {self.weight}")

@@ -67,7 +67,7 @@ def inverting(bundle: TextToImage, cmd: Invert) -> Inverting:
         steps=sampling.steps,
         guidance=sampling.guidance,
         guidance_up=cmd.guidance_up,
-        times=cmd.times,
+        times=cmd.inversion_times,
         inner=cmd.inner,
     )
 

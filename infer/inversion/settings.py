@@ -32,8 +32,10 @@ class Invert:
     )
     guidance_up: float = option(1.0, "scale w on the way up; the papers have 1")
     steps: int | None = option(None, "DDIM steps; the model's own default if unset")
-    times: Times = option(
-        "released", "time that the network is given on the way up: the upper, or as printed"
+    inversion_times: Times = option(
+        "released",
+        "time that the network is given on the way up: the upper, or as printed",
+        was="times",
     )
     inner: int = option(10, "updates of the null text at each step, at most")
     size: int | None = option(None, "cut the middle and scale to this side in pixels")

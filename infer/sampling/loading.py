@@ -16,7 +16,6 @@ from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.bundles.networks import Networks
 from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.bundles.text_to_image import TextToImage
-from latentgeo.models.formats.ldm.prediction import KINDS
 from latentgeo.models.formats.load import add_lora, find_lora, find_model, load_text_to_image
 from latentgeo.models.formats.load_image import fuse_lora, load_image_model
 from latentgeo.models.lora.adapter import adapters, fuse
@@ -120,7 +119,7 @@ def load_image(
 def predicting(model: ImageModel, prediction: Prediction | None) -> ImageModel:
     """Return the model, whose network returns what is said, if anything is."""
     if prediction is not None:
-        model.config = replace(model.config, prediction=KINDS[prediction])
+        model.config = replace(model.config, prediction=prediction)
     return model
 
 

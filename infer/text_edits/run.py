@@ -116,7 +116,7 @@ def inverted(
 
     SmoothS Eq. 4, with which the source is reconstructed at w; else by DDIM alone, at w = 1.
     """
-    if cmd.inversion == "ddim":
+    if cmd.inversion_method == "ddim":
         times = sampling_times(bundle, sampling.steps)
         return invert(bundle, z_0, [cmd.source], times, cmd.refine), None
     how = Inverting(method="null-text", steps=sampling.steps, guidance=sampling.guidance)
@@ -130,7 +130,7 @@ def source_guidance(cmd: EditText, sampling: Sampling) -> float:
     """Return the source's w: as given, else 1 for an image inverted by DDIM, else the target's."""
     if cmd.source_guidance is not None:
         return cmd.source_guidance
-    plain = cmd.image is not None and cmd.inversion == "ddim"
+    plain = cmd.image is not None and cmd.inversion_method == "ddim"
     return 1.0 if plain else sampling.guidance
 
 
@@ -140,7 +140,7 @@ def about(cmd: EditText, sampling: Sampling) -> dict[str, object]:
     facts["source_guidance"] = source_guidance(cmd, sampling)
     if cmd.image is not None:
         facts |= {"image": cmd.image.name, "sha256": sha256(cmd.image)}
-        facts |= {"inversion": cmd.inversion, "refine": cmd.refine}
+        facts |= {"inversion": cmd.inversion_method, "refine": cmd.refine}
     return facts | {name: getattr(cmd, name) for name in METHOD_OPTIONS[cmd.method]}
 
 

@@ -55,8 +55,10 @@ class EditText(EditOptions):
     target: tuple[str, ...] = required("what it shall show; several make an edit each")
     out: Path = output("folder for the images, the strip and the record; files are replaced")
     image: Path | None = option(None, "image to edit; drawn from the source's prompt if unset")
-    inversion: Literal["ddim", "null-text"] = option(
-        "ddim", "of --image: by DDIM at guidance 1, or null-text inversion at --guidance"
+    inversion_method: Literal["ddim", "null-text"] = option(
+        "ddim",
+        "of --image: by DDIM at guidance 1, or null-text inversion at --guidance",
+        was="inversion",
     )
     seed: int = option(0, "seed of the image that is drawn, and of sdedit's noise")
     models: tuple[str, ...] = option(
@@ -81,8 +83,10 @@ class EditText(EditOptions):
             raise ValueError(f"source and target: got {got}, wanted a prompt for each")
         each_once(self, "models")
         drawn = self.image is None
-        if self.inversion == "null-text" and (drawn or self.source_guidance is not None):
-            raise ValueError("inversion: null-text is of an --image, at the target's guidance")
+        if self.inversion_method == "null-text" and (drawn or self.source_guidance is not None):
+            raise ValueError(
+                "inversion_method: null-text is of an --image, at the target's guidance"
+            )
         if self.method != "prompt-to-prompt":
             for name in ("reweight", "blend", "blend_words"):
                 if getattr(self, name):

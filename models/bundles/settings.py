@@ -6,7 +6,7 @@ Dtype = Literal["fp32", "bf16", "fp16", "fp64"]
 
 Preset = Literal["sd15", "avatars", "tiny"]
 
-Prediction = Literal["eps", "v", "x0"]
+Prediction = Literal["eps", "v", "x_0"]
 
 PREDICTION = "what the UNet returns, where its file does not tell or is wrong"
 

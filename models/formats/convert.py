@@ -63,11 +63,11 @@ def convert_weights(cmd: Convert) -> str:
         cmd.from_,
         cmd.to,
         cmd.layout,
-        cmd.model,
+        None if cmd.model is None else Path(cmd.model),
         dtype,
         cmd.fold,
         cmd.model_config,
-        cmd.ema,
+        cmd.ema_weights,
         Packing(variant=cmd.variant, shard_size=size),
     )
 

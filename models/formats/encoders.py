@@ -94,7 +94,8 @@ def encoder_rows(path: Path, kind: str) -> Iterator[tuple[str, str]]:
             yield part, ", ".join(f"{name} {value}" for name, value in table.items())
         yield "projection", str(model.config.projection)
     yield "parameters", f"{sum(p.numel() for p in model.parameters()):,}"
-    yield "fits", f"latentgeo eval-quality --{kind} {path}"
+    option = "clip-model" if kind == "clip" else kind
+    yield "fits", f"latentgeo eval-quality --{option} {path}"
 
 
 def convert_encoder(

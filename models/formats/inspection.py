@@ -35,7 +35,7 @@ WIDTHS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}  # of a lea
 
 def inspect_weights(cmd: Inspect) -> str:
     """Return a line per finding (`inspect`), the words in a column."""
-    rows = inspect(cmd.file, cmd.model, cmd.model_config)
+    rows = inspect(cmd.file, None if cmd.model is None else Path(cmd.model), cmd.model_config)
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 

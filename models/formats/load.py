@@ -12,7 +12,6 @@ from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.bundles.text_to_image import TextToImage, find, load_bundle
 from latentgeo.models.formats.diffusers.folder import INDEX, read_folder
 from latentgeo.models.formats.ldm.file import read_ldm
-from latentgeo.models.formats.ldm.prediction import KINDS
 from latentgeo.models.formats.lora.adapter import attach_lora, places_of
 from latentgeo.models.formats.lora.files import lora_path, read_lora_file
 from latentgeo.models.formats.textual_inversion import read_embeddings
@@ -42,7 +41,7 @@ def load_text_to_image(
     place = find_model(source)
     bundle = readers[layout_of(place)](place, device, dtype)
     if prediction is not None:
-        bundle.config = replace(bundle.config, prediction=KINDS[prediction])
+        bundle.config = replace(bundle.config, prediction=prediction)
     if lora is not None:
         add_lora(bundle, find_lora(lora, place), lora_scale)
     for path in embeddings:

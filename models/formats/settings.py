@@ -40,12 +40,14 @@ class Convert:
     layout: Layout | None = option(
         None, "how to write it; a model's follows from the name if unset, a LoRA's must be given"
     )
-    model: Path | None = option(
+    model: str | None = option(
         None, "model whose layers a LoRA is on; Stable Diffusion 1.5 if unset"
     )
     dtype: Dtype | None = option(None, "of the weights; each keeps its own if unset")
     model_config: Path | None = option(None, MODEL_CONFIG)
-    ema: bool = option(True, "an image model's running average where a file has weights and that")
+    ema_weights: bool = option(
+        True, "an image model's running average where a file has weights and that", was="ema"
+    )
     fold: bool = option(False, "multiply a LoRA's α / rank into its factors, where there is no α")
     shard_size: float | None = option(
         None, "largest file in a folder of diffusers, in GB (10^9 bytes); one file if unset"
@@ -65,7 +67,7 @@ class Inspect:
     """Say what a file or folder of weights is: family, shape, size, hash, and what it fits."""
 
     file: Path = word("file or folder of weights")
-    model: Path | None = option(
+    model: str | None = option(
         None, "model to hold a LoRA against; Stable Diffusion 1.5 and the embedded ones if unset"
     )
     model_config: Path | None = option(None, MODEL_CONFIG)

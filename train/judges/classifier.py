@@ -38,7 +38,7 @@ def train_classifier(cmd: TrainClassifier) -> None:
     seed_everything(cmd.seed)
     model = AttributeClassifier(ClassifierConfig(size=SIZE)).to(pick_device(cmd.device))
     train(model, images, labels, cmd.steps, cmd.batch, cmd.rate, cmd.seed)
-    write_headed(model, cmd.out, torch.float16)
+    write_headed(model, cmd.to, torch.float16)
     held_images, held_labels = load_faces(open_source("avatars:test", SIZE))
     for name, value in accuracy(model.eval(), held_images, held_labels).items():
         print(f"{name:16s} {value:.3f}")

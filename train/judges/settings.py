@@ -71,7 +71,7 @@ class TrainClassifier:
 
     data: str = option("avatars", "avatars, or a folder or zip of faces with their attributes")
     limit: int = option(14_000, "faces used, the first ones of the data")
-    out: Path = output("file for the weights; replaced", "")
+    to: Path = output("file for the weights; replaced", "", was="out")
     steps: int = option(2200, "optimiser steps")
     batch: int = option(64, "images per step")
     rate: float = option(2e-3, "highest learning rate of AdamW (one cycle)")

@@ -184,11 +184,11 @@ def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> T
     Raises ValueError where the data have fewer images than are asked for.
     """
     if settings.data is None:
-        seeds = [mix(settings.seed, "x_T", i) for i in range(settings.images)]
+        seeds = [mix(settings.seed, "x_T", i) for i in range(settings.n_images)]
         return seed_noises(seeds, model.shape)
     source = open_source(settings.data, model.config.sampling.size, allow_uncaptioned=True)
-    if not isinstance(source, Shards) and len(source) < settings.images:
-        raise ValueError(f"images: got {settings.images}, {settings.data} has {len(source)}")
-    images, _ = next(Batches(source, settings.images, settings.seed))
+    if not isinstance(source, Shards) and len(source) < settings.n_images:
+        raise ValueError(f"images: got {settings.n_images}, {settings.data} has {len(source)}")
+    images, _ = next(Batches(source, settings.n_images, settings.seed))
     folder = settings.out / "inversions" if settings.cache is None else settings.cache
     return noises_of(model, images, visited, folder, settings.refine)

@@ -24,7 +24,7 @@ class Directed(Training):
     source: str | None = option(None, "what images show, such as 'face'")
     target: str | None = option(None, "what they shall show, such as 'smiling face'")
     data: str | None = option(None, "images to invert, as train-ddpm takes them; none: random x_T")
-    images: int = option(1000, "images, or random x_T, in an epoch")
+    n_images: int = option(1000, "images, or random x_T, in an epoch", was="images")
     epochs: int = option(1, "passes over them")
     trained_steps: int = option(40, "S, steps from T to 0, of the inversion too")
     clip_weight: float = option(0.8, "λ_CLIP of the directional loss")
@@ -41,7 +41,7 @@ class Directed(Training):
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
-        at_least(self, 1, "images", "epochs", "samples")
+        at_least(self, 1, "n_images", "epochs", "samples")
         at_least(self, 2, "trained_steps")
         at_least(self, 0, "clip_weight", "refine")
         if self.accumulate != 1:
@@ -113,7 +113,7 @@ class TrainDiffusionClip(Directed):
 
     t_0: int = option(500, "images are noised up to here, and edited on the way down")
     data: str | None = option("avatars", "images to invert, as train-ddpm takes them")
-    images: int = option(50, "images in an epoch")
+    n_images: int = option(50, "images in an epoch", was="images")
     epochs: int = option(5, "passes over them")
     rate: float = option(8e-6, "learning rate of AdamW")
 

@@ -4,7 +4,7 @@ The source is the unpacked npm package `emoji-datasource-google` (`emoji.json` a
 or a folder with `emoji64_rgba.npz` (images (N, 64, 64, 4) uint8) and `emoji64_meta.json`. The
 artwork is Google's, under the Apache License 2.0; a notice that says so is written beside it.
 
-    latentgeo emoji-folder --source node_modules/emoji-datasource-google --out emoji
+    latentgeo emoji-folder --from node_modules/emoji-datasource-google --out emoji
 """
 
 import io
@@ -73,7 +73,7 @@ def emoji_folder(cmd: EmojiFolder) -> int:
         if len(lines) == cmd.limit:
             break
     if not lines:
-        raise ValueError(f"{cmd.source}: no emoji. {rejects.summary()}")
+        raise ValueError(f"{cmd.from_}: no emoji. {rejects.summary()}")
     atomic_write(cmd.out / "NOTICE.txt", NOTICE)
     atomic_write(metadata, "\n".join(lines) + "\n")  # last: its presence says complete
     print(f"{len(lines)} emoji in {cmd.out}. {rejects.summary()}".strip())
@@ -81,7 +81,7 @@ def emoji_folder(cmd: EmojiFolder) -> int:
 
 
 def _chosen(cmd: EmojiFolder, rejects: Rejects) -> Iterator[Emoji]:
-    found = read_emoji(cmd.source, cmd.tones, rejects)
+    found = read_emoji(cmd.from_, cmd.tones, rejects)
     return (emoji for i, emoji in enumerate(found) if i % cmd.every == 0)
 
 

@@ -62,7 +62,9 @@ class RenderPairs:
 class EmojiFolder:
     """Turn the Noto emoji into a folder of captioned images."""
 
-    source: Path = required("unpacked npm package emoji-datasource-google, or a folder of emoji64")
+    from_: Path = required(
+        "unpacked npm package emoji-datasource-google, or a folder of emoji64", was="source"
+    )
     out: Path = output("folder to write PNG files, metadata.jsonl and the artwork's notice to")
     size: int = option(64, "side of the images in pixels")
     every: int = option(1, "keep one emoji in so many, spread over all categories")

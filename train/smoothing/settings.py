@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.run.cli import option
@@ -40,14 +41,16 @@ class TrainSmooth(Training):
     targets: tuple[str, ...] = option(
         ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
     )
-    lora: str | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
+    lora: Path | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
     alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
     reg_weight: float = option(1.0, "λ, the weight of the regularizer")
     route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(
         "double-backward", "how the regularizer's gradient is computed"
     )
     difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
-    direction: Literal["unit", "official"] = option("unit", "length of Δx̂_0: exact, or on average")
+    delta_length: Literal["unit", "official"] = option(
+        "unit", "length of Δx̂_0: exact, or on average", was="direction"
+    )
     statistic: Literal["global", "per-timestep"] | None = option(
         None, "one running mean a (the paper's), or one for every t; none: as ranges says"
     )
@@ -91,7 +94,9 @@ class SweepSmooth(TrainSmooth):
 
     reg_weights: tuple[float, ...] = option((0.1, 1.0, 10.0), "values of λ, each at --rank")
     ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA, each at --reg-weight")
-    full: bool = option(False, "train every weight of the UNet, too, at --reg-weight")
+    full_unet: bool = option(
+        False, "train every weight of the UNet, too, at --reg-weight", was="full"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -100,11 +105,11 @@ class SweepSmooth(TrainSmooth):
             raise ValueError(f"reg_weights must be finite and at least 0, got {self.reg_weights}")
         if not all(rank >= 1 for rank in self.ranks):
             raise ValueError(f"ranks must be at least 1, got {self.ranks}")
-        if not (self.reg_weights or self.ranks or self.full):
-            raise ValueError("reg_weights, ranks and full ask for no run at all")
+        if not (self.reg_weights or self.ranks or self.full_unet):
+            raise ValueError("reg_weights, ranks and full_unet ask for no run at all")
         if self.adapter == "full" or self.lora is not None:
             got = f"{self.adapter} and {self.lora}"
             raise ValueError(
                 f"adapter and lora: got {got}, wanted neither: a sweep trains new LoRAs, and with "
-                "--full all weights"
+                "--full-unet all weights"
             )

@@ -109,7 +109,7 @@ class SmoothTask:
         z_0, context = self._inputs(batch, draws)
         t = draws.integers(1, schedule.T, self.device)
         eps = draws.normal_like(z_0)
-        direction = direction_of(draws, z_0, self.settings.direction)
+        direction = direction_of(draws, z_0, self.settings.delta_length)
         raw, v = self._variation(context, z_0, eps, t, direction)
         wanted = target(schedule, z_0, eps, t, kind)
         base = simple_loss(wanted, raw.to(wanted.dtype))

@@ -41,7 +41,7 @@ def runs_of(sweep: SweepSmooth) -> list[TrainSmooth]:
     for weight, rank in dict.fromkeys(pairs):
         out = sweep.out / f"lambda-{weight:g}_rank-{rank}"
         runs.append(TrainSmooth(**common | {"reg_weight": weight, "rank": rank, "out": out}))
-    if sweep.full:
+    if sweep.full_unet:
         out = sweep.out / f"lambda-{sweep.reg_weight:g}_full"
         runs.append(TrainSmooth(**common | {"adapter": "full", "out": out}))
     return runs

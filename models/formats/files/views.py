@@ -86,7 +86,7 @@ class Averaged(View):
         if self.averaged and missing:
             raise ValueError(
                 f"{source.path}: its running average lacks {missing[0]} and {len(missing) - 1} "
-                "more; take the weights themselves (--no-ema)"
+                "more; take the weights themselves (--no-ema-weights)"
             )
         self._names = {name: copies.get(name, name) if self.averaged else name for name in weights}
         self.entries: Mapping[str, Entry] = {n: found[name] for n, name in self._names.items()}

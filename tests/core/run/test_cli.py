@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -119,6 +120,28 @@ def test_flags_override_the_config_and_leave_the_rest_of_it(tmp_path):
     config.write_text('out = "o"\nseed = 5\nrate = 1\nprompts = ["a"]\nflip = false\n')
     command = parse(DrawThings, ["--seed", "7", "--config", str(config), "--prompts", "b"])
     assert (command.seed, command.rate, command.prompts, command.flip) == (7, 1.0, ("b",), False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    """Do it, under other names."""
+
+    n_items: int = option(3, "how many", was="items")
+    keep_all: bool = option(True, "keep them", was="all")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--items", "4"], "unknown option --items: here it is --n-items now"),
+        (["--items=4"], "unknown option --items: here it is --n-items now"),
+        (["--no-all"], "unknown option --no-all: here it is --keep-all now"),
+        (["--item", "4"], "unknown option --item; did you mean --n-items?"),
+    ],
+)
+def test_a_name_that_was_is_refused_and_the_new_one_named(argv, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse(Renamed, argv)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from latentgeo.eval.bench.settings import BenchAccount
 from latentgeo.models import layers
 from latentgeo.models.bundles.presets import UNET_PRESETS
 
-TINY = BenchAccount(preset="tiny", size=8, rank=2)
+TINY = BenchAccount(preset="tiny", latent_size=8, rank=2)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_a_step_on_real_tensors_costs_the_same(monkeypatch):
 
 
 def test_every_weight_that_is_trained_has_a_gradient_in_memory():
-    step = BenchAccount(preset="tiny", size=8, rank=0)
+    step = BenchAccount(preset="tiny", latent_size=8, rank=0)
     weights = sum(weight.numel() for weight in build(step).parameters())
     found = account(step, VARIANTS["math"])
     assert found.peak > 2 * weights
@@ -68,10 +68,10 @@ def test_fused_attention_holds_no_scores():
     """Twice the side is four times the tokens and the memory, where scores would take sixteen."""
     pytest.importorskip("triton")
     fused = VARIANTS["fused-attention"]
-    small, large = (account(replace(TINY, size=size), fused) for size in (32, 64))
+    small, large = (account(replace(TINY, latent_size=size), fused) for size in (32, 64))
     assert large.live < 4.2 * small.live
     assert any(name.startswith("attention.hvp") for name in small.calls)
-    scores = account(replace(TINY, size=32), VARIANTS["math"])
+    scores = account(replace(TINY, latent_size=32), VARIANTS["math"])
     assert scores.live > 3 * small.live
 
 
@@ -123,7 +123,7 @@ BARS = {  # batch, side: GB at the peak
 def test_stable_diffusion_fits_with_all_kernels(batch, size):
     """An exact step of every weight: memory, and for the first launches and bytes moved."""
     pytest.importorskip("triton")
-    step = BenchAccount(rank=0, batch=batch, size=size, route="reverse-over-forward")
+    step = BenchAccount(rank=0, batch=batch, latent_size=size, route="reverse-over-forward")
     found = account(step, VARIANTS["fused"])
     assert found.peak / 1e9 <= BARS[batch, size]
     if (batch, size) == (1, 64):
@@ -142,7 +142,7 @@ def test_the_table_says_what_was_counted():
 
 
 def test_the_command_prints_the_table(capsys):
-    words = ["--preset", "tiny", "--size", "8", "--rank", "2", "--variants", "math"]
+    words = ["--preset", "tiny", "--latent-size", "8", "--rank", "2", "--variants", "math"]
     assert main(["bench-account", *words]) == 0
     assert capsys.readouterr().out == bench_account(replace(TINY, variants=("math",))) + "\n"
 
@@ -158,7 +158,7 @@ def test_the_command_knows_the_same_choices():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--size", "0"], "size must be at least 1, got 0"),
+        (["--latent-size", "0"], "latent_size must be at least 1, got 0"),
         (["--batch", "0"], "batch must be at least 1, got 0"),
         (["--rank", "-1"], "rank must not be negative, got -1"),
         (["--top", "-1"], "top must not be negative, got -1"),

@@ -66,4 +66,4 @@ def test_a_load_that_fails_says_why(tmp_path):
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
-        bench_load(BenchLoad(model=tmp_path / "gone"))
+        bench_load(BenchLoad(model=str(tmp_path / "gone")))

@@ -41,7 +41,9 @@ def test_frozen_weights_hold_no_gradients(every):
 
 def test_the_table(every):
     lines = bench_null_text(
-        BenchNullText(preset="tiny", size=8, images=1, steps=1, inner=1, rounds=1, device="cpu")
+        BenchNullText(
+            preset="tiny", latent_size=8, n_images=1, steps=1, inner=1, rounds=1, device="cpu"
+        )
     ).splitlines()
     assert [line[:34].strip() for line in lines[1:]] == list(every)
     seconds, ratio, peak, launches = lines[-1][34:].split()
@@ -67,11 +69,11 @@ def test_the_account_of_one_update():
     ("words", "message"),
     [
         (["--steps", "101"], "the published rate ends at 100"),
-        (["--images", "0"], "images must be at least 1, got 0"),
+        (["--n-images", "0"], "n_images must be at least 1, got 0"),
         (["--device", "tpu"], "tpu"),
     ],
 )
 def test_the_command_refuses_in_one_line(words, message, capsys):
-    assert main(["bench-null-text", "--preset", "tiny", "--size", "8", *words]) == 2
+    assert main(["bench-null-text", "--preset", "tiny", "--latent-size", "8", *words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.count("\n") == 1

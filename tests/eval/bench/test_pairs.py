@@ -4,7 +4,7 @@ import pytest
 
 from latentgeo.core.run.main import main
 
-WORDS = ["bench-unet", "--preset", "tiny", "--size", "8", "--rounds", "1"]
+WORDS = ["bench-unet", "--preset", "tiny", "--latent-size", "8", "--rounds", "1"]
 
 
 def test_both_are_timed_and_agree(capsys):
@@ -18,6 +18,6 @@ def test_both_are_timed_and_agree(capsys):
 
 
 def test_one_alone_has_its_own_peak(capsys):
-    assert main([*WORDS, "--only", "ours"]) == 0
+    assert main([*WORDS, "--alone", "ours"]) == 0
     _, ours, peak = capsys.readouterr().out.splitlines()
     assert ours.startswith("ours ") and float(peak.split()[-2]) > 0

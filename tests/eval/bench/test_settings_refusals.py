@@ -27,10 +27,10 @@ def test_help_explains_every_flag(name, capsys):
 
 
 @pytest.mark.parametrize("name", ["bench-unet", "bench-step"])
-@pytest.mark.parametrize("flag", ["--size", "--batch", "--rounds"])
+@pytest.mark.parametrize("flag", ["--latent-size", "--batch", "--rounds"])
 def test_benches_refuse_nothing_to_measure(name, flag, capsys):
     assert main([name, flag, "0"]) == 2
-    assert flag.removeprefix("--") in capsys.readouterr().err
+    assert flag.removeprefix("--").replace("-", "_") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_benches_refuse_nothing_to_measure(name, flag, capsys):
     [
         (["--seconds", "0"], "seconds must be positive, got 0.0"),
         (["--seconds", "nan"], "seconds must be positive, got nan"),
-        (["--limit", "-1"], "limit must be positive, got -1.0"),
+        (["--timeout", "-1"], "timeout must be positive, got -1.0"),
         (["--profile", "a", "--out", "b"], "profile writes traces instead of rows"),
     ],
 )

@@ -51,7 +51,7 @@ def test_count_is_what_was_held_and_launched():
 
 def test_the_table(contenders):
     lines = bench_step(
-        BenchStep(preset="tiny", size=8, batch=1, rounds=1, rank=2, device="cpu")
+        BenchStep(preset="tiny", latent_size=8, batch=1, rounds=1, rank=2, device="cpu")
     ).splitlines()
     assert [line[:34].strip() for line in lines[1:]] == list(contenders)
     median, ratio, peak, memory, launches = lines[-1][34:].split()
@@ -68,6 +68,6 @@ def test_the_table(contenders):
     ],
 )
 def test_the_command_refuses_in_one_line(words, message, capsys):
-    assert main(["bench-step", "--preset", "tiny", "--size", "8", *words]) == 2
+    assert main(["bench-step", "--preset", "tiny", "--latent-size", "8", *words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.count("\n") == 1

@@ -27,17 +27,17 @@ def done(tiny, tmp_path_factory):
         device="cpu",
         steps=1,
         frames=3,
-        prompts=2,
-        noises=2,
-        epsilon=0.1,
+        n_prompts=2,
+        ppl_pairs=2,
+        ppl_epsilon=0.1,
         arcs=2,
         jacobians=3,
         times=(700,),
         cells=(2,),
         inverted=2,
-        images=10,
+        n_images=10,
         pairs=5,
-        edits=3,
+        n_edits=3,
         shown=1,
     )
     return cmd, run_compare(cmd).read_text(encoding="utf-8")
@@ -109,8 +109,8 @@ def test_what_is_measured_is_not_measured_again(done, monkeypatch):
         (["--models", "a=avatars", "b="], "wanted NAME=MODEL"),
         (["--models", "a=avatars", "b=avatars+none_such"], "none_such"),
         (["--metrics", "istd", "istd"], "metrics: got"),
-        (["--images", "9"], "images must be at least 10, got 9"),
-        (["--samples", "999"], "samples must be 0 or at least 1000, got 999"),
+        (["--n-images", "9"], "n_images must be at least 10, got 9"),
+        (["--n-samples", "999"], "n_samples must be 0 or at least 1000, got 999"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, more, message):

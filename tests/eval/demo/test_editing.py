@@ -31,7 +31,7 @@ def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
     assert "edits" in read_metadata(tmp_path / "edits-combined.png")
     files = tuple(str(path) for path in sorted((tmp_path / "d").iterdir()))
     cmd = EvalAsyrp(
-        model=str(place), edits=files, out=tmp_path / "editing", images=2, steps=3, **given
+        model=str(place), edits=files, out=tmp_path / "editing", n_images=2, steps=3, **given
     )
     subject, edits = prepared(cmd, torch.device("cpu"))
     whole = subject.edited(shift, [0])

@@ -22,10 +22,10 @@ def test_a_job_has_its_caption_and_no_guidance(tiny, tmp_path):
         metrics=("ppl", "mrtl"),
         data=tiny.data,
         steps=1,
-        pairs=2,
+        ppl_pairs=2,
         walks=2,
         frames=3,
-        epsilon=0.1,
+        ppl_epsilon=0.1,
     )
     bench = Compare(out=tmp_path, data=tiny.data, device="cpu", steps=1)
     one = contender(bench, "one", str(tiny.model))

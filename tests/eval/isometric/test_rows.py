@@ -26,7 +26,9 @@ from latentgeo.models.bundles.image_model import new_image_model
 from latentgeo.models.bundles.presets_image_models import TRAINED_PRESETS
 from latentgeo.models.perceptual import load_lpips
 
-CMD = EvalIsometry(models=("m",), out=Path("out"), steps=2, frames=3, epsilon=1e-4, times=(700,))
+CMD = EvalIsometry(
+    models=("m",), out=Path("out"), steps=2, frames=3, ppl_epsilon=1e-4, times=(700,)
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +59,9 @@ def test_images_are_those_of_the_sampler(subject):
 def test_path_length_is_a_difference_quotient(subject):
     """Iso Sec. 4.1b: the printed form is ε times ours, and a tenth of ε finds the same."""
     (row,) = pair_rows(subject, CMD, [1])
-    (linear,) = pair_rows(subject, replace(CMD, scale="linear"), [1])
-    assert linear["length"] == pytest.approx(row["length"] * CMD.epsilon)
-    (finer,) = pair_rows(subject, replace(CMD, epsilon=1e-5), [1])
+    (linear,) = pair_rows(subject, replace(CMD, ppl_scale="linear"), [1])
+    assert linear["length"] == pytest.approx(row["length"] * CMD.ppl_epsilon)
+    (finer,) = pair_rows(subject, replace(CMD, ppl_epsilon=1e-5), [1])
     assert finer["length"] == pytest.approx(row["length"], rel=0.02)
     assert 0 <= row["rounding"] < 1e-9 * row["length"]  # of float64
     last, beyond = pair_rows(subject, CMD, [7, 8])
@@ -76,7 +78,7 @@ def test_both_places_of_a_pair_are_on_its_arc(subject, monkeypatch):
 
     monkeypatch.setattr(isometry_rows, "path_lengths", noted)
     for epsilon in (1e-9, 0.25, 0.5):
-        pair_rows(subject, replace(CMD, epsilon=epsilon), range(50, 90))
+        pair_rows(subject, replace(CMD, ppl_epsilon=epsilon), range(50, 90))
     place = seen[1e-9]
     assert 0 <= place.min() < 0.1 and 0.9 < place.max() < 1
     for epsilon in (0.25, 0.5):

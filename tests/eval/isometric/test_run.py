@@ -29,7 +29,8 @@ def models(tmp_path_factory):
 
 
 def words(models, tiny, out):
-    small = "--samples 10 --pairs 3 --walks 2 --images 3 --steps 2 --frames 3 --lanczos 3".split()
+    small = "--n-samples 10 --ppl-pairs 3 --walks 2 --jacobians 3".split()
+    small += "--steps 2 --frames 3 --lanczos 3".split()
     given = ["--data", str(tiny.data), "--classifier", str(tiny.classifier), "--times", "700"]
     where = ["--device", "cpu", "--out", str(out)]
     large = ["--cells", "16", "1", "--exact", "0.3"]
@@ -71,7 +72,7 @@ def test_metrics_are_chosen_and_attributes_are_any(models, tiny, tmp_path):
         out=tmp_path,
         metrics=("ls",),
         data=tiny.data,
-        samples=10,
+        n_samples=10,
         steps=1,
         device="cpu",
     )
@@ -89,11 +90,11 @@ def test_metrics_are_chosen_and_attributes_are_any(models, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--pairs", "1"], "pairs must be at least 2, got 1"),
+        (["--ppl-pairs", "1"], "ppl_pairs must be at least 2, got 1"),
         (["--frames", "2"], "frames must be at least 3, got 2"),
         (["--metrics", "fid"], "fid"),
         (["--metrics", "ppl", "ppl"], "metrics: got"),
-        (["--epsilon", "0"], "epsilon must lie in (0, 1], got 0.0"),
+        (["--ppl-epsilon", "0"], "ppl_epsilon must lie in (0, 1], got 0.0"),
         (["--times", "0"], "times must be at least 1, got 0"),
         (["--exact", "-1"], "exact must not be negative"),
         (["--dtype", "fp16"], "fp16"),

@@ -101,7 +101,7 @@ def test_pairs_on_disk(tmp_path):
 
 def test_command_measures_the_embedded_judge(tmp_path, capsys):
     """Of every question there is a number; smiles, hair and captions are told far above chance."""
-    words = ["eval-judge", "--out", str(tmp_path), "--images", "128", "--captions", "32"]
+    words = ["eval-judge", "--out", str(tmp_path), "--n-images", "128", "--captions", "32"]
     assert main(words) == 0
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     found = {row["metric"].split(" (")[0]: row["value"] for row in results}
@@ -111,7 +111,7 @@ def test_command_measures_the_embedded_judge(tmp_path, capsys):
     assert "avatars" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["--images", "--captions"])
+@pytest.mark.parametrize("option", ["--n-images", "--captions"])
 def test_a_judge_needs_two_images(option, tmp_path, capsys):
     assert main(["eval-judge", "--out", str(tmp_path), option, "1"]) == 2
-    assert option.strip("-") in capsys.readouterr().err
+    assert option.strip("-").replace("-", "_") in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_kernels_that_the_golden_file_does_not_know_are_no_difference(outcomes, 
 
 def test_the_report_is_written_as_json(outcomes, tmp_path):
     file = tmp_path / "folder" / "report.json"
-    assert main([*WORDS, "--out", str(file)]) == 0
+    assert main([*WORDS, "--to", str(file)]) == 0
     content = json.loads(file.read_text(encoding="utf-8"))
     assert content["kernels"] == [json.loads(json.dumps(asdict(row))) for row in outcomes]
     assert content["failures"] == [] and "triton" in content["environment"]

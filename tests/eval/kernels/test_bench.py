@@ -120,7 +120,7 @@ def test_a_worker_that_dies_is_a_row_of_who_was_running_and_another_goes_on():
 
 
 def test_a_worker_that_hangs_is_given_up():
-    rows, workers = run([("a", "hangs"), ("a", "x")], limit=3.0)
+    rows, workers = run([("a", "hangs"), ("a", "x")], timeout=3.0)
     assert rows["a", "hangs"].note == "nothing was heard for 3 s" and workers == 2
     assert rows["a", "x"].status == OK
 

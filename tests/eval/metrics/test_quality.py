@@ -66,7 +66,7 @@ def test_distance_ratio_of_known_sets():
 
 def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
     words = ["eval-quality", "--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data)]
-    words += ["--classifier", str(tiny.classifier), "--images", "10", "--device", "cpu"]
+    words += ["--classifier", str(tiny.classifier), "--n-images", "10", "--device", "cpu"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     assert "caption adherence" in capsys.readouterr().out
     found = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -110,8 +110,9 @@ def test_command_with_clip_and_inception(tiny, tmp_path, monkeypatch):
         clip = write_clip(CLIP(CLIP_PRESETS["tiny"]), tmp_path / "clip", "transformers")
     inception = write_inception(network(), tmp_path / "inception.pth")
     words = ["eval-quality", "--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data)]
-    words += ["--classifier", str(tiny.classifier), "--images", "10", "--device", "cpu"]
-    words += ["--clip", str(clip), "--inception", str(inception), "--out", str(tmp_path / "out")]
+    words += ["--classifier", str(tiny.classifier), "--n-images", "10", "--device", "cpu"]
+    words += ["--clip-model", str(clip), "--inception", str(inception)]
+    words += ["--out", str(tmp_path / "out")]
     assert main(words) == 0
     found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     for metric in ("CLIP score (tiny)", FID):
@@ -128,16 +129,16 @@ def test_command_with_clip_and_inception(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--images", "3"), "images"),
-        (("--clip", "/nowhere.pt"), "nowhere.pt"),
+        (("--n-images", "3"), "images"),
+        (("--clip-model", "/nowhere.pt"), "nowhere.pt"),
         (("--inception", "/nowhere.pt"), "nowhere.pt"),
-        (("--images", "100"), "1..12"),
+        (("--n-images", "100"), "1..12"),
         (("--classifier", "/nowhere"), "nowhere"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, words, message):
     start = ["eval-quality", "--models", str(tiny.model), "--data", str(tiny.data)]
-    start += ["--classifier", str(tiny.classifier), "--device", "cpu", "--images", "10"]
+    start += ["--classifier", str(tiny.classifier), "--device", "cpu", "--n-images", "10"]
     assert main([*start, "--out", str(tmp_path), *words]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]

@@ -151,7 +151,7 @@ def test_rows_of_other_settings_are_not_mixed_in(bundle, tmp_path):
 
 def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
     models = [str(tiny.model), tiny.smooth]
-    words = ["eval-istd", "--models", *models, "--data", str(tiny.data), "--prompts", "3"]
+    words = ["eval-istd", "--models", *models, "--data", str(tiny.data), "--n-prompts", "3"]
     words += ["--frames", "4", "--device", "cpu", "--out", str(tmp_path)]
     assert main(words) == 0
     assert "ISTD, pixels [0,1]" in capsys.readouterr().out
@@ -171,8 +171,8 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--prompts", "0"), "prompts"),
-        (("--prompts", "13"), "1..12"),
+        (("--n-prompts", "0"), "prompts"),
+        (("--n-prompts", "13"), "1..12"),
         (("--frames", "2"), "frames"),
         (("--steps", "0"), "steps"),
         (("--guidance", "inf"), "guidance"),
@@ -181,12 +181,12 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
         (("--models", "nowhere"), "nowhere"),
         (("--data", "/nowhere.zip"), "nowhere.zip"),
         (("--prompt-file", "/nowhere.txt"), "nowhere.txt"),
-        (("--promts", "3"), "did you mean --prompts"),
+        (("--n-promts", "3"), "did you mean --n-prompts"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, words, message):
     start = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data)]
-    start += ["--prompts", "2", "--device", "cpu", "--out", str(tmp_path)]
+    start += ["--n-prompts", "2", "--device", "cpu", "--out", str(tmp_path)]
     assert main([*start, *words]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
@@ -195,7 +195,7 @@ def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, words, messa
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(tiny, tmp_path):
     """Under torchrun the prompts are shared out; results are those of one process, to the bit."""
-    words = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data), "--prompts", "5"]
+    words = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data), "--n-prompts", "5"]
     words += ["--frames", "3", "--batch", "3", "--device", "cpu", "--out"]
     assert main([*words, str(tmp_path / "one")]) == 0
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

@@ -40,7 +40,7 @@ def run(place, tiny, out, *words: object, edits=("smile", "glasses")) -> int:
 
 def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
     """Every property of every edit, and noise once; finished rows are not made again."""
-    words = ("--images", 2, "--rivals", f"smile={place / 'm'}")
+    words = ("--n-images", 2, "--rivals", f"smile={place / 'm'}")
     assert run(place, tiny, tmp_path, *words) == 0
     first = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -56,7 +56,7 @@ def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
     assert run(place, tiny, tmp_path, *words, "--batch", 1) == 0
     assert {path: path.read_bytes() for path in rows} == rows
     assert capsys.readouterr().out == first
-    words = ("--images", 3, "--properties", "success", "layers")
+    words = ("--n-images", 3, "--properties", "success", "layers")
     assert run(place, tiny, tmp_path, *words) == 0
     for path in (tmp_path / "rows" / "success").rglob("*.jsonl"):
         assert path.read_bytes().startswith(rows[path]) and path.read_bytes() != rows[path]
@@ -75,7 +75,7 @@ def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
         (("zombie",), (), "no change of an attribute"),
         (("smile",), ("--scales", "1", "2"), "scales"),
         (("smile",), ("--lengths", "1"), "lengths"),
-        (("smile",), ("--images", "1"), "images must be at least 2"),
+        (("smile",), ("--n-images", "1"), "n_images must be at least 2"),
         (("smile",), ("--levels", "-1"), "levels"),
     ],
 )

@@ -69,7 +69,7 @@ def test_two_models_are_measured_on_the_same_cases(tiny, tmp_path, capsys, monke
     (tmp_path / "cases.json").write_text(json.dumps({"cases": cases}))
     out = tmp_path / "out"
     words = ["--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data), "--device", "cpu"]
-    words += ["--cases", str(tmp_path / "cases.json"), "--count", "2", "--out", str(out)]
+    words += ["--cases", str(tmp_path / "cases.json"), "--limit", "2", "--out", str(out)]
     assert main(["eval-drag", *words]) == 0
     rows = json.loads((out / "cases.json").read_text())
     results = json.loads((out / "results.json").read_text())["results"]
@@ -88,7 +88,7 @@ def test_two_models_are_measured_on_the_same_cases(tiny, tmp_path, capsys, monke
     ("words", "message"),
     [
         (["--models", "nowhere"], "nowhere"),
-        (["--count", "0"], "count"),
+        (["--limit", "0"], "limit"),
         (["--cases", "nowhere.json"], "nowhere.json"),
     ],
 )

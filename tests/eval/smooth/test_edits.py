@@ -11,7 +11,7 @@ from latentgeo.eval.metrics.editing import KEPT, WANTED
 @pytest.fixture
 def start(tiny, tmp_path):
     words = ["eval-edit", "--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data)]
-    words += ["--classifier", str(tiny.classifier), "--images", "5", "--batch", "3"]
+    words += ["--classifier", str(tiny.classifier), "--n-images", "5", "--batch", "3"]
     return [*words, "--device", "cpu", "--refine", "1", "--out", str(tmp_path)]
 
 
@@ -31,8 +31,8 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys, start):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--images", "1"), "images must be at least 2"),
-        (("--images", "100"), "1..12"),
+        (("--n-images", "1"), "n_images must be at least 2"),
+        (("--n-images", "100"), "1..12"),
         (("--methods", "smooth", "smooth"), "methods"),
         (("--release", "-1"), "release must be in [0, 1]"),
         (("--classifier", "/nowhere"), "nowhere"),

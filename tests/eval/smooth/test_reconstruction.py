@@ -33,7 +33,7 @@ def test_results_of_known_errors():
 
 def test_the_command_writes_results_and_goes_on(tiny, tmp_path, capsys):
     models = ["--models", str(tiny.model), tiny.smooth, "--data", str(tiny.data)]
-    words = ["eval-reconstruction", *models, "--images", "3", "--batch", "2", "--device", "cpu"]
+    words = ["eval-reconstruction", *models, "--n-images", "3", "--batch", "2", "--device", "cpu"]
     words += ["--out", str(tmp_path), "--methods", "ddim", "null-text", "--inner", "2"]
     assert main(words) == 0
     first = capsys.readouterr().out
@@ -48,8 +48,8 @@ def test_the_command_writes_results_and_goes_on(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--images", "1"], "images must be at least 2"),
-        (["--images", "999"], "count must lie in 1..12"),
+        (["--n-images", "1"], "n_images must be at least 2"),
+        (["--n-images", "999"], "count must lie in 1..12"),
         (["--methods", "ddim", "ddim"], "methods: got"),
         (["--methods", "magic"], "magic"),
         (["--inner", "0"], "inner must be at least 1"),
@@ -59,7 +59,7 @@ def test_the_command_writes_results_and_goes_on(tiny, tmp_path, capsys):
 )
 def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, more, message):
     start = ["eval-reconstruction", "--models", str(tiny.model), "--data", str(tiny.data)]
-    words = [*start, "--images", "2", "--device", "cpu", "--out", str(tmp_path), *more]
+    words = [*start, "--n-images", "2", "--device", "cpu", "--out", str(tmp_path), *more]
     assert main(words) == 2
     err = capsys.readouterr().err.strip()
     assert message in err and "\n" not in err

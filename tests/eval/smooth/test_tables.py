@@ -9,7 +9,7 @@ from latentgeo.eval.smooth.settings import EvalTables
 from latentgeo.eval.smooth.table_rows import tables_of
 from latentgeo.eval.smooth.tables import evaluate_tables
 
-COUNTS = {"prompts": 3, "images": 10, "inverted": 3, "fitted": 2, "inner": 1}
+COUNTS = {"n_prompts": 3, "n_images": 10, "inverted": 3, "fitted": 2, "inner": 1}
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def test_rows_are_the_papers_and_the_adapters_beside_the_model(model, tiny, tmp_
 
 
 def test_models_can_be_named_and_must_be_there(model, tiny, tmp_path):
-    given = command(model, tiny, tmp_path, tables=("4",), ranks=(f"full={model}",))
+    given = command(model, tiny, tmp_path, tables=("4",), rank_models=(f"full={model}",))
     assert tables_of(given)[0].rows[-1].spec == str(model)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        tables_of(command(model, tiny, tmp_path, ratios=(f"1={model}+nowhere",)))
-    with pytest.raises(ValueError, match="ratios: got '1', wanted VALUE=MODEL"):
-        command(model, tiny, tmp_path, ratios=("1",))
+        tables_of(command(model, tiny, tmp_path, ratio_models=(f"1={model}+nowhere",)))
+    with pytest.raises(ValueError, match="ratio_models: got '1', wanted VALUE=MODEL"):
+        command(model, tiny, tmp_path, ratio_models=("1",))
 
 
 def test_equal_models_have_equal_cells_and_missing_ones_none(model, tiny, tmp_path):

@@ -18,7 +18,7 @@ from latentgeo.eval.toy.autoencoder import (
 )
 from latentgeo.eval.toy.settings import ToyIsometry
 
-COMMAND = ToyIsometry(out=Path("unused"), steps=60, points=31, width=13, weight=1.0)
+COMMAND = ToyIsometry(out=Path("unused"), steps=60, batch=31, width=13, iso_weight=1.0)
 
 
 @pytest.mark.parametrize("gap", [0.0, 60.0, 130.0])

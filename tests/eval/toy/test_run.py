@@ -7,7 +7,7 @@ from PIL import Image
 
 from latentgeo.core.run.main import main
 
-QUICK = ("--steps", "8", "--points", "17", "--width", "11", "--repeats", "2")
+QUICK = ("--steps", "8", "--batch", "17", "--width", "11", "--repeats", "2")
 
 
 def test_pictures_numbers_and_table(tmp_path, capsys):
@@ -35,8 +35,11 @@ def test_pictures_numbers_and_table(tmp_path, capsys):
     [
         (("--gap", "180"), "gap must be in [0, 180), got 180.0"),
         (("--repeats", "0"), "repeats must be at least 1, got 0"),
-        (("--rate", "0"), "rate must be positive and weight not negative, got 0.0 and 0.1"),
-        (("--weight", "nan"), "rate must be positive and weight not negative, got 0.01 and nan"),
+        (("--rate", "0"), "rate must be positive and iso_weight not"),
+        (
+            ("--iso-weight", "nan"),
+            "iso_weight not negative, got 0.01 and nan",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, words, message):

@@ -36,7 +36,7 @@ def test_command_from_the_line_to_the_report(tiny, tmp_path, capsys):
 def test_prompts_come_from_a_file(tiny, tmp_path, capsys):
     file = tmp_path / "prompts.txt"
     file.write_text("\n\n".join(f"a person with {i} hats" for i in range(11)))
-    more = ["--prompt-file", str(file), "--prompts", "11", "--couplings", "index", "worst"]
+    more = ["--prompt-file", str(file), "--n-prompts", "11", "--couplings", "index", "worst"]
     assert main(words(tiny, tmp_path / "out", *more)) == 0
     (path,) = (tmp_path / "out").glob("rows/*/rows-0.jsonl")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -50,8 +50,8 @@ def test_prompts_come_from_a_file(tiny, tmp_path, capsys):
         (("--pairs", "4"), "pairs"),
         (("--frames", "2"), "frames"),
         (("--noises", "0"), "noises"),
-        (("--first", "6"), "first must lie in 1..5"),
-        (("--prompts", "9"), "at least 2 per pair"),
+        (("--limit", "6"), "limit must lie in 1..5"),
+        (("--n-prompts", "9"), "at least 2 per pair"),
         (("--couplings", "index"), "couplings"),
         (("--couplings", "index", "best"), "couplings"),
         (("--pairs", "7"), "wanted 2 for each of 7 pairs"),

@@ -73,7 +73,7 @@ def test_the_table_has_images_left_and_sources_above():
 def test_from_the_command_line(tmp_path, capsys):
     place = save_image_model(made(CONFIGS["ddpm"]), tmp_path / "model")
     words = ["inject-content", "--model", str(place), "--out", str(tmp_path / "out")]
-    words += ["--device", "cpu", "--steps", "2", "--seeds", "2", "--sources", "5", "7"]
+    words += ["--device", "cpu", "--steps", "2", "--seeds", "2", "--content-seeds", "5", "7"]
     assert main(words) == 0
     path = tmp_path / "out" / "injection.png"
     assert capsys.readouterr().out.strip() == str(path)

@@ -33,7 +33,7 @@ def places(tmp_path_factory):
 def command(**options) -> Directions:
     given = {"model": "x", "out": Path("unused"), "steps": STEPS, "count": 2, "seed": 5}
     return Directions(
-        **{**given, "gammas": (-1.0, 0.0, 2.0), "rank": 2, "tolerance": 0.5, **options}
+        **{**given, "gammas": (-1.0, 0.0, 2.0), "shoot_rank": 2, "tolerance": 0.5, **options}
     )
 
 
@@ -94,7 +94,7 @@ def test_two_steps_of_shooting_by_hand():
     u, v = (torch.cat([side[0], -side[0]]) for side in (basis.left, basis.right))
     half = math.radians(cmd.angle) * start.x.norm() / 2
     first = arc(start.x.expand_as(v), half * v)
-    _, v = transported(basis_at(model, cmd, first, start.visited[0], cmd.rank), u)
+    _, v = transported(basis_at(model, cmd, first, start.visited[0], cmd.shoot_rank), u)
     second = arc(first, half * v)
     wanted = torch.stack([first[:2], second[:2], second[2:]], dim=1)
     torch.testing.assert_close(shot(model, cmd, start, basis), wanted)
@@ -119,7 +119,8 @@ def test_a_later_time_is_on_the_way_to_the_same_image():
 
 
 def run(model, out, *words: object) -> int:
-    fixed = ["--steps", STEPS, "--count", 2, "--rank", 2, "--device", "cpu", "--tolerance", 0.5]
+    fixed = ["--steps", STEPS, "--count", 2, "--shoot-rank", 2, "--device", "cpu"]
+    fixed += ["--tolerance", 0.5]
     start = ["directions", "--model", model, "--out", out, *fixed]
     return main([*map(str, [*start, *words])])
 
@@ -167,7 +168,11 @@ def test_the_middle_column_is_the_image_of_the_seed(places, tmp_path):
         ("ddpm", ("--pair", 1, 3), "pair: got [1, 3], wanted none or two of 1 to 2"),
         ("ddpm", ("--gammas", "nan"), "gammas: got [nan], wanted finite numbers"),
         ("ddpm", ("--shoot", 1, "--gammas", 0.5), "shoot: 1 steps per unit do not reach every γ"),
-        ("ddpm", ("--shoot", 1, "--rank", 1), "rank must be at least count, got 1 for 2"),
+        (
+            "ddpm",
+            ("--shoot", 1, "--shoot-rank", 1),
+            "shoot_rank must be at least count, got 1",
+        ),
         ("ddpm", ("--label", 1), "label: got 1, wanted none: ddpm"),
         ("adm", (), "label: got None, wanted one of 0 to 4: adm"),
         ("adm", ("--label", -1), "label: got -1, wanted one of 0 to 4: adm"),

@@ -69,7 +69,7 @@ def test_equal_requests_are_found_and_others_are_not(tiny, photos, tmp_path, mon
         ["--steps", "3"],
         ["--guidance", "5"],
         ["--inner", "3"],
-        ["--times", "printed"],
+        ["--inversion-times", "printed"],
         ["--guidance-up", "2"],
     ]
     for more in changed:

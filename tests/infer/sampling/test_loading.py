@@ -74,7 +74,7 @@ def test_wrong_names_of_models_are_refused(spec):
         parse_model(spec)
 
 
-@pytest.mark.parametrize(("word", "kind"), [("eps", "eps"), ("v", "v"), ("x0", "x_0")])
+@pytest.mark.parametrize(("word", "kind"), [("eps", "eps"), ("v", "v"), ("x_0", "x_0")])
 def test_what_the_network_predicts_can_be_said(tiny, word, kind):
     assert load_model(str(tiny.model), "cpu", prediction=word).config.prediction == kind
     assert load_image("avatars-ddpm", "cpu", prediction=word).config.prediction == kind

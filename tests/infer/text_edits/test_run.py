@@ -85,7 +85,7 @@ def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, 
         source="a sad person",
         target=("a happy person",),
         image=picture,
-        inversion="null-text",
+        inversion_method="null-text",
     )
     sampling = sampling_of(bundle, 5, 3.0)
     assert source_guidance(cmd, sampling) == 3
@@ -107,7 +107,7 @@ def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, 
         (("--models", "/nowhere"), "/nowhere"),
         (("--release", "1.5"), "release must be in [0, 1], got 1.5"),
         (("--strength", "0"), "strength must be in (0, 1], got 0.0"),
-        (("--inversion", "null-text"), "null-text is of an --image"),
+        (("--inversion-method", "null-text"), "null-text is of an --image"),
         (("--refine", "-1"), "refine must not be negative"),
         (("--source-guidance", "-1"), "source_guidance must not be negative"),
         (("--blend",), "blend is of prompt-to-prompt, got method 'smooth'"),

@@ -43,7 +43,7 @@ def test_a_pickle_needs_a_configuration_and_may_have_an_average(tmp_path, capsys
     assert run(tmp_path / "x.pt", tmp_path / "out") == 2
     assert "is none of adm-imagenet64, " in capsys.readouterr().err
     words = ("--model-config", ours / "config.json")
-    assert run(tmp_path / "x.pt", tmp_path / "weights", *words, "--no-ema") == 0
+    assert run(tmp_path / "x.pt", tmp_path / "weights", *words, "--no-ema-weights") == 0
     assert same(load_image_model(tmp_path / "weights"), model)
     assert run(tmp_path / "x.pt", tmp_path / "mean", *words, "--dtype", "fp16") == 0
     mean = load_image_model(tmp_path / "mean", dtype=None).unet.state_dict()

@@ -103,7 +103,7 @@ def test_clip(clip, tmp_path):
         assert found["name"] == ["patch 7, widths 24 and 32"] and found["projection"] == ["11"]
         assert "size 21" in found["vision"][0] and "vocabulary 523" in found["text"][0]
         assert found["parameters"] == [f"{sum(p.numel() for p in clip.parameters()):,}"]
-        assert found["fits"] == [f"latentgeo eval-quality --clip {path}"]
+        assert found["fits"] == [f"latentgeo eval-quality --clip-model {path}"]
     assert found["family"] == ["CLIP with OpenAI's names"]
     (tmp_path / "folder" / "config.json").write_text('{"model_type": "clip"}')
     assert said(tmp_path / "folder")["fits"][0].startswith("no: ")

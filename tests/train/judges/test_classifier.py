@@ -9,7 +9,7 @@ from latentgeo.models.judges.classifier import load_classifier
 def test_the_command_writes_what_is_loaded(tmp_path, capsys):
     file = tmp_path / "classifier.safetensors"
     words = ["--limit", "8", "--steps", "1", "--batch", "4", "--device", "cpu"]
-    assert main(["train-classifier", *words, "--out", str(file)]) == 0
+    assert main(["train-classifier", *words, "--to", str(file)]) == 0
     shares = dict(line.split() for line in capsys.readouterr().out.splitlines())
     assert set(shares) == set(load_classifier(file).config.attributes)
     assert all(0 <= float(share) <= 1 for share in shares.values())
@@ -17,5 +17,5 @@ def test_the_command_writes_what_is_loaded(tmp_path, capsys):
 
 @pytest.mark.parametrize("words", [["--steps", "0"], ["--batch", "0"], ["--rate", "0"]])
 def test_what_no_run_could_use_is_refused(words, tmp_path, capsys):
-    assert main(["train-classifier", *words, "--out", str(tmp_path / "x")]) == 2
+    assert main(["train-classifier", *words, "--to", str(tmp_path / "x")]) == 2
     assert words[0].removeprefix("--") in capsys.readouterr().err

@@ -65,7 +65,7 @@ def words(place, out, *more: object):
 
 def test_a_direction_does_what_its_texts_say(place, judged, tmp_path):
     """Asyrp Alg. 2, Asyrp Sec. J.2: of random x_T; edits are brighter, negative scales darker."""
-    small = ("--images", 16, "--t-edit", 400, "--recon-weight", 0.1, "--epochs", 2, "--batch", 2)
+    small = ("--n-images", 16, "--t-edit", 400, "--recon-weight", 0.1, "--epochs", 2, "--batch", 2)
     assert main(words(place, tmp_path, *small, "--rate", 0.3)) == 0
     path = tmp_path / "bright.safetensors"
     purpose, direction = read_purpose(path), read_direction(path)
@@ -88,7 +88,7 @@ def test_a_direction_does_what_its_texts_say(place, judged, tmp_path):
 
 def test_adamw_moves_every_weight_alike(place, judged, tmp_path):
     """A step of it is about the rate, whatever the gradient, which plain descent is the size of."""
-    small = ("--images", 1, "--t-edit", 400, "--seed", 3, "--steps")
+    small = ("--n-images", 1, "--t-edit", 400, "--seed", 3, "--steps")
     moved = {}
     for kind in ("sgd", "adamw"):
         rows = []
@@ -112,7 +112,7 @@ def test_the_defaults_are_the_papers(tmp_path):
 @pytest.mark.parametrize(("kind", "cls"), [("table", DirectionTable), ("global", GlobalDirection)])
 def test_other_kinds_and_images_inverted_once(place, judged, pictures, tmp_path, kind, cls):
     """Asyrp Alg. 2 on real images; a second run finds their noises, and the file can be used."""
-    given = ("--data", pictures, "--images", 7, "--t-edit", 400, "--kind", kind)
+    given = ("--data", pictures, "--n-images", 7, "--t-edit", 400, "--kind", kind)
     given += ("--cache", tmp_path / "cache", "--samples", 2, "--sample-every", 20)
     assert main(words(place, tmp_path / "a", *given)) == 0
     assert len(list((tmp_path / "a" / "samples").glob("*.png"))) == 1
@@ -130,7 +130,7 @@ def test_other_kinds_and_images_inverted_once(place, judged, pictures, tmp_path,
 
 def test_inversions_lie_in_the_run_unless_told(place, judged, pictures, tmp_path):
     """Asyrp Alg. 2: images are inverted once, and kept."""
-    given = ("--data", pictures, "--images", 2, "--t-edit", 400, "--steps", 1)
+    given = ("--data", pictures, "--n-images", 2, "--t-edit", 400, "--steps", 1)
     assert main(words(place, tmp_path, *given)) == 0
     assert len(list((tmp_path / "inversions").iterdir())) == 1
 
@@ -140,7 +140,7 @@ def test_inversions_lie_in_the_run_unless_told(place, judged, pictures, tmp_path
 )
 def test_a_direction_of_another_layer(place, judged, tmp_path, more):
     """Asyrp Sec. D.3, Asyrp Sec. 3.2: its file says where, and edit-semantic goes by it."""
-    small = ("--images", 2, "--t-edit", 400, "--batch", 2, "--epochs", 4, "--recon-weight", 0.1)
+    small = ("--n-images", 2, "--t-edit", 400, "--batch", 2, "--epochs", 4, "--recon-weight", 0.1)
     assert main(words(place, tmp_path, *small, *more, "--rate", 0.3)) == 0
     path = tmp_path / "bright.safetensors"
     assert read_purpose(path).layer == more[1]
@@ -190,7 +190,7 @@ def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
         attributes=tmp_path / "a.json",
         intervals=write_intervals(tmp_path / "i.json", measured),
         trained_steps=5,
-        images=2,
+        n_images=2,
         device="cpu",
     )
     asyrp_run.train(settings, Brightness())
@@ -210,7 +210,7 @@ def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
         (("--t-edit", 5, "--layer", "up.7"), "layer: got 'up.7', wanted one of in"),
         (("--t-edit", 5, "--layer", "eps"), "layer: eps is shifted by a table"),
         (("--intervals", "none.json"), "none.json"),
-        (("--t-edit", 5, "--data", "avatars:test", "--images", 100_000), "has"),
+        (("--t-edit", 5, "--data", "avatars:test", "--n-images", 100_000), "has"),
     ],
 )
 def test_what_it_refuses(place, judged, tmp_path, capsys, more, named):

@@ -64,7 +64,7 @@ def test_a_run_leaves_a_model_that_edits(pictures, tmp_path, monkeypatch):
     """Images inverted up to t_0 come down brighter through the copy than through the original."""
     place = image_predictor(tmp_path / "base")
     monkeypatch.setattr(whole_model, "judge_of", lambda settings, device: Brightness())
-    words = "--name b --source plain --target bright --trained-steps 5 --t-0 600 --images 6"
+    words = "--name b --source plain --target bright --trained-steps 5 --t-0 600 --n-images 6"
     words = [*words.split(), "--model", str(place), "--data", str(pictures), "--rate", "1e-3"]
     words += [
         "--out",

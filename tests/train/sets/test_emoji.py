@@ -79,8 +79,8 @@ def written(folder):
 
 def test_both_sources_give_the_same_folder(package, arrays, tmp_path):
     """Package and arrays lead to identical files, in Unicode's order."""
-    emoji_folder(EmojiFolder(source=package, out=tmp_path / "a", size=8))
-    emoji_folder(EmojiFolder(source=arrays, out=tmp_path / "b", size=8))
+    emoji_folder(EmojiFolder(from_=package, out=tmp_path / "a", size=8))
+    emoji_folder(EmojiFolder(from_=arrays, out=tmp_path / "b", size=8))
     assert written(tmp_path / "a") == written(tmp_path / "b")
     lines = (tmp_path / "a/metadata.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == [
@@ -93,7 +93,7 @@ def test_both_sources_give_the_same_folder(package, arrays, tmp_path):
 
 def test_the_folder_is_a_source_and_the_ground_is_white(package, tmp_path):
     """What the command writes is read without a bad item; transparency has become white."""
-    emoji_folder(EmojiFolder(source=package, out=tmp_path / "a", size=64))
+    emoji_folder(EmojiFolder(from_=package, out=tmp_path / "a", size=64))
     source = open_source(str(tmp_path / "a"), 64, "fail")
     assert len(source) == 3 and source.entries[0].attributes["group"] == "face-smiling"
     image = source.read(0).image
@@ -107,7 +107,7 @@ def test_tones_every_and_limit(package, tmp_path):
 
     def texts(**options):
         out = tmp_path / "-".join(map(str, options.values()))
-        assert emoji_folder(EmojiFolder(source=package, out=out, size=8, **options)) > 0
+        assert emoji_folder(EmojiFolder(from_=package, out=out, size=8, **options)) > 0
         return [json.loads(line)["text"] for line in (out / "metadata.jsonl").open()]
 
     toned = texts(tones=True)
@@ -124,7 +124,7 @@ def test_missing_and_damaged_images_are_counted(package, tmp_path, capsys):
     (package / "img/google/64/1f600.png").unlink()
     (package / "img/google/64/1f30f.png").write_bytes(b"damaged")
     with pytest.warns(UserWarning) as caught:
-        assert emoji_folder(EmojiFolder(source=package, out=tmp_path / "a", size=8)) == 1
+        assert emoji_folder(EmojiFolder(from_=package, out=tmp_path / "a", size=8)) == 1
     assert len(caught) == 2
     assert "1 missing file, 1 not a supported image" in capsys.readouterr().out
 
@@ -156,16 +156,16 @@ def test_captions_have_the_right_article(name, expected):
 def test_errors_are_one_line_with_status_2(package, tmp_path, capsys):
     """A wrong source, a folder that exists, an unpaired array: said on stderr, nothing written."""
     out = tmp_path / "out"
-    assert main(["emoji-folder", "--source", str(tmp_path), "--out", str(out)]) == 2
+    assert main(["emoji-folder", "--from", str(tmp_path), "--out", str(out)]) == 2
     assert "neither emoji.json nor emoji64_rgba.npz" in capsys.readouterr().err
     assert not out.exists()
-    emoji_folder(EmojiFolder(source=package, out=out, size=8))
-    assert main(["emoji-folder", "--source", str(package), "--out", str(out)]) == 2
+    emoji_folder(EmojiFolder(from_=package, out=out, size=8))
+    assert main(["emoji-folder", "--from", str(package), "--out", str(out)]) == 2
     assert "metadata.jsonl exists" in capsys.readouterr().err
-    assert main(["emoji-folder", "--source", "x", "--out", "y", "--every", "0"]) == 2
+    assert main(["emoji-folder", "--from", "x", "--out", "y", "--every", "0"]) == 2
     for text, why in [("{", "emoji.json: "), ("{}", "a list of"), ('[{"name": "x"}]', "unified")]:
         (tmp_path / "emoji.json").write_text(text)
-        arguments = ["--source", str(tmp_path), "--out", str(tmp_path / "c")]
+        arguments = ["--from", str(tmp_path), "--out", str(tmp_path / "c")]
         assert main(["emoji-folder", *arguments]) == 2
         assert why in capsys.readouterr().err
 

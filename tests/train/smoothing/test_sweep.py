@@ -16,7 +16,7 @@ from latentgeo.train.smoothing.sweep import runs_of
 
 def test_the_papers_tables_are_the_default(tmp_path: Path) -> None:
     """Smooth Tab. 3, Smooth Tab. 4: λ at rank 8, ranks at λ = 1, the common run once."""
-    runs = runs_of(SweepSmooth(out=tmp_path, full=True, seed=7))
+    runs = runs_of(SweepSmooth(out=tmp_path, full_unet=True, seed=7))
     made = [(run.reg_weight, run.rank, run.adapter) for run in runs]
     lora = [(0.1, 8), (1.0, 8), (10.0, 8), (1.0, 4), (1.0, 16)]
     assert made == [*((*pair, "lora") for pair in lora), (1.0, 8, "full")]
@@ -41,7 +41,7 @@ def test_a_sweep_trains_each_once(
     tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is finished is passed over, what is not is gone on with; weights are where rows say."""
-    assert main([*words, "--reg-weights", "1", "--full"]) == 0
+    assert main([*words, "--reg-weights", "1", "--full-unet"]) == 0
     rows = summary(tmp_path)
     assert [row["rank"] for row in rows] == [2, 3, None] and all(row["finished"] for row in rows)
     for row in rows:
@@ -50,7 +50,7 @@ def test_a_sweep_trains_each_once(
     load_text_to_image(tmp_path / "sweep" / "lambda-1_full")
     trained: list[str] = []
     monkeypatch.setattr(sweeping, "train", lambda run: trained.append(run.out.name))
-    assert main([*words, "--reg-weights", "1", "5", "--full"]) == 0
+    assert main([*words, "--reg-weights", "1", "5", "--full-unet"]) == 0
     assert trained == ["lambda-5_rank-2"]
     assert [row["finished"] for row in summary(tmp_path)] == [True, False, True, True]
 

@@ -36,7 +36,7 @@ def test_a_weight_may_have_no_average_but_not_be_left_out_of_one(tmp_path):
     source = opened(tmp_path, STATE | {"model_ema.a": -STATE["a"]})
     view = Averaged(source, lambda name: "model_ema.a" if name == "a" else None)
     assert torch.equal(view.read("a"), -STATE["a"]) and torch.equal(view.read("b"), STATE["b"])
-    with pytest.raises(ValueError, match=r"average lacks model_ema\.b and 0 more; .*--no-ema"):
+    with pytest.raises(ValueError, match=r"lacks model_ema\.b and 0 more; .*--no-ema-weights"):
         Averaged(source, lambda name: f"model_ema.{name}")
 
 
