@@ -25,7 +25,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -47,6 +47,7 @@ from latentgeo.core.run.streams import open_streams
 from latentgeo.core.run.text import read_text
 
 T = TypeVar("T")
+TO_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning)
 PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
 
 
@@ -205,7 +206,9 @@ def run_command(
 ) -> int:
     """Parse `argv`, do the work, print what it returns, and return the exit status (`guarded`)."""
     name = f"latentgeo {command_name(settings)}"
-    return guarded(name, lambda: show(alone(parse(settings, argv), work)))
+    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
+    options = [field.name for field in fields if "word" not in field.metadata]
+    return guarded(name, lambda: show(alone(parse(settings, argv), work)), options)
 
 
 def alone(settings: T, work: Callable[[T], object]) -> object:
@@ -236,17 +239,19 @@ def show(result: object) -> None:
             print(line)
 
 
-def guarded(name: str, action: Callable[[], object]) -> int:
+def guarded(name: str, action: Callable[[], object], options: Iterable[str] = ()) -> int:
     """Run `action` and return 0, or print `<name>: <why>` on stderr and return why it failed.
 
-    2 is a wrong value (`ValueError`, `FileNotFoundError`), 1 a failure of the machine or the
-    computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a reader that closed the pipe.
+    2 is a wrong value (`ValueError`, `FileNotFoundError`; `options` are named `as_typed`), 1 a
+    failure of the machine or the computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a
+    reader that closed the pipe.
     Any other exception is a bug of ours and propagates. LATENTGEO_TRACEBACK=1 adds the traceback.
-    A `UserWarning` is such a line, too.
+    A warning is such a line, too (`_warnings_in_a_line`).
     """
+    options = tuple(options)
     open_streams()
     try:
-        with _warnings_in_a_line(name):
+        with _warnings_in_a_line(name, options):
             action()
         sys.stdout.flush()
     except SystemExit as stop:
@@ -257,21 +262,38 @@ def guarded(name: str, action: Callable[[], object]) -> int:
         _drop_stdout()
         return 141
     except (ValueError, FileNotFoundError) as error:
-        return _fail(name, _one_line(error), 2)
+        return _fail(name, as_typed(_one_line(error), options), 2)
     except (RuntimeError, OSError) as error:
         return _fail(name, _one_line(error), 1)
     return 0
 
 
+def as_typed(sentence: str, options: Iterable[str]) -> str:
+    """Return a sentence about options with their flags for their fields' names.
+
+    Such a sentence begins with them: "seeds: got …", "rank must be …", "prompt and images: got …".
+    """
+    name = f"(?:{'|'.join(options) or '(?!)'})"
+    about = rf"{name}(?:(?:, | and | or ){name})*(?=:| must | is )"
+    found = re.match(about, sentence)
+    head = re.sub(rf"\b{name}\b", lambda one: flag(one[0]), found[0]) if found else ""
+    return head + sentence[found.end() if found else 0 :]
+
+
 @contextmanager
-def _warnings_in_a_line(name: str) -> Iterator[None]:
-    """Show what users are warned of without the line of code that does; other warnings with it."""
+def _warnings_in_a_line(name: str, options: Sequence[str]) -> Iterator[None]:
+    """Show what users are warned of without the line of code that does.
+
+    What packages tell programmers, of a name that goes or of what will be, is for those who ask
+    for it: with python's -W, PYTHONWARNINGS or LATENTGEO_TRACEBACK=1 it says where it is.
+    """
     usual = warnings.formatwarning
+    asked = bool(sys.warnoptions) or os.environ.get("LATENTGEO_TRACEBACK") == "1"
 
     def form(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
-        plain = category is UserWarning
-        text = usual(message, category, *place, **line)
-        return cleared() + (f"{name}: {_one_line(message)}\n" if plain else text)
+        if issubclass(category, TO_PROGRAMMERS):
+            return cleared() + usual(message, category, *place, **line) if asked else ""
+        return cleared() + f"{name}: {as_typed(_one_line(message), options)}\n"
 
     warnings.formatwarning = form
     try:

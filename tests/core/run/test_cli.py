@@ -13,6 +13,7 @@ from typing import Literal
 import pytest
 
 from latentgeo.core.run.cli import (
+    as_typed,
     build_parser,
     command_name,
     environment,
@@ -226,17 +227,49 @@ def test_the_traceback_is_shown_on_request(capsys, monkeypatch):
     assert err.endswith("latentgeo draw-things: diverged\n")
 
 
-def test_a_warning_of_ours_is_a_line_and_one_of_others_says_where():
-    code = (
-        "import warnings; from latentgeo.core.run.cli import guarded\n"
-        "guarded('latentgeo drag', lambda: warnings.warn('mask: all\\n white'))\n"
-        "guarded('latentgeo drag', lambda: warnings.warn('old', FutureWarning))\n"
-        "warnings.warn('outside')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    first, *others = done.stderr.splitlines()
-    assert first == "latentgeo drag: mask: all white"
-    assert "FutureWarning: old" in others[0] and "UserWarning: outside" in others[-1]
+WARNED = """
+import warnings
+from latentgeo.core.run.cli import guarded
+
+guarded('latentgeo drag', lambda: warnings.warn('mask: all\\n white'), ['mask'])
+guarded('latentgeo drag', lambda: warnings.warn('not a number', RuntimeWarning))
+guarded('latentgeo drag', lambda: warnings.warn('old', FutureWarning))
+warnings.warn('outside')
+"""
+
+
+def warned(**environment: str) -> list[str]:
+    """Return the lines of warnings that a user sees, and a programmer."""
+    command = [sys.executable, "-c", WARNED]
+    plain = {name: text for name, text in os.environ.items() if name != "PYTHONWARNINGS"}
+    given = {"capture_output": True, "text": True, "check": True, "env": plain | environment}
+    return subprocess.run(command, **given).stderr.splitlines()
+
+
+def test_a_warning_is_a_line_and_what_is_for_programmers_is_for_those_who_ask():
+    first, second, *others = warned()
+    assert first == "latentgeo drag: --mask: all white"
+    assert second == "latentgeo drag: not a number"
+    assert "FutureWarning" not in "".join(others) and "UserWarning: outside" in others[0]
+    for asked in ({"LATENTGEO_TRACEBACK": "1"}, {"PYTHONWARNINGS": "default"}):
+        assert "FutureWarning: old" in "".join(warned(**asked))
+
+
+@pytest.mark.parametrize(
+    "sentence, typed",
+    [
+        ("seeds: got none", "--seeds: got none"),
+        ("seed_b must differ from seed, got 3", "--seed-b must differ from seed, got 3"),
+        ("from_ and seeds: got seeds", "--from and --seeds: got seeds"),
+        ("seed, seeds or seed_b is wanted", "--seed, --seeds or --seed-b is wanted"),
+        ("seedling: dry", "seedling: dry"),
+        ("seeds 3 to 5 are dry", "seeds 3 to 5 are dry"),
+        ("a: seeds: dry", "a: seeds: dry"),
+    ],
+)
+def test_a_sentence_about_options_names_them_as_typed(sentence, typed):
+    assert as_typed(sentence, ["seed", "seeds", "seed_b", "from_"]) == typed
+    assert as_typed(sentence, ()) == sentence
 
 
 def test_a_closed_pipe_ends_quietly():

@@ -1,0 +1,232 @@
+"""The sentences of errors and warnings in the package, and which test meets which.
+
+A sentence is what a `raise` or a `warnings.warn` says, as it stands in the code: `steps must be at
+least 1, got {steps}`. tests/messages/<folder>.toml lists each by its file, with a test that meets
+it; tests/conftest.py sees to it that this test does (`Recorder`), and tests/test_messages.py that
+the lists are whole. To mend them after a change:
+
+    LATENTGEO_MESSAGES=met.jsonl pytest tests/core         # add to a file what these tests meet
+    python -m tests.sentences met.jsonl                    # mend the lists by it; say what is missing
+"""
+
+import ast
+import functools
+import json
+import os
+import sys
+import tomllib
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from latentgeo.core.run import cli
+from latentgeo.infer.pictures.decoding import Unreadable
+from latentgeo.train.data.items import BadItem
+
+MEND = "see tests/sentences.py for how to mend the lists"
+ROOT = Path(__file__).parents[1]
+LISTS = ROOT / "tests" / "messages"
+FOLDERS = ("core", "kernels", "models", "train", "infer", "eval")
+PASSED_ON = ("stop", "lost", "bad", "item", "file.refused", "self.refused[i]")  # raised elsewhere
+NOT_FOR_USERS = {  # exceptions that no command prints as a line
+    *("TypeError", "KeyError", "LookupError", "NotImplementedError", "pickle.UnpicklingError"),
+    *("SystemExit", "KeyboardInterrupt"),
+    *("Unparsed", "Stalled", "DeviceLost", "WrongResult"),  # caught by those who call
+}
+
+
+class Site(NamedTuple):
+    """A place in the code that says something to users."""
+
+    first: int  # lines of its file
+    last: int
+    function: str
+    sentence: str
+
+
+class Met(NamedTuple):
+    """A sentence that was said: where it stands, and what was said."""
+
+    file: str
+    sentence: str
+    said: str
+
+
+def sites(source: str) -> list[Site]:
+    """Return the sites of a file; a sentence that it has twice is told apart by the function."""
+    found = list(_sites(ast.parse(source), ""))
+    count = Counter(site.sentence for site in found)
+    return [
+        site._replace(sentence=f"{site.sentence} ({site.function})") if count[site.sentence] > 1 else site
+        for site in found
+    ]
+
+
+def _sites(node: ast.AST, function: str) -> Iterator[Site]:
+    for child in ast.iter_child_nodes(node):
+        inside = function
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            inside = f"{function}.{child.name}".lstrip(".")
+        said = _said(child)
+        if said is not None:
+            yield Site(child.lineno, child.end_lineno or child.lineno, function, said)
+        yield from _sites(child, inside)
+
+
+def _said(node: ast.AST) -> str | None:
+    """Return the sentence of a `raise` or of a call of `warnings.warn`."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+        return render(node.args[0])
+    if not isinstance(node, ast.Raise) or node.exc is None:
+        return None
+    if not isinstance(node.exc, ast.Call):
+        return None if ast.unparse(node.exc) in (*PASSED_ON, *NOT_FOR_USERS) else render(node.exc)
+    call = node.exc
+    name = ast.unparse(call.func)
+    if name in NOT_FOR_USERS:
+        return None
+    plain = name in ("ValueError", "RuntimeError", "FileNotFoundError") and len(call.args) == 1
+    return render(call.args[0] if plain else call)
+
+
+def render(node: ast.AST) -> str:
+    """Return a text with {what is filled in}, and other code as it stands."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr():
+            return "".join(map(render, node.values))
+        case ast.FormattedValue():
+            return "{" + ast.unparse(node.value) + "}"
+        case ast.BinOp(op=ast.Add()):
+            return render(node.left) + render(node.right)
+        case ast.IfExp():
+            return f"({render(node.body)} | {render(node.orelse)})"
+        case ast.Call():
+            return f"{ast.unparse(node.func)}({', '.join(map(render, node.args))})"
+    return "{" + ast.unparse(node) + "}" if isinstance(node, ast.expr) else ast.unparse(node)
+
+
+@functools.cache
+def sites_of(path: Path) -> list[Site]:
+    return sites(path.read_text(encoding="utf-8"))
+
+
+def all_sites() -> dict[str, list[Site]]:
+    """Return the sites of the package by file."""
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {path.relative_to(ROOT).as_posix(): sites_of(path) for path in paths}
+    return {file: there for file, there in found.items() if there}
+
+
+def rows() -> dict[str, dict[str, str]]:
+    """Return the lists: file -> sentence -> the test that meets it."""
+    listed: dict[str, dict[str, str]] = {}
+    for path in sorted(LISTS.glob("*.toml")):
+        listed |= tomllib.loads(path.read_text(encoding="utf-8"))
+    return listed
+
+
+@functools.cache
+def _real(name: str) -> Path:
+    return Path(name).resolve()
+
+
+def _met(file: str, line: int, said: str) -> Iterator[Met]:
+    path = _real(file)
+    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
+        over = [site for site in sites_of(path) if site.first <= line <= site.last]
+        for site in over[-1:]:  # the innermost
+            yield Met(path.relative_to(ROOT).as_posix(), site.sentence, said)
+
+
+class Recorder:
+    """Notes the sentences that a test meets.
+
+    Those of errors that `pytest.raises` expects or that a command prints, with the errors behind
+    them; of warnings; and of what is kept to be told at the end (`BadItem`, `Unreadable`).
+    """
+
+    def __init__(self) -> None:
+        self.met: list[Met] = []
+
+    def error(self, error: BaseException | None) -> None:
+        """Note an error and those it came from, each where it was raised."""
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            frames = list(traceback.walk_tb(error.__traceback__))
+            if frames:
+                frame, line = frames[-1]
+                self.met += _met(frame.f_code.co_filename, line, str(error))
+            error = error.__cause__ or error.__context__
+
+    def frame(self, frame: FrameType, said: object) -> None:
+        """Note what is said at a frame."""
+        self.met += _met(frame.f_code.co_filename, frame.f_lineno, str(said))
+
+    def install(self) -> None:
+        """Listen at the places where sentences come by."""
+        _before(pytest.RaisesExc, "__exit__", lambda _self, _type, error, _tb: self.error(error))
+        _before(cli, "_fail", lambda *_: self.error(sys.exc_info()[1]))
+        warnings.warn = self._warn(warnings.warn)
+        for kept in (BadItem, Unreadable):
+            _before(kept, "__init__", lambda _self, *text: self.frame(sys._getframe(2), text))
+
+
+    def _warn(self, usual: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(usual)
+        def warn(
+            message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any
+        ) -> None:
+            self.frame(sys._getframe(1), message)
+            usual(message, category, stacklevel + 1, *rest, **more)
+
+        return warn
+
+
+def _before(owner: Any, name: str, note: Callable[..., object]) -> None:
+    """Have `note` called with the arguments of a function before it."""
+    usual = getattr(owner, name)
+
+    @functools.wraps(usual)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        note(*args, **kwargs)
+        return usual(*args, **kwargs)
+
+    setattr(owner, name, noted)
+
+
+RECORDER = Recorder()
+RECORDER.install()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that does not meet a sentence which the lists say it meets."""
+    RECORDER.met.clear()
+    result = yield
+    met = {(one.file, one.sentence) for one in RECORDER.met}
+    lost = tests_of().get(item.nodeid, set()) - met
+    assert not lost, f"tests/messages says that this test meets {sorted(lost)}; {MEND}"
+    if record := os.environ.get("LATENTGEO_MESSAGES"):
+        with open(record, "a", encoding="utf-8") as file:
+            for one in dict.fromkeys(RECORDER.met):
+                file.write(json.dumps([item.nodeid, *one], ensure_ascii=False) + "\n")
+    return result
+
+
+@functools.cache
+def tests_of() -> dict[str, set[tuple[str, str]]]:
+    """Return what each test of the lists has to meet."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for file, listed in rows().items():
+        for sentence, test in listed.items():
+            found.setdefault(test, set()).add((file, sentence))
+    return found
