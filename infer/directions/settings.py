@@ -12,18 +12,32 @@ from latentgeo.infer.sampling.settings import Unprompted
 class Directions(Unprompted):
     """Find a noise's principal directions (Local Basis) and draw the images along them."""
 
-    seed: int = option(0, "seed of the noise that the directions are of")
-    at: float = option(1.0, "time of the noisy image that is moved, as a share of T")
-    count: int = option(4, "directions, those of the largest singular values")
-    gammas: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "moves γ, in units of --angle")
-    angle: float = option(10.0, "degrees of the sphere that γ = 1 moves by")
-    move: Literal["arc", "line"] = option("arc", "on the sphere, or straight on: x + γ Δx")
-    pair: tuple[int, ...] = option((), "two directions to combine in a square, by their numbers")
-    shoot: int = option(0, "steps per unit of γ of geodesic shooting along each, too; 0: none")
-    shoot_rank: int = option(
-        10, "directions that shooting carries its velocity by, --count at least", was="rank"
+    seed: int = option(0, "seed of the noise whose directions are found")
+    at: float = option(
+        1.0, "time of the noisy image that is moved, as a share of T: 1 is pure noise"
     )
-    tolerance: float = option(0.01, "of the singular vectors, as a share of the largest value")
+    count: int = option(4, "how many directions: those with the largest singular values")
+    gammas: tuple[float, ...] = option(
+        (-2.0, -1.0, 0.0, 1.0, 2.0), "how far to move along each direction: γ, in units of --angle"
+    )
+    angle: float = option(10.0, "angle on the sphere of noise, in degrees, of a move by γ = 1")
+    move: Literal["arc", "line"] = option(
+        "arc", "arc moves on the sphere, line straight on: x + γ Δx"
+    )
+    pair: tuple[int, ...] = option(
+        (), "two directions, by number from 1, to combine in a square of images; unset: no square"
+    )
+    shoot: int = option(
+        0, "also follow geodesics by shooting, in so many steps per unit of γ; 0: do not"
+    )
+    shoot_rank: int = option(
+        10, "shooting: how many directions represent the velocity; --count or more", was="rank"
+    )
+    tolerance: float = option(
+        0.01,
+        "accuracy of the singular vectors: largest residual, as a share of the largest singular"
+        " value",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
@@ -52,11 +66,13 @@ class Directions(Unprompted):
 class InjectContent(Unprompted):
     """Draw images with the bottleneck of others added to their own, a row per image."""
 
-    seeds: tuple[int, ...] = option((0, 1, 2), "seeds of the images that are edited, a row each")
-    content_seeds: tuple[int, ...] = option(
-        (3, 4, 5), "seeds of those whose content is added, a column", was="sources"
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2), "seeds of the images that are edited; each gets a row"
     )
-    weight: float = option(1.5, "of the content that is added to h")
+    content_seeds: tuple[int, ...] = option(
+        (3, 4, 5), "seeds of the images whose content is added; each gets a column", was="sources"
+    )
+    weight: float = option(1.5, "weight of the content that is added to the bottleneck h")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""

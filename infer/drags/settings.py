@@ -28,36 +28,47 @@ class Drag:
     )
     mask: Path | None = option(
         None,
-        "image of the same size, white where pixels may change, black or transparent where not; "
-        "everywhere if unset",
+        "image of the same size: pixels may change where it is white, not where it is black or "
+        "transparent; unset: everywhere",
     )
-    model: str = option("avatars-smooth", "NAME, NAME+LORA or NAME+LORA@SCALE")
+    model: str = option("avatars-smooth", "model: NAME, NAME+LORA or NAME+LORA@SCALE")
     prediction: Prediction | None = option(None, PREDICTION)
     size: int | None = option(
-        None, "longer side in pixels while the image is edited; its own if unset"
+        None, "longer side in pixels while the image is edited; unset: the image's own"
     )
-    seed: int = option(0, "of the identity LoRA's first weights and its noise")
+    seed: int = option(0, "seed of the identity LoRA's first weights and of its training's noise")
     steps: int | None = option(None, "DDIM steps from noise to image")
-    strength: float | None = option(None, "share of the steps that is inverted, 0 to 1")
-    iterations: int | None = option(None, "updates of the latent, at most")
-    lr: float | None = option(None, "of these updates")
-    stage: int | None = option(None, "decoder stage whose output is followed; 0 the bottleneck")
-    mask_weight: float | None = option(None, "λ, the weight of what the mask protects")
-    protect: bool | None = option(None, "put the original back where the mask protects it")
+    strength: float | None = option(
+        None, "share of the steps that is inverted and drawn again, 0 to 1"
+    )
+    iterations: int | None = option(None, "updates of the latent at most")
+    lr: float | None = option(None, "step size of each update of the latent")
+    stage: int | None = option(
+        None, "decoder stage whose features are followed; 0 is the bottleneck, higher is finer"
+    )
+    mask_weight: float | None = option(None, "λ, the weight of keeping what the mask protects")
+    protect: bool | None = option(
+        None, "put the original's pixels back where the mask protects them"
+    )
     tolerance: float | None = option(
-        None, "distance to the target, in cells of the feature map, at which a point is done"
+        None, "a point has arrived within this distance of its target, in cells of the feature map"
     )
     reference_layer: int | None = option(
-        None, "first self-attention that looks at the original; their number: none does"
+        None,
+        "first self-attention, counted from 0, that looks at the original image, as all after "
+        "it do; the number of all self-attentions switches that off",
     )
     lora_rank: int | None = option(None, "rank of the identity LoRA")
-    lora_steps: int | None = option(None, "steps that it is trained for; 0 does without")
-    lora_lr: float | None = option(None, "its learning rate")
+    lora_steps: int | None = option(None, "training steps of the identity LoRA; 0: no LoRA")
+    lora_lr: float | None = option(None, "learning rate of the identity LoRA")
     lora_layers: Literal["attention", "all"] | None = option(
-        None, "that it adapts: the attention's projections, or all"
+        None, "layers that the identity LoRA adapts: the attention's projections, or all"
     )
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no drag could be, before torch is imported."""

@@ -16,30 +16,43 @@ class Sample:
     """Draw images, of prompts if the model takes any: a PNG for each seed of each, and a grid."""
 
     out: Path = output("folder for the images; files of the same name are replaced")
-    prompts: tuple[str, ...] = option((), "what to draw")
-    prompt_file: Path | None = option(None, "UTF-8 text file with more prompts, one to a line")
+    prompts: tuple[str, ...] = option((), "prompts, each drawn --count times")
+    prompt_file: Path | None = option(None, "text file with more prompts, one on each line")
     model: str = option(
-        "avatars", "embedded name, folder (also of diffusers) or single file; +LORA@SCALE adds one"
+        "avatars",
+        "model: an embedded name, a folder (ours or of diffusers) or a single file; +LORA@SCALE"
+        " adds a LoRA",
     )
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
     lora: Path | None = option(
-        None, "adapter file of any grammar, or the name of one beside the model"
+        None, "LoRA file of any program, or the name of one beside the model"
     )
-    lora_scale: float = option(1.0, "strength of the adapter")
+    lora_scale: float = option(1.0, "strength of the LoRA; 0 is the model without it")
     embeddings: tuple[Path, ...] = option((), "files of learned tokens (textual inversion)")
-    seed: int = option(0, "seed of each prompt's first image; the next count up from it")
+    seed: int = option(
+        0, "seed of each prompt's first image; the second image has the next number, and so on"
+    )
     count: int = option(1, "images per prompt")
-    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
-    guidance: float | None = option(None, "guidance scale w (1: none); the model's own if unset")
-    eta: float = option(0.0, "share of fresh noise per step, 0 (DDIM) to 1 (DDPM)")
-    sampler: Sampler = option("ddim", "or ddpm, of a model without text: with its own variance")
-    classes: tuple[int, ...] = option((), "what to draw with a model of classes, by number")
-    negative: str = option("", "prompt to steer away from")
-    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    steps: int | None = option(None, "DDIM steps; unset: the model's own default")
+    guidance: float | None = option(
+        None, "guidance scale w, 1 is no guidance; unset: the model's own default"
+    )
+    eta: float = option(
+        0.0, "η, how much fresh noise each step adds: 0 (DDIM, none) to 1 (as DDPM)"
+    )
+    sampler: Sampler = option(
+        "ddim", "how to draw; ddpm is for models without text and uses their own variance"
+    )
+    classes: tuple[int, ...] = option((), "classes to draw, by number, where the model has classes")
+    negative: str = option("", "prompt of what the images shall not show")
+    size: int | None = option(None, "side of the images in pixels; unset: the model's own")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
@@ -50,13 +63,16 @@ class Sample:
 class Unprompted:
     """What a run of a model without text is of, whatever it does with it."""
 
-    model: str = required("embedded name, folder or file of a model of images without text")
+    model: str = required("model without text: an embedded name, a folder or a file")
     out: Path = output("folder for the pictures and the record; files are replaced")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    label: int | None = option(None, "class to draw with a model of classes, by number")
-    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
-    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    label: int | None = option(None, "class to draw, by number, where the model has classes")
+    steps: int | None = option(None, "DDIM steps; unset: the model's own default")
+    size: int | None = option(None, "side of the images in pixels; unset: the model's own")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")

@@ -17,43 +17,65 @@ class EditSemantic:
     inverted once for the same weights and steps, whatever is then done to them.
     """
 
-    model: str = required("name, folder or file of a model without text, of any layout")
+    model: str = required("model without text: an embedded name, a folder or a file of any program")
     direction: tuple[str, ...] = required(
-        "the model's own by name, or files of train-asyrp, or released: FILE[=NAME]"
+        "directions: the model's own by name, or files of train-asyrp or of Asyrp's authors: "
+        "FILE[=NAME]"
     )
     out: Path = output("folder for the grid and its rows; files of the same name are replaced")
-    images: tuple[Path, ...] = option((), "images to edit, cut and scaled to the model's size")
-    seeds: tuple[int, ...] = option((), "seeds of images that are drawn, and edited")
-    scale: tuple[float, ...] = option((), "c_i of every direction, of any sign; 1 if unset")
-    strip: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "factors of all scales")
-    combine: bool = option(False, "all directions at once, not one by one")
+    images: tuple[Path, ...] = option(
+        (), "image files to edit; they are cut and scaled to the model's size"
+    )
+    seeds: tuple[int, ...] = option((), "seeds of images to draw and edit")
+    scale: tuple[float, ...] = option(
+        (), "strength c_i of each direction, which may be negative; unset: 1"
+    )
+    strip: tuple[float, ...] = option(
+        (-2.0, -1.0, 0.0, 1.0, 2.0),
+        "columns of the grid: factors that multiply --scale; 0 is the image without the edit",
+    )
+    combine: bool = option(False, "apply all directions at once, not one by one")
     shift: Literal["own", "mean", "global"] = option(
-        "own", "of each image and t; the mean of several images at each t; one for all t"
+        "own",
+        "shift Δh: each image's own; the mean over several images at each t; or one for all t",
     )
     both: bool = option(
-        False, "to compare: the shift in D_t as in P_t, where Theorem 1 has it cancel"
+        False, "for comparison: shift D_t as well as P_t; by Theorem 1 the two then cancel"
     )
-    averaged: int = option(20, "images drawn for the mean and the global shift")
-    steps: int = option(50, "S̃, steps from T to 0 (the paper: 1000)")
-    inversion_steps: int | None = option(None, "steps of an image's inversion; as many if unset")
-    learned_steps: int = option(40, "S of directions whose files do not say")
-    t_edit: int | None = option(None, "edit at T ≥ t ≥ t_edit; unset, of intervals, or the files")
+    averaged: int = option(20, "images drawn to average the mean and the global shift over")
+    steps: int = option(50, "S̃, steps from T to 0; the paper has 1000")
+    inversion_steps: int | None = option(None, "steps of an image's inversion; unset: as --steps")
+    learned_steps: int = option(
+        40, "S, steps that a direction was learned in, where its file does not say"
+    )
+    t_edit: int | None = option(
+        None,
+        "edit at times T ≥ t ≥ t_edit; unset: from --intervals, else from the directions' files",
+    )
     t_boost: int | None = option(
-        None, "put noise back at t < t_boost, 0: never; unset, of intervals, or the files, or 0"
+        None,
+        "put noise back at times t < t_boost, 0: never; unset: from --intervals, else from the "
+        "directions' files, else 0",
     )
-    overlap: Literal["printed", "released", "boosted"] = option(
-        "printed", "at t_edit ≤ t < t_boost: the edit, the edit with noise, or noise alone"
+    intervals: Path | None = option(
+        None,
+        "file that eval-intervals wrote; it gives t_edit and t_boost of directions that know "
+        "their texts",
     )
-    intervals: Path | None = option(None, "file of eval-intervals, for directions with their texts")
-    refine: int = option(0, "fixed-point rounds per step of the inversion")
-    cache: Path | None = option(None, "folder of inversions; OUT/inversions if unset")
-    seed: int = option(0, "seed of an image's noise at t < t_boost, and of the averaged images")
-    size: int | None = option(None, "side of the images in pixels; the model's if unset")
-    batch: int = option(16, "samples at a time; changes speed and memory alone")
+    refine: int = option(0, "fixed-point rounds in each step of the inversion; more is more exact")
+    cache: Path | None = option(
+        None, "folder that keeps inversions for the next run; unset: OUT/inversions"
+    )
+    seed: int = option(0, "seed of the noise put back at t < t_boost, and of the --averaged images")
+    size: int | None = option(None, "side of the images in pixels; unset: the model's own")
+    batch: int = option(16, "samples computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""

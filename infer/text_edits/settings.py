@@ -16,22 +16,48 @@ class EditOptions:
     """How each method edits, whatever the prompts."""
 
     source_guidance: float | None = option(
-        None, "guidance of the source; unset, 1 for an image, which is inverted so, else --guidance"
+        None,
+        "guidance scale of the source; unset: 1 for an image, because it is inverted so, else "
+        "--guidance",
     )
-    refine: int = option(3, "fixed-point rounds per step of an image's inversion")
-    release: float = option(0.7, "smooth: share of T, to its end, under the target's prompt")
-    strength: float = option(0.6, "sdedit: share of the steps that is noised away and redone")
+    refine: int = option(
+        3, "fixed-point rounds in each step of an image's inversion; more is more exact"
+    )
+    release: float = option(
+        0.7, "smooth: the last share of T is drawn under the target's prompt; more changes more"
+    )
+    strength: float = option(
+        0.6, "sdedit: share of the steps that is noised and drawn again; more changes more"
+    )
     cross: float = option(
-        0.2, "prompt-to-prompt: share of the steps with the source's words' maps; published: 0.8"
+        0.2,
+        "prompt-to-prompt: share of the steps with the source's cross-attention maps; the paper"
+        " has 0.8",
     )
-    self_maps: float = option(0.4, "prompt-to-prompt: the same for maps of self-attention")
-    swap: bool = option(True, "prompt-to-prompt: a word takes the map of the one it stands for")
-    blend: bool = option(False, "prompt-to-prompt: keep the source where no changed word is")
-    threshold: float = option(0.3, "of --blend, on the maps over their largest value")
-    features: float = option(0.8, "plug-and-play: share of the steps with the source's features")
-    attention: float = option(0.5, "plug-and-play: the same for its self-attention")
+    self_maps: float = option(
+        0.4, "prompt-to-prompt: share of the steps with the source's self-attention maps"
+    )
+    swap: bool = option(
+        True, "prompt-to-prompt: a new word takes the map of the word that it replaces"
+    )
+    blend: bool = option(
+        False, "prompt-to-prompt: keep the source's pixels where no changed word looks"
+    )
+    threshold: float = option(
+        0.3,
+        "prompt-to-prompt: a pixel is free with --blend where a map is above this share of its "
+        "largest value",
+    )
+    features: float = option(
+        0.8, "plug-and-play: share of the steps that take the source's features"
+    )
+    attention: float = option(
+        0.5, "plug-and-play: share of the steps that take the source's self-attention"
+    )
     block: int | None = option(
-        None, "plug-and-play: block of the decoder, 0 the coarsest; a third of the way up if unset"
+        None,
+        "plug-and-play: decoder block whose features are taken, 0 the coarsest; unset: a third "
+        "of the way up",
     )
 
     def __post_init__(self) -> None:
@@ -52,28 +78,36 @@ class EditText(EditOptions):
     """Edit an image by its description: what it shows, and what it shall show instead."""
 
     source: str = required("what the image shows")
-    target: tuple[str, ...] = required("what it shall show; several make an edit each")
-    out: Path = output("folder for the images, the strip and the record; files are replaced")
-    image: Path | None = option(None, "image to edit; drawn from the source's prompt if unset")
-    inversion_method: Literal["ddim", "null-text"] = option(
-        "ddim",
-        "of --image: by DDIM at guidance 1, or null-text inversion at --guidance",
-        was="inversion",
+    target: tuple[str, ...] = required(
+        "what the image shall show; several targets make an edit each"
     )
-    seed: int = option(0, "seed of the image that is drawn, and of sdedit's noise")
+    out: Path = output("folder for the images, the strip and the record; files are replaced")
+    image: Path | None = option(None, "image file to edit; unset: an image drawn from --source")
+    inversion: Literal["ddim", "null-text"] = option(
+        "ddim", "how --image is inverted: ddim at guidance 1, or null-text at --guidance"
+    )
+    seed: int = option(0, "seed of the image if it is drawn, and of sdedit's noise")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
     )
     method: Method = option("smooth", "how to edit")
     reweight: tuple[str, ...] = option(
-        (), "prompt-to-prompt: WORD=C, the target's attention on a word times C in [-2, 2]"
+        (),
+        "prompt-to-prompt: WORD=C multiplies the attention on a word of the target by C, -2 to 2",
     )
-    blend_words: tuple[str, ...] = option((), "blend with these words in place of changed ones")
-    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
-    guidance: float | None = option(None, "guidance scale w of the target; the model's if unset")
-    size: int | None = option(None, "side of the images in pixels; the model's default if unset")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    blend_words: tuple[str, ...] = option(
+        (), "prompt-to-prompt: words that --blend takes in place of the changed ones"
+    )
+    steps: int | None = option(None, "DDIM steps; unset: the model's own default")
+    guidance: float | None = option(
+        None, "guidance scale w of the target; unset: the model's own default"
+    )
+    size: int | None = option(None, "side of the images in pixels; unset: the model's own")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse edits into nothing, and options that the method does not have."""
