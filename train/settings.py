@@ -21,10 +21,10 @@ class TrainVae(Training):
     size: int = option(64, "side of the square images in pixels")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
+        "skip", "what to do with a bad image or caption: skip and count it, or fail"
     )
     where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+        (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
     start: str | None = option(
@@ -34,16 +34,21 @@ class TrainVae(Training):
         False, "train the decoder of --start alone: latents stay, and so do the models on them"
     )
     perceptual_weight: float = option(1.0, "weight of LPIPS")
-    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
+    compile: bool = option(
+        False, "compile the networks by torch.compile: some minutes first, then faster steps"
+    )
     kl_weight: float = option(1e-6, "weight of the KL divergence in nats per image")
     adversarial_weight: float = option(
-        0.0, "of the discriminator's loss, times its adaptive weight; 0 trains none"
+        0.0,
+        "weight of the discriminator's loss, times its adaptive weight; 0 trains no discriminator",
     )
-    adversarial_from: int = option(0, "optimiser steps before the discriminator has a say")
+    adversarial_from: int = option(0, "optimiser steps before the discriminator's loss counts")
     patch_width: int = option(64, "channels of the discriminator's first layer")
-    patch_strided: int = option(3, "its strided layers: 3 judge patches of 70 pixels, 2 of 34")
-    scale_images: int = option(2048, "images that the latent scale factor is measured on")
-    steps: int = option(20_000, "optimiser steps in all")
+    patch_strided: int = option(
+        3, "strided layers of the discriminator: 3 judge patches of 70 pixels, 2 of 34"
+    )
+    scale_images: int = option(2048, "images on which the scale factor of the latents is measured")
+    steps: int = option(20_000, "optimiser steps of the whole run")
     rate: float = option(4e-4, "learning rate of AdamW after the warm-up")
     weight_decay: float = option(0.0, "decoupled weight decay of AdamW")
     beta_1: float = option(0.5, "decay of AdamW's first moment")
@@ -73,25 +78,29 @@ class TrainDiffusion(Training):
     size: int = option(64, "side of the square images in pixels")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
+        "skip", "what to do with a bad image or caption: skip and count it, or fail"
     )
     where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+        (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the UNet and the text encoder")
-    vae: str = required("what train-vae wrote, or a model's folder or name")
-    start: str | None = option(None, "a model to start from: a folder or name; none is fresh")
-    compile: bool = option(False, "torch.compile the networks: minutes first, then faster steps")
-    train_text: bool = option(True, "train the text encoder jointly")
+    vae: str = required("autoencoder: the folder that train-vae wrote, or a model's folder or name")
+    start: str | None = option(None, "model to start from, a folder or a name; unset: new weights")
+    compile: bool = option(
+        False, "compile the networks by torch.compile: some minutes first, then faster steps"
+    )
+    train_text: bool = option(True, "train the text encoder too")
     cache_latents: bool = option(True, "encode all images once, before training")
-    drop_caption: float = option(0.1, "probability of an empty caption, for guidance")
-    noise_schedule: Literal["scaled_linear", "linear", "cosine"] = option("scaled_linear", "β_t")
-    prediction: Literal["eps", "v"] = option("eps", "what the UNet returns")
-    min_snr: float | None = option(None, "γ of min-SNR weighting (5 is usual); none is off")
+    drop_caption: float = option(0.1, "probability of an empty caption, which guidance needs")
+    noise_schedule: Literal["scaled_linear", "linear", "cosine"] = option(
+        "scaled_linear", "noise schedule: how β_t grows with t"
+    )
+    prediction: Literal["eps", "v"] = option("eps", "what the UNet predicts: the noise ε, or v")
+    min_snr: float | None = option(None, "γ of min-SNR weighting, usually 5; unset: no weighting")
     guidance: float = option(3.0, "guidance scale of the sample grids, and the model's default")
     sample_steps: int = option(50, "DDIM steps of the sample grids")
     samples: int = option(16, "images in a sample grid")
-    warm_up: int = option(500, "steps over which the learning rate rises linearly")
+    warm_up: int = option(500, "warm-up: steps over which the learning rate rises from 0")
     ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
 
     def __post_init__(self) -> None:
@@ -111,21 +120,33 @@ class TrainDdpm(Training):
     """
 
     data: str = option("avatars", "avatars, or a folder, .zip, .tar shards of images, or CIFAR-10")
-    preset: str = option("avatars-ddpm", "network, size, schedule: avatars-ddpm, ddpm-cifar10, …")
-    start: str | None = option(None, "a model to start from, of any layout; none is fresh")
-    prediction: Literal["eps", "v", "x_0"] | None = option(
-        None, "what the network learns to return; unset, what the preset or the start has"
+    preset: str = option(
+        "avatars-ddpm", "network, size and schedule by name: avatars-ddpm, ddpm-cifar10, …"
     )
-    vae: str | None = option(None, "an autoencoder whose latents are diffused; none: pixels")
+    start: str | None = option(
+        None, "model to start from, a folder, a file or a name; unset: new weights"
+    )
+    prediction: Literal["eps", "v", "x_0"] | None = option(
+        None, "what the network learns to predict; unset: as in the preset or in --start"
+    )
+    vae: str | None = option(None, "autoencoder whose latents are diffused; unset: pixels are")
     flip: bool = option(True, "mirror images left to right with probability 1/2")
-    on_bad: Literal["skip", "fail"] = option("skip", "a bad image: skip and count, or stop")
-    where: tuple[str, ...] = option((), "conditions on metadata, such as 'aesthetic>=6.5'")
-    compile: bool = option(False, "torch.compile the network: minutes first, then faster steps")
+    on_bad: Literal["skip", "fail"] = option(
+        "skip", "what to do with a bad image: skip and count it, or fail"
+    )
+    where: tuple[str, ...] = option(
+        (), "take only images whose metadata meet these, such as 'aesthetic>=6.5'"
+    )
+    compile: bool = option(
+        False, "compile the network by torch.compile: some minutes first, then faster steps"
+    )
     samples: int = option(16, "images in a sample grid")
     sample_steps: int = option(50, "DDIM steps of the sample grids, and the model's default")
-    batch: int = option(128, "images per optimiser step, over all ranks and accumulated parts")
+    batch: int = option(
+        128, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
     rate: float = option(2e-4, "learning rate of AdamW after the warm-up")
-    weight_decay: float = option(0.0, "decoupled weight decay of AdamW; 0 is Adam")
+    weight_decay: float = option(0.0, "decoupled weight decay of AdamW; 0 makes it Adam")
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -137,20 +158,25 @@ class TrainDdpm(Training):
 class Cache:
     """Encode images and captions once, for training with `--data`; started again, it goes on."""
 
-    out: Path = output("folder to write")
+    out: Path = output("folder for the cache")
     model: str = option("avatars", "model whose autoencoder and text encoder are used")
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
-    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    size: int | None = option(None, "side of the square images in pixels; unset: the model's own")
     on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
+        "skip", "what to do with a bad image or caption: skip and count it, or fail"
     )
     where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+        (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
-    store: Literal["fp32", "bf16"] = option("fp32", "dtype on disk; bf16 takes half the space")
+    store: Literal["fp32", "bf16"] = option(
+        "fp32", "number format on disk; bf16 takes half the space"
+    )
     batch: int = option(16, "images encoded at a time")
-    part: int = option(1024, "images to a file")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    part: int = option(1024, "images in each file of the cache")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""

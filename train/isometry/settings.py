@@ -18,22 +18,30 @@ class TrainIsometric(TrainDdpm):
     Iso Tab. I     the same of latent diffusion (`vae`)
     """
 
-    adapter: Literal["full", "lora"] = option("full", "every weight, or a LoRA")
-    rank: int = option(8, "of the LoRA")
-    targets: tuple[str, ...] = option(("*",), "layers that the LoRA is on, by name, * as wildcard")
-    drop_caption: float = option(0.1, "share of captions left empty, of a model with text")
+    adapter: Literal["full", "lora"] = option("full", "what is trained: every weight, or a LoRA")
+    rank: int = option(8, "rank of the LoRA")
+    targets: tuple[str, ...] = option(
+        ("*",), "layers that the LoRA adapts: names with wildcards; '*' is all"
+    )
+    drop_caption: float = option(0.1, "model with text: share of captions that are left empty")
     iso_weight: float = option(1e-4, "λ_iso, the weight of the isometry loss")
-    p: float = option(0.5, "share of the times, from t = 1 on, without isometry loss")
+    p: float = option(0.5, "share of the times, the cleanest, that have no isometry loss")
     probes: int = option(1, "R, random directions per image")
-    geometry: Literal["sphere", "plane"] = option("sphere", "metric of the noise; plane is G = I")
+    geometry: Literal["sphere", "plane"] = option(
+        "sphere", "metric G of the noise: that of the sphere, or plane, G = I"
+    )
     radius: Literal["norm", "marginal", "sqrt_n"] = option(
-        "norm", "of the sphere at t: ‖x_t‖, √(n(1-ᾱ_t)) (the paper's), or √n"
+        "norm", "radius of the sphere at t: ‖x_t‖, √(n(1-ᾱ_t)) (the paper's), or √n"
     )
     ratio: Literal["batch", "sample"] = option(
-        "batch", "means over the batch before the ratio (the paper's), or each image's own ratio"
+        "batch",
+        "the loss is a ratio of means over the batch (the paper's), or the mean of each image's"
+        " ratio",
     )
-    batch: int = option(32, "images per optimiser step, over all ranks and accumulated parts")
-    steps: int = option(4482, "optimiser steps in all")
+    batch: int = option(
+        32, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
+    steps: int = option(4482, "optimiser steps of the whole run")
     rate: float = option(1e-4, "learning rate of AdamW after the warm-up")
 
     def __post_init__(self) -> None:

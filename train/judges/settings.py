@@ -19,21 +19,27 @@ class TrainJudge(Training):
     data: str = option("avatars", "avatars, or a folder, .zip or .tar shards of captioned images")
     size: int = option(64, "side of the square images in pixels")
     predictions: str | None = option(
-        None, "model without text, as whose predictions from noise half of the images are seen"
+        None, "model without text: half of the images are shown as it predicts them from noise"
     )
     on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
+        "skip", "what to do with a bad image or caption: skip and count it, or fail"
     )
-    where: tuple[str, ...] = option((), "conditions on metadata, such as 'aesthetic>=6.5'")
-    steps: int = option(2400, "optimiser steps in all")
-    batch: int = option(128, "images per optimiser step, over all ranks and accumulated parts")
+    where: tuple[str, ...] = option(
+        (), "take only images whose metadata meet these, such as 'aesthetic>=6.5'"
+    )
+    steps: int = option(2400, "optimiser steps of the whole run")
+    batch: int = option(
+        128, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
     rate: float = option(2e-3, "learning rate of AdamW after the warm-up")
-    schedule: Literal["constant", "cosine"] = option("cosine", "learning rate after the warm-up")
-    warm_up: int = option(100, "steps over which the learning rate rises linearly")
+    schedule: Literal["constant", "cosine"] = option(
+        "cosine", "learning rate after the warm-up: constant, or down to 0 along a cosine"
+    )
+    warm_up: int = option(100, "warm-up: steps over which the learning rate rises from 0")
     weight_decay: float = option(5e-2, "decoupled weight decay of AdamW")
     beta_2: float = option(0.98, "decay of AdamW's second moment")
     ema: float = option(0.99, "decay of the weights' moving average; 0 keeps none")
-    sample_every: int = option(0, "steps per sample grid; a judge draws none")
+    sample_every: int = option(0, "steps from one grid of samples to the next; a judge draws none")
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -50,13 +56,19 @@ class TrainSegmenter(Training):
     """Train a small segmenter of faces on their exact part masks."""
 
     data: str = option("faces", "folder or .zip of faces")
-    masks: Path = required("folder of their masks: a .png of part numbers for each face")
-    size: int = option(64, "side of the square images in pixels, and of the masks")
-    steps: int = option(1000, "optimiser steps in all")
-    batch: int = option(16, "images per optimiser step, over all ranks and accumulated parts")
+    masks: Path = required(
+        "folder of the faces' masks: for each a .png whose pixels are numbers of parts"
+    )
+    size: int = option(64, "side of the square images and masks in pixels")
+    steps: int = option(1000, "optimiser steps of the whole run")
+    batch: int = option(
+        16, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
     rate: float = option(3e-3, "learning rate of AdamW after the warm-up")
-    schedule: Literal["constant", "cosine"] = option("cosine", "learning rate after the warm-up")
-    warm_up: int = option(50, "steps over which the learning rate rises linearly")
+    schedule: Literal["constant", "cosine"] = option(
+        "cosine", "learning rate after the warm-up: constant, or down to 0 along a cosine"
+    )
+    warm_up: int = option(50, "warm-up: steps over which the learning rate rises from 0")
     ema: float = option(0.98, "decay of the weights' moving average; 0 keeps none")
 
     def __post_init__(self) -> None:
@@ -70,13 +82,16 @@ class TrainClassifier:
     """Train the attribute classifier and write it as one safetensors file."""
 
     data: str = option("avatars", "avatars, or a folder or zip of faces with their attributes")
-    limit: int = option(14_000, "faces used, the first ones of the data")
-    to: Path = output("file for the weights; replaced", "", was="out")
+    limit: int = option(14_000, "how many faces are used, from the first on")
+    to: Path = output("file for the weights; one that is there is replaced", "", was="out")
     steps: int = option(2200, "optimiser steps")
     batch: int = option(64, "images per step")
-    rate: float = option(2e-3, "highest learning rate of AdamW (one cycle)")
-    seed: int = option(0, "seed of weights, order and augmentation")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    rate: float = option(2e-3, "largest learning rate of AdamW, along one cycle")
+    seed: int = option(0, "seed of the first weights, the order and the augmentation")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""

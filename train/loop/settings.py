@@ -17,30 +17,51 @@ from latentgeo.core.run.limits import at_least, positive, within
 class Training:
     """What the training loop needs to know, whatever it trains."""
 
-    out: Path = output("folder for run.toml, log.jsonl, checkpoints, samples and weights")
+    out: Path = output("folder of the run: run.toml, log.jsonl, checkpoints, samples and weights")
     seed: int = option(0, "seed of the initial weights, the data order and every noise")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Literal["fp32", "bf16"] = option("fp32", "bf16 computes in autocast; weights stay fp32")
-    channels_last: bool = option(False, "keep convolutions' tensors channels-last (faster in bf16)")
-    steps: int = option(30_000, "optimiser steps in all")
-    minutes: float | None = option(None, "stop, resumable, after this much time in this call")
-    batch: int = option(32, "images per optimiser step, over all ranks and accumulated parts")
-    accumulate: int = option(1, "parts that a batch is split into, one after the other")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Literal["fp32", "bf16"] = option(
+        "fp32", "number format of the computation: fp32, or bf16 by autocast; weights stay fp32"
+    )
+    channels_last: bool = option(
+        False, "keep tensors of convolutions channels-last, which is faster in bf16 on a GPU"
+    )
+    steps: int = option(30_000, "optimiser steps of the whole run")
+    minutes: float | None = option(
+        None, "stop after so many minutes; --resume goes on; unset: at --steps alone"
+    )
+    batch: int = option(
+        32, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
+    accumulate: int = option(
+        1, "parts that a batch is computed in, one after the other, for less memory"
+    )
     rate: float = option(1e-4, "learning rate of AdamW after the warm-up")
-    schedule: Literal["constant", "cosine"] = option("constant", "learning rate after the warm-up")
-    warm_up: int = option(0, "steps over which the learning rate rises linearly")
+    schedule: Literal["constant", "cosine"] = option(
+        "constant", "learning rate after the warm-up: constant, or down to 0 along a cosine"
+    )
+    warm_up: int = option(0, "warm-up: steps over which the learning rate rises from 0")
     weight_decay: float = option(1e-2, "decoupled weight decay of AdamW")
     beta_1: float = option(0.9, "decay of AdamW's first moment")
     beta_2: float = option(0.999, "decay of AdamW's second moment")
-    epsilon: float = option(1e-8, "AdamW's denominator constant")
-    clip: float = option(1.0, "largest gradient norm; 0 does not clip")
+    epsilon: float = option(1e-8, "ε in AdamW's denominator")
+    clip: float = option(
+        1.0, "largest norm of the gradient, which is scaled down to it; 0 does not clip"
+    )
     ema: float = option(0.9999, "decay of the weights' moving average; 0 keeps none")
-    log_every: int = option(10, "steps per record of log.jsonl")
-    sample_every: int = option(1000, "steps per sample grid; 0 draws none")
-    checkpoint_every: int = option(1000, "steps per checkpoint; 0 leaves it to the clock")
-    checkpoint_minutes: float = option(10.0, "minutes per checkpoint, whichever comes first")
-    keep: int = option(2, "checkpoints kept, newest first")
-    resume: bool = option(False, "continue from the newest whole checkpoint in the out folder")
+    log_every: int = option(10, "steps from one line of log.jsonl to the next")
+    sample_every: int = option(1000, "steps from one grid of samples to the next; 0 draws none")
+    checkpoint_every: int = option(
+        1000, "steps from one checkpoint to the next; 0: by --checkpoint-minutes alone"
+    )
+    checkpoint_minutes: float = option(
+        10.0, "minutes from one checkpoint to the next, if they come before the steps"
+    )
+    keep: int = option(2, "how many of the newest checkpoints are kept")
+    resume: bool = option(False, "go on from the newest whole checkpoint in --out")
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""

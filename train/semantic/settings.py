@@ -15,28 +15,43 @@ from latentgeo.train.loop.settings import Training
 class Directed(Training):
     """What is the same for every edit that is learned from two texts."""
 
-    model: str = required("name, folder or file of a model without text, of any layout")
+    model: str = required("model without text: an embedded name, a folder or a file of any program")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    judge: str = option("avatars", "what compares images with texts: embedded, or a path of CLIP")
-    templates: bool = option(False, "a text is the mean over 79 sentences around it, as released")
-    name: str | None = option(None, "of the attribute")
+    judge: str = option(
+        "avatars",
+        "judge that compares images with texts: avatars, the embedded one, or a file or folder "
+        "of CLIP",
+    )
+    templates: bool = option(
+        False,
+        "take for a text the mean over 79 sentences that contain it, as the released code does",
+    )
+    name: str | None = option(None, "name of the attribute, by which its file is named")
     source: str | None = option(None, "what images show, such as 'face'")
-    target: str | None = option(None, "what they shall show, such as 'smiling face'")
-    data: str | None = option(None, "images to invert, as train-ddpm takes them; none: random x_T")
+    target: str | None = option(None, "what images shall show, such as 'smiling face'")
+    data: str | None = option(
+        None, "images to invert, as train-ddpm takes them; unset: random noise x_T instead"
+    )
     n_images: int = option(1000, "images, or random x_T, in an epoch", was="images")
-    epochs: int = option(1, "passes over them")
-    trained_steps: int = option(40, "S, steps from T to 0, of the inversion too")
-    clip_weight: float = option(0.8, "λ_CLIP of the directional loss")
-    recon_weight: float | None = option(None, "λ_recon of |ΔP|; unset, 3 cos of the two texts")
-    refine: int = option(0, "fixed-point rounds per step of the inversion")
-    cache: Path | None = option(None, "folder of inversions; OUT/inversions if unset")
+    epochs: int = option(1, "epochs: passes over the images")
+    trained_steps: int = option(40, "S, steps from T to 0, also of the inversion")
+    clip_weight: float = option(0.8, "λ_CLIP, weight of the directional loss")
+    recon_weight: float | None = option(
+        None, "λ_recon, weight of |ΔP|; unset: 3 times the cosine of the two texts"
+    )
+    refine: int = option(0, "fixed-point rounds in each step of the inversion; more is more exact")
+    cache: Path | None = option(
+        None, "folder that keeps inversions for the next run; unset: OUT/inversions"
+    )
     samples: int = option(4, "images in a sample grid, each beside its edits")
-    steps: int = option(1_000_000_000, "optimiser steps at most; the epochs end before")
-    batch: int = option(1, "images per optimiser step, over all ranks")
-    weight_decay: float = option(0.0, "decoupled weight decay of AdamW; gradient descent has none")
+    steps: int = option(1_000_000_000, "optimiser steps at most; usually the epochs end first")
+    batch: int = option(1, "images per optimiser step, over all GPUs")
+    weight_decay: float = option(
+        0.0, "decoupled weight decay of AdamW; plain gradient descent has none"
+    )
     ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
-    sample_every: int = option(0, "steps per sample grid; 0 draws none")
+    sample_every: int = option(0, "steps from one grid of samples to the next; 0 draws none")
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -70,24 +85,34 @@ class TrainAsyrp(Directed):
     """
 
     attributes: Path | None = option(
-        None, "TOML or JSON: a table by name with source and target, maybe t_edit and both weights"
+        None,
+        "file of several attributes, TOML or JSON: a table for each name, with source and "
+        "target and, if wanted, t_edit, clip_weight and recon_weight",
     )
     kind: Literal["implicit", "table", "global"] = option(
-        "implicit", "f_t, or Δh_t of every time by itself, or one Δh for all times"
+        "implicit",
+        "what is learned: the network f_t, a table of one Δh_t for each time, or one global Δh "
+        "for all times",
     )
     layer: str = option(
-        "h", "where shifts enter: h, the bottleneck; in, down.0, … or up.0, …; eps with a table"
+        "h",
+        "layer that is shifted: h, the bottleneck; in, down.0, …, up.0, …; or eps, with --kind "
+        "table",
     )
     t_edit: int | None = option(
-        None, "learn at T ≥ t ≥ t_edit; unset, of intervals by the texts' similarity"
+        None, "learn at times T ≥ t ≥ t_edit; unset: from --intervals, by the texts' similarity"
     )
-    t_boost: int | None = option(None, "noted in the files; unset, of intervals")
-    intervals: Path | None = option(None, "file of eval-intervals")
+    t_boost: int | None = option(
+        None, "t_boost to note in the directions' files; unset: from --intervals"
+    )
+    intervals: Path | None = option(None, "file that eval-intervals wrote")
     optimizer: Literal["sgd", "adamw"] = option(
-        "sgd", "plain gradient descent, or AdamW, which moves weak attributes as far as strong ones"
+        "sgd", "sgd is plain gradient descent; adamw moves weak attributes as far as strong ones"
     )
-    rate: float = option(0.5, "learning rate; of adamw, 1e-3 or so")
-    clip: float = option(0.0, "largest gradient norm; 0 does not clip")
+    rate: float = option(0.5, "learning rate; with --optimizer adamw take about 1e-3")
+    clip: float = option(
+        0.0, "largest norm of the gradient, which is scaled down to it; 0 does not clip"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -111,10 +136,10 @@ class TrainDiffusionClip(Directed):
     Asyrp, which compares with it in Sec. 5.2 and App. K, states none.
     """
 
-    t_0: int = option(500, "images are noised up to here, and edited on the way down")
+    t_0: int = option(500, "time up to which images are noised; they are edited on the way down")
     data: str | None = option("avatars", "images to invert, as train-ddpm takes them")
     n_images: int = option(50, "images in an epoch", was="images")
-    epochs: int = option(5, "passes over them")
+    epochs: int = option(5, "epochs: passes over the images")
     rate: float = option(8e-6, "learning rate of AdamW")
 
     def __post_init__(self) -> None:

@@ -24,44 +24,60 @@ class TrainSmooth(Training):
     data: str = option(
         "avatars", "avatars, a folder, .zip or .tar shards of captioned images, or a cache"
     )
-    size: int | None = option(None, "side of the square images in pixels; none is the model's")
+    size: int | None = option(None, "side of the square images in pixels; unset: the model's own")
     flip: bool = option(False, "mirror images left to right with probability 1/2")
     on_bad: Literal["skip", "fail"] = option(
-        "skip", "a bad image or caption: skip and count, or stop"
+        "skip", "what to do with a bad image or caption: skip and count it, or fail"
     )
     where: tuple[str, ...] = option(
-        (), "conditions on metadata that images meet, such as 'aesthetic>=6.5'"
+        (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
     cache_latents: bool = option(True, "encode all images once, before training")
     drop_caption: float = option(0.0, "probability of an empty caption")
     adapter: Literal["lora", "full"] = option(
-        "lora", "a LoRA, or full: every weight of the UNet, cut over the ranks"
+        "lora", "what is trained: a LoRA, or every weight of the UNet, shared out over the GPUs"
     )
     rank: int = option(8, "rank of the LoRA")
     targets: tuple[str, ...] = option(
-        ("attention",), "layers it adapts: attention (the paper's), or globs of names; '*' is all"
+        ("attention",),
+        "layers that the LoRA adapts: attention (as the paper), or names with wildcards; '*' is"
+        " all",
     )
-    lora: Path | None = option(None, "a LoRA file to train on, with its rank and layers; none: new")
-    alpha: float | None = option(None, "the LoRA's α; none is the rank, a factor of 1")
+    lora: str | None = option(
+        None, "LoRA file to go on from, with its rank and layers; unset: a new LoRA"
+    )
+    alpha: float | None = option(
+        None, "α of the LoRA, whose update is scaled by α / rank; unset: the rank"
+    )
     reg_weight: float = option(1.0, "λ, the weight of the regularizer")
     route: Literal["double-backward", "reverse-over-forward", "central-difference"] = option(
         "double-backward", "how the regularizer's gradient is computed"
     )
-    difference_step: float | None = option(None, "step of central-difference, a fraction of ‖ε‖")
-    delta_length: Literal["unit", "official"] = option(
-        "unit", "length of Δx̂_0: exact, or on average", was="direction"
+    difference_step: float | None = option(
+        None, "step of --route central-difference, as a share of ‖ε‖"
+    )
+    direction: Literal["unit", "official"] = option(
+        "unit",
+        "length of the random Δx̂_0: unit is exactly 1, official (as the authors' code) 1 on "
+        "average",
     )
     statistic: Literal["global", "per-timestep"] | None = option(
-        None, "one running mean a (the paper's), or one for every t; none: as ranges says"
+        None,
+        "running means a: one for all t (global, the paper's) or one for each t; unset: as many"
+        " as --ranges",
     )
-    ranges: int = option(1, "ranges of t with a running mean a of their own; the paper has 1")
-    decay: float = option(0.99, "decay of the running mean a per optimiser step")
+    ranges: int = option(1, "how many ranges of t have a running mean a each; the paper has 1")
+    decay: float = option(0.99, "decay of the running means a per optimiser step")
     checkpoint_activations: bool = option(
-        False, "blocks keep their inputs alone and compute the rest again: less memory, more time"
+        False, "keep only the inputs of blocks and compute the rest again: less memory, more time"
     )
     samples: int = option(16, "images in a sample grid")
-    batch: int = option(96, "images per optimiser step, over all ranks and accumulated parts")
-    accumulate: int = option(8, "parts that a batch is split into, one after the other")
+    batch: int = option(
+        96, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
+    accumulate: int = option(
+        8, "parts that a batch is computed in, one after the other, for less memory"
+    )
     weight_decay: float = option(1e-4, "decoupled weight decay of AdamW")
     ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
 
@@ -92,10 +108,12 @@ class SweepSmooth(TrainSmooth):
     Smooth Tab. 3, Smooth Tab. 4   each λ at rank 8, each rank at λ = 1, and all weights
     """
 
-    reg_weights: tuple[float, ...] = option((0.1, 1.0, 10.0), "values of λ, each at --rank")
-    ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA, each at --reg-weight")
+    reg_weights: tuple[float, ...] = option(
+        (0.1, 1.0, 10.0), "values of λ to train, each at --rank"
+    )
+    ranks: tuple[int, ...] = option((4, 8, 16), "ranks of the LoRA to train, each at --reg-weight")
     full_unet: bool = option(
-        False, "train every weight of the UNet, too, at --reg-weight", was="full"
+        False, "also train every weight of the UNet, at --reg-weight", was="full"
     )
 
     def __post_init__(self) -> None:
