@@ -11,15 +11,20 @@ from latentgeo.core.run.limits import at_least
 class Audit:
     """Show where each equation of the papers is coded and tested; can run the tests behind it."""
 
-    paper: str | None = option(None, "key of one paper, as Smooth or DDIM; all of them if unset")
-    equation: str | None = option(None, "one row, whole, by its tag, as 'Iso Eq. 6'")
-    check: bool = option(False, "run the tests behind the rows: verdict and largest error of each")
+    paper: str | None = option(
+        None, "one paper by its key, such as Smooth or DDIM; unset: all of them"
+    )
+    check: bool = option(
+        False, "run the tests behind the equations; print each verdict and largest error"
+    )
     html: Path | None = output(
-        "write equations, code, tests and verdicts to this page too", "", default=None
+        "page to write, too: equations, code, tests and verdicts", "", default=None
     )
     bibtex: bool = option(False, "print the papers' BibTeX, and nothing else")
-    mutate: int = option(0, "change that many places of the code, one at a time: do tests notice?")
-    seed: int = option(0, "seed of the draw of those places")
+    mutate: int = option(
+        0, "change so many places of the code, one at a time, and see if a test fails each time"
+    )
+    seed: int = option(0, "seed by which those places are drawn")
 
     def __post_init__(self) -> None:
         """Refuse fewer mutants than none."""

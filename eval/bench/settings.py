@@ -17,9 +17,11 @@ class BenchUnet:
     preset: Preset = option("sd15", "shape of the UNet")
     latent_size: int = option(32, "side of the latents", was="size")
     batch: int = option(1, "samples at a time")
-    rounds: int = option(10, "measurements of each, in turn")
+    rounds: int = option(10, "measurements of each contender, in turn")
     alone: Literal["ours", "diffusers"] | None = option(
-        None, "run one alone, for its peak memory", was="only"
+        None,
+        "run one contender alone, to see its peak memory",
+        was="only",
     )
 
     def __post_init__(self) -> None:
@@ -34,9 +36,12 @@ class BenchStep:
     preset: Preset = option("avatars", "shape of the UNet")
     latent_size: int = option(16, "side of the latents", was="size")
     batch: int = option(4, "samples at a time")
-    rounds: int = option(5, "measurements of each, in turn")
-    rank: int = option(8, "of the adapters")
-    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+    rounds: int = option(5, "measurements of each contender, in turn")
+    rank: int = option(8, "rank of the LoRA")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -49,8 +54,11 @@ class BenchIsometric:
 
     preset: str = option("avatars-ddpm", "shape of the model: avatars-ddpm, ddpm-cifar10, …")
     batch: int = option(4, "images at a time")
-    rounds: int = option(5, "measurements of each, in turn")
-    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+    rounds: int = option(5, "measurements of each contender, in turn")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -69,9 +77,12 @@ class BenchNullText:
     n_images: int = option(4, "images to invert", was="images")
     steps: int = option(2, "DDIM steps")
     inner: int = option(10, "updates of the null text at each step")
-    rounds: int = option(3, "measurements of each, in turn")
+    rounds: int = option(3, "measurements of each contender, in turn")
     account: bool = option(False, "count memory, bytes and launches of one update instead")
-    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -87,13 +98,16 @@ class BenchAccount:
     preset: Preset = option("sd15", "shape of the UNet")
     latent_size: int = option(64, "side of the latents", was="size")
     batch: int = option(1, "samples at a time")
-    rank: int = option(8, "of the adapters; 0 trains every weight")
-    route: Route = option("double-backward", "to the regularizer's gradient")
+    rank: int = option(8, "rank of the LoRA; 0 trains every weight")
+    route: Route = option("double-backward", "how the regularizer's gradient is computed")
     variants: tuple[Literal["math", "reference", "fused-attention", "fused"], ...] = option(
         ("math", "reference", "fused-attention", "fused"),
-        "PyTorch's own operators; ours without a GPU; our kernels for attention; for all",
+        "what computes: PyTorch's own operators (math), our references, our kernels for "
+        "attention alone, or for all",
     )
-    top: int = option(0, "operations to list for each, those that move most")
+    top: int = option(
+        0, "how many operations to list for each variant, those that move the most bytes"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no step could be."""
@@ -107,11 +121,11 @@ class BenchAccount:
 class BenchLoad:
     """Time loading a folder of diffusers beside diffusers, and its peak memory."""
 
-    model: str | None = option(None, "folder of diffusers; one of random weights if unset")
+    model: Path | None = option(None, "folder of diffusers to load; unset: one with random weights")
     preset: Preset = option("sd15", "shape of the random model")
-    stored: Dtype = option("fp16", "dtype that the random model is written in")
-    dtype: Dtype = option("fp16", "dtype to load in")
-    rounds: int = option(9, "loads by each, in turn, each in a process of its own")
+    stored: Dtype = option("fp16", "number format that the random model is stored in")
+    dtype: Dtype = option("fp16", "number format to load in")
+    rounds: int = option(9, "loads by each contender, in turn, each in a process of its own")
 
     def __post_init__(self) -> None:
         """Refuse what has no interval."""
@@ -125,9 +139,12 @@ class BenchSample:
     preset: Preset = option("sd15", "shape of the model")
     size: int = option(512, "side of the image in pixels")
     steps: int = option(20, "DDIM steps")
-    rounds: int = option(3, "images by each, in turn")
-    device: str = option("auto", "cpu, cuda, cuda:N, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    rounds: int = option(3, "images by each contender, in turn")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, and what has no interval."""
@@ -140,10 +157,10 @@ class BenchTransport:
     """Time exact couplings of clouds of tokens, beside POT's in the same process."""
 
     pairs: int = option(128, "pairs of clouds")
-    tokens: int = option(77, "points of a cloud")
+    tokens: int = option(77, "points in a cloud")
     width: int = option(768, "dimensions of a point")
-    rounds: int = option(7, "measurements of each, in turn; the fastest counts")
-    seed: int = option(0, "of the clouds")
+    rounds: int = option(7, "measurements of each contender, in turn; the fastest counts")
+    seed: int = option(0, "seed of the clouds")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""

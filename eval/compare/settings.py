@@ -43,33 +43,40 @@ class Compare(Evaluation):
             "isometric=avatars+isometric_lora",
             "smooth + isometric=avatars+smooth_lora+isometric_lora",
         ),
-        "models to compare: NAME=MODEL, MODEL as elsewhere, also with several +LORA or +LORA@SCALE",
+        "models to compare, the first is the base: NAME=MODEL, where MODEL is NAME, NAME+LORA "
+        "or NAME+LORA@SCALE+LORA",
     )
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
-    steps: int | None = option(15, "DDIM steps; the model's own default if none")
+    steps: int | None = option(15, "DDIM steps; none: the model's own default")
     frames: int = option(11, "images per walk, both ends included")
-    n_prompts: int = option(18, "prompts walked with for ISTD", was="prompts")
-    ppl_pairs: int = option(24, "pairs of noises of PPL", was="noises")
+    n_prompts: int = option(
+        18, "istd: how many walks, each under a prompt of its own", was="prompts"
+    )
+    ppl_pairs: int = option(24, "ppl: pairs of noises", was="noises")
     ppl_epsilon: float = option(
-        1e-3, "ε of PPL, the part of the walk between two images", was="epsilon"
+        1e-3,
+        "ppl: ε, the distance on the walk between the two images that are compared",
+        was="epsilon",
     )
-    arcs: int = option(8, "walks of mRTL")
-    jacobians: int = option(4, "held-out images of MCN and VoR, each at every time")
-    times: tuple[int, ...] = option((600, 900), "t of MCN and VoR, in 1 … T")
+    arcs: int = option(8, "mrtl: how many walks")
+    jacobians: int = option(4, "jacobian: held-out images, each taken at every one of --times")
+    times: tuple[int, ...] = option((600, 900), "jacobian: times t, in 1 … T")
     cells: tuple[int, ...] = option(
-        (4, 1), "MCN and VoR of h averaged over squares so wide; 1 is h itself"
+        (4, 1), "jacobian: h is averaged over squares of so many cells a side"
     )
-    inverted: int = option(24, "held-out images inverted by DDIM")
+    inverted: int = option(24, "reconstruction: held-out images, inverted by DDIM")
     n_images: int = option(
-        96, "samples, and held-out images, of Fréchet distance and adherence", was="images"
+        96, "quality: samples of each model, and as many held-out images", was="images"
     )
-    pairs: int = option(6, "pairs of prompts walked between under each coupling")
-    n_edits: int = option(16, "held-out images edited by text", was="edits")
+    pairs: int = option(6, "transport: pairs of prompts, walked between under each coupling")
+    n_edits: int = option(16, "edit: held-out images, edited by text", was="edits")
     n_samples: int = option(
-        0, f"images drawn for LS, {SEPARABLE} or more; 0: without it", was="samples"
+        0, f"images of linear separability, {SEPARABLE} or more; 0: without it", was="samples"
     )
-    shown: int = option(2, "walks shown of every model")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    shown: int = option(2, "walks of each model that the page shows")
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no comparison could be of."""

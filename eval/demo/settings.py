@@ -12,4 +12,6 @@ class Demo(Evaluation):
     """Show and measure what Smooth-LoRA changes: one report.html and results.json."""
 
     quick: bool = option(False, "a minute on two cores instead of ten; wider intervals")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )

@@ -36,36 +36,53 @@ class EvalIsometry:
     of an hour on one core.
     """
 
-    models: tuple[str, ...] = required("models to compare, the first is the reference")
+    models: tuple[str, ...] = required(
+        "models without text to compare, the first is the base: NAME, NAME+LORA or NAME+LORA@SCALE"
+    )
     out: Path = output("folder for the results; files of the same name are replaced")
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
-    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
     seed: int = option(0, "seed of the images and of every noise")
-    steps: int = option(20, "DDIM steps of every image (the paper: 20, and 100 for PPL)")
+    steps: int = option(20, "DDIM steps of every image; the paper has 20, and 100 for PPL")
     n_samples: int = option(
-        320, "images drawn for LS and FD, and held-out ones where there are", was="samples"
+        320, "ls, fd: images drawn, and as many held-out ones if there are so many", was="samples"
     )
-    ppl_pairs: int = option(64, "pairs of noises of PPL (the paper: 50,000)", was="pairs")
+    ppl_pairs: int = option(64, "ppl: pairs of noises; the paper has 50,000", was="pairs")
     ppl_epsilon: float = option(
-        1e-4, "ε of PPL, the part of the walk between two images", was="epsilon"
+        1e-4,
+        "ppl: ε, the distance on the walk between the two images that are compared",
+        was="epsilon",
     )
     ppl_scale: Literal["squared", "linear"] = option(
-        "squared", "PPL divides by ε², or by ε as the paper's text has it", was="scale"
+        "squared",
+        "ppl: squared divides by ε², linear by ε, as the paper's text has it",
+        was="scale",
     )
-    walks: int = option(8, "walks of mRTL, which also give LPIPS along the walk")
+    walks: int = option(8, "mrtl: how many walks; they also give LPIPS along the walk")
     frames: int = option(11, "images per walk, both ends included")
-    jacobians: int = option(12, "held-out images of MCN and VoR, each at every time", was="images")
-    times: tuple[int, ...] = option((600, 900), "t of MCN and VoR, in 1 … T")
-    cells: tuple[int, ...] = option(
-        (8, 1), "MCN and VoR of h averaged over squares so wide; 1 is h itself"
+    jacobians: int = option(
+        12, "mcn, vor: held-out images, each taken at every one of --times", was="images"
     )
-    lanczos: int = option(40, "steps towards both ends of the spectrum of a large Jacobian")
-    exact: float = option(4.0, "Jacobians of so many million entries are decomposed whole")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
-    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Literal["fp32", "fp64"] = option("fp32", "of the networks")
+    times: tuple[int, ...] = option((600, 900), "mcn, vor: times t, in 1 … T")
+    cells: tuple[int, ...] = option(
+        (8, 1), "mcn, vor: h is averaged over squares of so many cells a side; 1 is h itself"
+    )
+    lanczos: int = option(
+        40, "mcn, vor: Lanczos steps towards both ends of the spectrum of a large Jacobian"
+    )
+    exact: float = option(
+        4.0, "mcn, vor: largest Jacobian that is decomposed as a whole, in millions of entries"
+    )
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )
+    inception: Path | None = option(None, "file of FID's InceptionV3; with it, fd has the FID too")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Literal["fp32", "fp64"] = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""

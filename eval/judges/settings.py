@@ -12,16 +12,27 @@ class EvalJudge:
     """Measure how well a directional judge reads faces: by prompts, by captions, by directions."""
 
     out: Path = output("folder for the results; files of the same name are replaced")
-    judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
-    templates: bool = option(False, "average every text over the 79 sentences")
-    data: str | None = option(None, "zip of faces with attributes; the embedded avatars if unset")
+    judge: str = option(
+        "avatars",
+        "judge: avatars, the embedded one, or a file or folder of CLIP or of a small CLIP",
+    )
+    templates: bool = option(
+        False,
+        "take for a text the mean over 79 sentences that contain it, as the released code does",
+    )
+    data: Path | None = option(None, "zip of faces with attributes; unset: the embedded avatars")
     n_images: int = option(1024, "held-out faces", was="images")
-    captions: int = option(256, "of them, how many are matched with their captions")
+    captions: int = option(256, "how many of the --images are matched with their captions")
     pair_folder: Path | None = option(
-        None, "folder that render-pairs wrote: measures directions, too", was="pairs"
+        None,
+        "folder that render-pairs wrote; with it, directions are measured too",
+        was="pairs",
     )
     seed: int = option(0, "seed of the choice of faces")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
@@ -35,10 +46,13 @@ class EvalSegmenter:
     """Measure a segmenter of faces against their exact masks."""
 
     out: Path = output("folder for the results; files of the same name are replaced")
-    masks: Path = required("folder of masks that render-masks wrote of held-out faces")
-    segmenter: Path | None = option(None, "weights; the embedded one if unset")
-    data: str | None = option(None, "zip of the faces; the embedded avatars if unset")
+    masks: Path = required("folder of the held-out faces' masks, which render-masks wrote")
+    segmenter: Path | None = option(None, "file of the segmenter; unset: the embedded one")
+    data: Path | None = option(None, "zip of the faces; unset: the embedded avatars")
     through_vae: bool = option(
-        False, "put the faces through the embedded autoencoder first", was="vae"
+        False, "encode and decode the faces by the embedded autoencoder first", was="vae"
     )
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )

@@ -16,19 +16,21 @@ class BenchKernels:
     """Time the fused operators on a GPU beside PyTorch's, and against the machine's roofline."""
 
     out: Path | None = output(
-        "folder for the rows; started again on it, the command goes on", default=None
+        "folder for the rows; started again on the same folder, the command goes on", default=None
     )
     only: tuple[str, ...] = option(
-        (), "cases to run: names, parts of names, or globs such as '*x77-*'"
+        (), "cases to run: names, parts of names, or names with wildcards, such as '*x77-*'"
     )
     list: bool = option(False, "print the cases and run none; needs no GPU")
-    seconds: float = option(0.06, "seconds of runs per contender, and as many of its graph")
-    graphs: bool = option(True, "time kernels alone too, recorded as CUDA graphs")
+    seconds: float = option(
+        0.06, "seconds that each contender is run for, and its CUDA graph as long again"
+    )
+    graphs: bool = option(True, "also time the kernels alone, recorded as CUDA graphs")
     profile: Path | None = output(
         "folder for PyTorch profiler traces, written instead of times", default=None
     )
     timeout: float = option(
-        180.0, "seconds without a sign of life after which a contender is given up", was="limit"
+        180.0, "give a contender up after so many seconds without a sign of life", was="limit"
     )
 
     def __post_init__(self) -> None:
@@ -49,16 +51,20 @@ class BenchAot:
 
     arch: tuple[Arch, ...] = option(("sm_80", "sm_90"), "compute capabilities to compile for")
     dtype: tuple[Literal["bf16", "fp16", "fp32"], ...] = option(
-        ("bf16", "fp16", "fp32"), "of the operands"
+        ("bf16", "fp16", "fp32"), "number formats of the operands"
     )
-    head_dims: tuple[int, ...] = option((40, 64, 72, 80, 96, 128, 160), "of attention")
+    head_dims: tuple[int, ...] = option(
+        (40, 64, 72, 80, 96, 128, 160), "head dimensions of attention"
+    )
     kernels: tuple[str, ...] = option(
         ("attention", "norms", "gates", "reductions", "chart"),
-        "families, or kernels by the beginnings of their names, such as attention.hvp",
+        "kernels to compile: families, or beginnings of kernels' names, such as attention.hvp",
     )
-    jobs: int = option(1, "compilations at a time, each in a process")
+    jobs: int = option(1, "compilations at the same time, each in a process of its own")
     to: Path | None = output("JSON file for the report", "", default=None, was="out")
-    write_golden: bool = option(False, "make this report the golden one of this version of Triton")
+    write_golden: bool = option(
+        False, "store this report as the golden one of this version of Triton"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no report could be of."""

@@ -16,15 +16,20 @@ class Evaluation:
     out: Path = output("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"),
-        "models to compare, the first is the reference: NAME, NAME+LORA, NAME+LORA@SCALE+LORA",
+        "models to compare, the first is the base: NAME, NAME+LORA or NAME+LORA@SCALE+LORA",
     )
-    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
     seed: int = option(0, "seed of the captions and of every noise")
-    steps: int | None = option(None, "DDIM steps; the model's own default if unset")
-    guidance: float | None = option(None, "guidance scale w; the model's own default if unset")
-    batch: int = option(66, "images at a time; changes speed and memory alone")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    steps: int | None = option(None, "DDIM steps; unset: the model's own default")
+    guidance: float | None = option(
+        None, "guidance scale w, 1 is no guidance; unset: the model's own default"
+    )
+    batch: int = option(66, "images computed at a time; it changes speed and memory, nothing else")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""

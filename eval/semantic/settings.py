@@ -31,39 +31,61 @@ class EvalAsyrp:
     the images out.
     """
 
-    model: str = required("name, folder or file of a model without text, of any layout")
-    edits: tuple[str, ...] = required("the model's own by name, or of train-asyrp: FILE[=NAME]")
+    model: str = required("model without text: an embedded name, a folder or a file of any program")
+    edits: tuple[str, ...] = required(
+        "directions to measure: the model's own by name, or files of train-asyrp: FILE[=NAME]"
+    )
     out: Path = output("folder for the rows and results.json; files are replaced")
-    properties: tuple[str, ...] = option(PROPERTIES, "what is measured, of these and layers")
+    properties: tuple[str, ...] = option(
+        PROPERTIES, "what to measure: some of the defaults, and layers"
+    )
     rivals: tuple[str, ...] = option(
-        (), "whole models of train-diffusion-clip, each for one edit: NAME=MODEL"
+        (), "whole models that train-diffusion-clip wrote, each for one edit: NAME=MODEL"
     )
-    t_0: int = option(500, "images are noised up to here for the whole models")
-    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
+    t_0: int = option(500, "rivals: time up to which images are noised for the whole models")
+    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
     n_images: int = option(32, "held-out images", was="images")
-    steps: int = option(40, "S̃, steps from T to 0, of the inversion too")
-    lengths: tuple[int, ...] = option((10, 20), "other S̃ to edit in, for steps")
-    scales: tuple[float, ...] = option((-2.0, -1.0, 0.0, 1.0, 2.0), "c_i, for linearity")
+    steps: int = option(40, "S̃, steps from T to 0, also of the inversion")
+    lengths: tuple[int, ...] = option((10, 20), "steps: other values of S̃ to edit in")
+    scales: tuple[float, ...] = option(
+        (-2.0, -1.0, 0.0, 1.0, 2.0), "linearity: strengths c_i of the direction"
+    )
     levels: tuple[float, ...] = option(
-        (0.1, 0.3, 1.0), "norms of a random shift, of that of h or ε, for robustness"
+        (0.1, 0.3, 1.0), "robustness: norms of a random shift, as shares of the norm of h or ε"
     )
-    averaged: int = option(20, "images drawn for the mean and the global shift")
-    judge: str = option("avatars", "avatars, or a path of CLIP's or of a small CLIP's weights")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
-    intervals: Path | None = option(None, "file of eval-intervals, for directions with their texts")
-    t_edit: int | None = option(None, "edit at T ≥ t ≥ t_edit; unset, of intervals, or the files")
+    averaged: int = option(20, "images drawn to average the mean and the global shift over")
+    judge: str = option(
+        "avatars",
+        "judge: avatars, the embedded one, or a file or folder of CLIP or of a small CLIP",
+    )
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )
+    intervals: Path | None = option(
+        None,
+        "file that eval-intervals wrote; it gives t_edit and t_boost of directions that know "
+        "their texts",
+    )
+    t_edit: int | None = option(
+        None,
+        "edit at times T ≥ t ≥ t_edit; unset: from --intervals, else from the directions' files",
+    )
     t_boost: int | None = option(
-        None, "put noise back at t < t_boost, 0: never; unset, of intervals, or the files, or 0"
+        None,
+        "put noise back at times t < t_boost, 0: never; unset: from --intervals, else from the "
+        "directions' files, else 0",
     )
-    overlap: Literal["printed", "released", "boosted"] = option(
-        "printed", "at t_edit ≤ t < t_boost: the edit, the edit with noise, or noise alone"
+    learned_steps: int = option(
+        40, "S, steps that a direction was learned in, where its file does not say"
     )
-    learned_steps: int = option(40, "S of directions whose files do not say")
-    seed: int = option(0, "seed of which images, and of all noise")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
+    seed: int = option(0, "seed of the choice of images, and of all noise")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
@@ -93,27 +115,28 @@ class EvalIntervals:
     torchrun shares the images out.
     """
 
-    model: str = required("name, folder or file of a model without text, of any layout")
+    model: str = required("model without text: an embedded name, a folder or a file of any program")
     out: Path = output("folder for intervals.json, the plot and the results; files are replaced")
-    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
-    n_images: int = option(100, "held-out images (the paper: 100)", was="images")
-    steps: int = option(100, "steps of the inversion, and distances (the paper: 1000)")
+    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    n_images: int = option(100, "held-out images; the paper has 100", was="images")
+    steps: int = option(100, "steps of the inversion, each with a distance; the paper has 1000")
     similarity: tuple[float, ...] = option(
-        (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), "cosines of texts to state t_edit for"
+        (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5), "cosines of two texts for which t_edit is stated"
     )
     boost: float = option(
-        1.2, "LPIPS(x, x_t) at t_boost: the paper's; small images may need less, or stay without"
+        1.2,
+        "LPIPS(x, x_t) at which boosting begins; the default is the paper's, small images may "
+        "need less",
     )
-    edit_rule: Literal["first", "shortest"] = option(
-        "first",
-        "t_edit is the first t as far from x as asked (released), or the last as near (the text)",
-    )
-    seed: int = option(0, "seed of which images, and of the intervals")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
+    seed: int = option(0, "seed of the choice of images, and of the confidence intervals")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""

@@ -18,9 +18,9 @@ Way = Literal["ddim", "ddim-guided", "null-text"]
 class EvalIstd(Evaluation):
     """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out."""
 
-    n_prompts: int = option(500, "prompts walked with, drawn by the seed", was="prompts")
+    n_prompts: int = option(500, "how many prompts, drawn by the seed", was="prompts")
     prompt_file: Path | None = option(
-        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+        None, "text file of prompts, one on each line; unset: the held-out captions"
     )
     frames: int = option(11, "images per walk, both ends included")
 
@@ -35,12 +35,16 @@ class EvalIstd(Evaluation):
 class EvalQuality(Evaluation):
     """Measure Fréchet distance to held-out images, and how samples follow their captions."""
 
-    n_images: int = option(1000, "samples, and held-out images, of each model", was="images")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
-    clip_model: Path | None = option(
-        None, "folder or file of CLIP: adds the CLIP score", was="clip"
+    n_images: int = option(1000, "samples of each model, and as many held-out images", was="images")
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
     )
-    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
+    clip_model: Path | None = option(
+        None, "folder or file of CLIP; with it, the CLIP score is measured too", was="clip"
+    )
+    inception: Path | None = option(
+        None, "file of FID's InceptionV3; with it, the FID is measured too"
+    )
 
     def __post_init__(self) -> None:
         """Refuse sets too small for an interval."""
@@ -60,14 +64,16 @@ class EvalReconstruction(Evaluation):
     )
     methods: tuple[Way, ...] = option(
         ("ddim", "ddim-guided", "null-text"),
-        "ways there and back: w = 1 both; 1 and w; 1 and w with the null text fitted",
+        "guidance to the noise and back: ddim 1 and 1; ddim-guided 1 and w; null-text 1 and w "
+        "with null texts fitted",
     )
     inversion_times: Times = option(
         "released",
-        "time that the network is given on the way up: the upper, or as printed",
+        "time given to the network in a step to the noise: that of the noisier end, as in "
+        "released code, or as printed in the paper",
         was="times",
     )
-    inner: int = option(10, "updates of the null text at each step, at most")
+    inner: int = option(10, "updates of the null text in each step at most")
 
     def __post_init__(self) -> None:
         """Refuse what has no interval, and what could not be compared."""
@@ -81,12 +87,14 @@ class EvalReconstruction(Evaluation):
 class EvalEdit(EditOptions, Evaluation):
     """Measure text edits of held-out faces: is the wanted attribute there, are the others kept."""
 
-    n_images: int = option(48, "held-out images, one edit each", was="images")
+    n_images: int = option(48, "held-out images, each edited once", was="images")
     methods: tuple[Method, ...] = option(
         ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"), "ways to edit"
     )
-    batch: int = option(16, "images at a time; changes speed and memory alone")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )
 
     def __post_init__(self) -> None:
         """Refuse sets too small for an interval."""
@@ -103,16 +111,21 @@ class EvalDrag:
     out: Path = output("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"),
-        "models to compare, the first is the reference: NAME, NAME+LORA or NAME+LORA@SCALE",
+        "models to compare, the first is the base: NAME, NAME+LORA or NAME+LORA@SCALE",
     )
     cases: Path | None = option(
-        None, "JSON file of images, points and editable boxes; the package's own if unset"
+        None, "JSON file of images, points and editable boxes; unset: the package's own"
     )
-    limit: int | None = option(None, "of the cases, the first; all if unset", was="count")
-    data: str | None = option(None, "zip of captioned images; the embedded avatars if unset")
-    seed: int = option(0, "of the identity LoRAs")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    limit: int | None = option(
+        None, "how many of the cases, from the first on; unset: all", was="count"
+    )
+    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    seed: int = option(0, "seed of the identity LoRAs")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
@@ -128,27 +141,30 @@ class EvalTables(Evaluation):
     """
 
     paper: Literal["smooth"] = word("whose tables: smooth")
-    tables: tuple[Literal["1", "2", "3", "4"], ...] = option(("1", "2", "3", "4"), "which of them")
+    tables: tuple[Literal["1", "2", "3", "4"], ...] = option(("1", "2", "3", "4"), "which tables")
     ratio_models: tuple[str, ...] = option(
-        (),
-        "table 3: λ=MODEL for each λ; the adapters beside the first model if unset",
-        was="ratios",
+        (), "table 3: λ=MODEL for each λ; unset: the LoRAs beside the first model", was="ratios"
     )
     rank_models: tuple[str, ...] = option(
         (),
-        "table 4: RANK=MODEL for each rank, full=MODEL; those beside the first model if unset",
+        "table 4: RANK=MODEL for each rank, and full=MODEL; unset: the LoRAs beside the first "
+        "model",
         was="ranks",
     )
-    n_prompts: int = option(500, "prompts walked with for ISTD", was="prompts")
-    n_images: int = option(500, "samples, and held-out images, of each model", was="images")
+    n_prompts: int = option(500, "walks of each model, for ISTD", was="prompts")
+    n_images: int = option(500, "samples of each model, and as many held-out images", was="images")
     inverted: int = option(200, "table 2: images inverted by DDIM")
     fitted: int = option(32, "table 2: images inverted by null-text inversion, which takes longer")
-    inner: int = option(10, "table 2: updates of each null text at most")
+    inner: int = option(10, "table 2: updates of the null text in each step at most")
     clip_model: Path | None = option(
-        None, "folder or file of CLIP: adds the CLIP score", was="clip"
+        None, "folder or file of CLIP; with it, the CLIP score is measured too", was="clip"
     )
-    inception: Path | None = option(None, "file of FID's InceptionV3: adds the FID")
-    classifier: Path | None = option(None, "attribute classifier; the embedded one if unset")
+    inception: Path | None = option(
+        None, "file of FID's InceptionV3; with it, the FID is measured too"
+    )
+    classifier: Path | None = option(
+        None, "file of a classifier of attributes; unset: the embedded one"
+    )
 
     def __post_init__(self) -> None:
         """Refuse what no table could be made of."""

@@ -12,16 +12,18 @@ class ToyIsometry:
     """Flatten a sphere with an autoencoder: reconstruction alone, with G = I, with the right G."""
 
     out: Path = output("folder for the pictures and the numbers; files are replaced")
-    gap: float = option(60.0, "degrees about the north pole that are left out; 0: none")
+    gap: float = option(60.0, "angle about the north pole that is left out, in degrees; 0: none")
     iso_weight: float = option(
-        0.1, "λ of the isometry loss beside the reconstruction's", was="weight"
+        0.1, "λ, weight of the isometry loss; the reconstruction has 1", was="weight"
     )
     steps: int = option(1000, "training steps of each autoencoder")
     batch: int = option(128, "points of the sphere in a step", was="points")
-    width: int = option(64, "of the two hidden layers of encoder and decoder")
+    width: int = option(64, "width of the two hidden layers of encoder and decoder")
     rate: float = option(0.01, "Adam's learning rate, down to 0 along a cosine")
-    repeats: int = option(3, "trainings of each kind, from other weights; numbers are their means")
-    seed: int = option(0, "of weights, points and probes")
+    repeats: int = option(
+        3, "trainings of each kind, from different weights; numbers are means over them"
+    )
+    seed: int = option(0, "seed of weights, points and probes")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""

@@ -18,19 +18,21 @@ class EvalTransport(Evaluation):
     )
     pairs: int = option(200, "pairs of prompts, spread over five levels of similarity")
     limit: int | None = option(
-        None, "walk so many of the pairs alone, the first of each level; all if unset", was="first"
+        None,
+        "walk only so many of the pairs, the first of each level; unset: all",
+        was="first",
     )
     noises: int = option(1, "noises per pair")
     prompt_file: Path | None = option(
-        None, "UTF-8 text file of prompts, one to a line; the held-out captions if unset"
+        None, "text file of prompts, one on each line; unset: the held-out captions"
     )
     n_prompts: int | None = option(
         None,
-        "prompts, drawn by the seed, that pairs are chosen from; four per pair if unset",
+        "how many prompts, drawn by the seed, pairs are chosen from; unset: four per pair",
         was="prompts",
     )
     couplings: tuple[Coupling, ...] = option(
-        ("index", "optimal", "random", "partial"), "the first is what others are compared with"
+        ("index", "optimal", "random", "partial"), "couplings to compare, the first is the base"
     )
     frames: int = option(11, "images per walk, both ends included")
 
