@@ -149,7 +149,7 @@ def _default(field: "dataclasses.Field[Any]") -> str:
     default = field.default if field.default_factory is dataclasses.MISSING else None
     if isinstance(default, tuple):
         return f"(default: {' '.join(map(str, default))})" if default else ""
-    return "" if default is None else f"(default: {default})"
+    return "" if default in (None, "") else f"(default: {default})"
 
 
 def _is_required(field: "dataclasses.Field[Any]") -> bool:

@@ -8,6 +8,8 @@ Preset = Literal["sd15", "avatars", "tiny"]
 
 Prediction = Literal["eps", "v", "x_0"]
 
-PREDICTION = "what the UNet returns, where its file does not tell or is wrong"
+PREDICTION = "what the UNet predicts, where its file does not say or is wrong"
 
-MODEL_CONFIG = "preset's name or JSON file of a model without text, where its file does not tell"
+MODEL_CONFIG = (
+    "shape of a model without text, where its file does not say: a preset's name or a JSON file"
+)

@@ -29,7 +29,10 @@ Layout = Literal[
 class Convert:
     """Write a model, encoder, LoRA or learned tokens in another program's layout, bit for bit."""
 
-    from_: Path = required("model (name, folder, file), CLIP, Inception, LoRA, or learned tokens")
+    from_: Path = required(
+        "what to convert: a model's name, or a folder or file of a model, CLIP, Inception, LoRA"
+        " or learned tokens"
+    )
     to: Path = output(
         "what to write: a folder, or a file in .safetensors, .ckpt, .pt or .bin",
         ".safetensors",
@@ -38,22 +41,28 @@ class Convert:
         ".bin",
     )
     layout: Layout | None = option(
-        None, "how to write it; a model's follows from the name if unset, a LoRA's must be given"
+        None,
+        "program whose layout is written; a LoRA needs one; unset: a model's follows from the "
+        "name in --to",
     )
-    model: str | None = option(
-        None, "model whose layers a LoRA is on; Stable Diffusion 1.5 if unset"
-    )
-    dtype: Dtype | None = option(None, "of the weights; each keeps its own if unset")
+    model: Path | None = option(None, "model that a LoRA is for; unset: Stable Diffusion 1.5")
+    dtype: Dtype | None = option(None, "number format of the weights; unset: each keeps its own")
     model_config: Path | None = option(None, MODEL_CONFIG)
     ema_weights: bool = option(
-        True, "an image model's running average where a file has weights and that", was="ema"
+        True,
+        "model without text: take the running average (EMA) of the weights where a file has both",
+        was="ema",
     )
-    fold: bool = option(False, "multiply a LoRA's α / rank into its factors, where there is no α")
+    fold: bool = option(
+        False, "multiply a LoRA's α / rank into its factors, for a layout that has no α"
+    )
     shard_size: float | None = option(
-        None, "largest file in a folder of diffusers, in GB (10^9 bytes); one file if unset"
+        None, "largest size of a file in a folder of diffusers, in GB (10^9 bytes); unset: one file"
     )
     variant: str | None = option(
-        None, "word in the names of a folder's weights, such as fp16; it does not change the dtype"
+        None,
+        "word in the file names of a folder of diffusers, such as fp16; it does not change the "
+        "number format",
     )
 
     def __post_init__(self) -> None:
@@ -67,7 +76,8 @@ class Inspect:
     """Say what a file or folder of weights is: family, shape, size, hash, and what it fits."""
 
     file: Path = word("file or folder of weights")
-    model: str | None = option(
-        None, "model to hold a LoRA against; Stable Diffusion 1.5 and the embedded ones if unset"
+    model: Path | None = option(
+        None,
+        "model that a LoRA is compared with; unset: Stable Diffusion 1.5 and the embedded ones",
     )
     model_config: Path | None = option(None, MODEL_CONFIG)
