@@ -5,8 +5,8 @@ least 1, got {steps}`. tests/messages/<folder>.toml lists each by its file, with
 it; tests/conftest.py sees to it that this test does (`Recorder`), and tests/test_messages.py that
 the lists are whole. To mend them after a change:
 
-    LATENTGEO_MESSAGES=met.jsonl pytest tests/core         # add to a file what these tests meet
-    python -m tests.sentences met.jsonl                    # mend the lists by it; say what is missing
+    LATENTGEO_MESSAGES=met.jsonl pytest tests/core    # add to a file what these tests meet
+    python -m tests.sentences met.jsonl               # mend the lists; say what is missing
 """
 
 import ast
@@ -63,7 +63,9 @@ def sites(source: str) -> list[Site]:
     found = list(_sites(ast.parse(source), ""))
     count = Counter(site.sentence for site in found)
     return [
-        site._replace(sentence=f"{site.sentence} ({site.function})") if count[site.sentence] > 1 else site
+        site._replace(sentence=f"{site.sentence} ({site.function})")
+        if count[site.sentence] > 1
+        else site
         for site in found
     ]
 
@@ -178,7 +180,6 @@ class Recorder:
         warnings.warn = self._warn(warnings.warn)
         for kept in (BadItem, Unreadable):
             _before(kept, "__init__", lambda _self, *text: self.frame(sys._getframe(2), text))
-
 
     def _warn(self, usual: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(usual)

@@ -27,9 +27,7 @@ class TrainVae(Training):
         (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
-    start: str | None = option(
-        None, "an autoencoder to start from; none is fresh"
-    )
+    start: str | None = option(None, "an autoencoder to start from; none is fresh")
     decoder_only: bool = option(
         False, "train the decoder of --start alone: latents stay, and so do the models on them"
     )

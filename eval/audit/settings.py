@@ -14,6 +14,7 @@ class Audit:
     paper: str | None = option(
         None, "one paper by its key, such as Smooth or DDIM; unset: all of them"
     )
+    equation: str | None = option(None, "one row, whole, by its tag, as 'Iso Eq. 6'")
     check: bool = option(
         False, "run the tests behind the equations; print each verdict and largest error"
     )

@@ -121,7 +121,7 @@ class BenchAccount:
 class BenchLoad:
     """Time loading a folder of diffusers beside diffusers, and its peak memory."""
 
-    model: Path | None = option(None, "folder of diffusers to load; unset: one with random weights")
+    model: str | None = option(None, "folder of diffusers to load; unset: one with random weights")
     preset: Preset = option("sd15", "shape of the random model")
     stored: Dtype = option("fp16", "number format that the random model is stored in")
     dtype: Dtype = option("fp16", "number format to load in")

@@ -41,7 +41,7 @@ class EvalIsometry:
     )
     out: Path = output("folder for the results; files of the same name are replaced")
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
-    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
     seed: int = option(0, "seed of the images and of every noise")
     steps: int = option(20, "DDIM steps of every image; the paper has 20, and 100 for PPL")
     n_samples: int = option(

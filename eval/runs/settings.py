@@ -18,7 +18,7 @@ class Evaluation:
         ("avatars", "avatars-smooth"),
         "models to compare, the first is the base: NAME, NAME+LORA or NAME+LORA@SCALE+LORA",
     )
-    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
     seed: int = option(0, "seed of the captions and of every noise")
     steps: int | None = option(None, "DDIM steps; unset: the model's own default")
     guidance: float | None = option(

@@ -43,7 +43,7 @@ class EvalAsyrp:
         (), "whole models that train-diffusion-clip wrote, each for one edit: NAME=MODEL"
     )
     t_0: int = option(500, "rivals: time up to which images are noised for the whole models")
-    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
     n_images: int = option(32, "held-out images", was="images")
     steps: int = option(40, "S̃, steps from T to 0, also of the inversion")
     lengths: tuple[int, ...] = option((10, 20), "steps: other values of S̃ to edit in")
@@ -74,6 +74,11 @@ class EvalAsyrp:
         None,
         "put noise back at times t < t_boost, 0: never; unset: from --intervals, else from the "
         "directions' files, else 0",
+    )
+    overlap: Literal["printed", "released", "boosted"] = option(
+        "printed",
+        "where t_edit ≤ t < t_boost: printed edits, released edits and adds noise, boosted adds "
+        "noise alone",
     )
     learned_steps: int = option(
         40, "S, steps that a direction was learned in, where its file does not say"
@@ -117,7 +122,7 @@ class EvalIntervals:
 
     model: str = required("model without text: an embedded name, a folder or a file of any program")
     out: Path = output("folder for intervals.json, the plot and the results; files are replaced")
-    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
     n_images: int = option(100, "held-out images; the paper has 100", was="images")
     steps: int = option(100, "steps of the inversion, each with a distance; the paper has 1000")
     similarity: tuple[float, ...] = option(
@@ -127,6 +132,11 @@ class EvalIntervals:
         1.2,
         "LPIPS(x, x_t) at which boosting begins; the default is the paper's, small images may "
         "need less",
+    )
+    edit_rule: Literal["first", "shortest"] = option(
+        "first",
+        "t_edit is the first time as far from x as asked (first, as released), or the last one as "
+        "near (shortest, the text)",
     )
     seed: int = option(0, "seed of the choice of images, and of the confidence intervals")
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")

@@ -119,7 +119,7 @@ class EvalDrag:
     limit: int | None = option(
         None, "how many of the cases, from the first on; unset: all", was="count"
     )
-    data: Path | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
     seed: int = option(0, "seed of the identity LoRAs")
     device: str = option(
         "auto",

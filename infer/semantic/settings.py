@@ -57,6 +57,11 @@ class EditSemantic:
         "put noise back at times t < t_boost, 0: never; unset: from --intervals, else from the "
         "directions' files, else 0",
     )
+    overlap: Literal["printed", "released", "boosted"] = option(
+        "printed",
+        "where t_edit ≤ t < t_boost: printed edits, released edits and adds noise, boosted adds "
+        "noise alone",
+    )
     intervals: Path | None = option(
         None,
         "file that eval-intervals wrote; it gives t_edit and t_boost of directions that know "

@@ -83,8 +83,10 @@ class EditText(EditOptions):
     )
     out: Path = output("folder for the images, the strip and the record; files are replaced")
     image: Path | None = option(None, "image file to edit; unset: an image drawn from --source")
-    inversion: Literal["ddim", "null-text"] = option(
-        "ddim", "how --image is inverted: ddim at guidance 1, or null-text at --guidance"
+    inversion_method: Literal["ddim", "null-text"] = option(
+        "ddim",
+        "how --image is inverted: ddim at guidance 1, or null-text at --guidance",
+        was="inversion",
     )
     seed: int = option(0, "seed of the image if it is drawn, and of sdedit's noise")
     models: tuple[str, ...] = option(

@@ -45,7 +45,7 @@ class Convert:
         "program whose layout is written; a LoRA needs one; unset: a model's follows from the "
         "name in --to",
     )
-    model: Path | None = option(None, "model that a LoRA is for; unset: Stable Diffusion 1.5")
+    model: str | None = option(None, "model that a LoRA is for; unset: Stable Diffusion 1.5")
     dtype: Dtype | None = option(None, "number format of the weights; unset: each keeps its own")
     model_config: Path | None = option(None, MODEL_CONFIG)
     ema_weights: bool = option(
@@ -76,7 +76,7 @@ class Inspect:
     """Say what a file or folder of weights is: family, shape, size, hash, and what it fits."""
 
     file: Path = word("file or folder of weights")
-    model: Path | None = option(
+    model: str | None = option(
         None,
         "model that a LoRA is compared with; unset: Stable Diffusion 1.5 and the embedded ones",
     )

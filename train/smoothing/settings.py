@@ -43,7 +43,7 @@ class TrainSmooth(Training):
         "layers that the LoRA adapts: attention (as the paper), or names with wildcards; '*' is"
         " all",
     )
-    lora: str | None = option(
+    lora: Path | None = option(
         None, "LoRA file to go on from, with its rank and layers; unset: a new LoRA"
     )
     alpha: float | None = option(
@@ -56,10 +56,11 @@ class TrainSmooth(Training):
     difference_step: float | None = option(
         None, "step of --route central-difference, as a share of ‖ε‖"
     )
-    direction: Literal["unit", "official"] = option(
+    delta_length: Literal["unit", "official"] = option(
         "unit",
         "length of the random Δx̂_0: unit is exactly 1, official (as the authors' code) 1 on "
         "average",
+        was="direction",
     )
     statistic: Literal["global", "per-timestep"] | None = option(
         None,
