@@ -47,6 +47,8 @@ setup(
     package_data={
         "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md"],
         "latentgeo.eval": ["README.md"],
+        "latentgeo.eval.audit": ["*.css", "*.js"],
+        "latentgeo.eval.page": ["stix-two-math.*"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
         "latentgeo.infer": ["README.md"],
         "latentgeo.kernels": ["README.md"],

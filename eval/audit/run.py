@@ -82,7 +82,7 @@ def _show(cmd: Audit, ledger: tuple[Row, ...]) -> None:
     if outcomes:
         print(verdict_line(ledger, outcomes))
     if cmd.html is not None:
-        page = html_page(_papers(cmd.paper), outcomes)
+        page = html_page(_papers(cmd.paper), outcomes, cmd.html)
         print(f"wrote {atomic_write(cmd.html, page)}")
     wrong += [f"{test} failed" for test, out in outcomes.items() if out.status == "failed"]
     if wrong:
