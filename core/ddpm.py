@@ -123,8 +123,9 @@ def simple_loss(eps: Tensor, predicted: Tensor) -> Tensor:
     Iso Eq. 1      L_dsm = E_t λ(t) E ‖s_θ(x_t, t) - ∇ log p(x_t | x_0)‖², at λ(t) = 1-ᾱ_t and with
                    s_θ = -ε_θ/√(1-ᾱ_t)
 
-    All as implemented by their authors: the mean over elements, not their sum, which changes the
-    loss by the factor 1/n only. Raises ValueError where the shapes differ.
+    All as implemented by their authors: the mean over the n elements of a sample, not their sum. As
+    printed the loss is n times larger, and a λ beside it (Smooth Eq. 14) weighs as λ/n does here.
+    Raises ValueError where the shapes differ.
     """
     if eps.shape != predicted.shape:
         raise ValueError(

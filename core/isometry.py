@@ -9,14 +9,15 @@ Without a chart   J_f = J U G^½, with J = ∂h/∂x and U the orthonormal tange
                   R ≅ Uᵀ JᵀJ U. A probe of the plane is then a probe w of the tangent space, w = P v
                   with v ~ N(0, I) of x's shape, R v is P JᵀJ w, and no chart is left
 One JVP, one VJP  G is a number per sample, so J(v/G) = J(v/√G)/√G: Tr(R) and Tr(R²) of one probe
-                  take s = J w and y = P Jᵀ s, of one pass there and back (core/round_trip.py). (The
-                  paper counts three JVPs.)
+                  take s = J w and y = P Jᵀ s, of one pass there and back (core/round_trip.py);
+                  App. A.2 counts three JVPs
 The gradient      of the weights is d‖s‖² = 2 ⟨s, dJ w⟩ and d‖y‖² = 2 ⟨s, dJ y⟩ + 2 ⟨J y, dJ w⟩
 
 Notation   x (B, ...) on the sphere; v, w (R, B, ...) probes; h = encode(x) (B, ...) without mixing
            samples
 Geometry   "sphere" is G of the sphere; "plane" the ablation G = I, by the paper's own coordinates:
-           R is then G times that of the sphere
+           R is then G times that of the sphere. The released code means the first and computes the
+           second: it takes r = ‖z‖ in Eq. 3, where G is 1, on points of length √(n-1)
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ def traces(
     """Return the traces' estimates from standard normal probes v (R, B, ...), one pair per probe.
 
     Iso Eq. 6      vᵀ R v = ‖s‖², vᵀ Rᵀ R v = ‖y‖², s = J w, y = P Jᵀ s, w = P v
-    Iso Sec. 3.3   vᵀ JᵀJ G⁻¹ v = vᵀ √G⁻¹ JᵀJ √G⁻¹ v for each v, as G is a number per sample: one
-                   JVP and one VJP (corrected: printed in expectation, with three JVPs)
-    Iso Sec. A.2   x_t and h are held, not J
+    Iso Sec. 3.3   E[vᵀ JᵀJ G⁻¹ v] = E[vᵀ √G⁻¹ JᵀJ √G⁻¹ v], and so for each v, as G is a number per
+                   sample
+    Iso Sec. A.2   x_t and h are held, not J; one JVP and one VJP where print has three JVPs
 
     With `graph` they are connected to the weights of `encode`, which runs once per probe; without,
     it runs twice, and holds one graph at a time. Raises ValueError for probes that do not go

@@ -81,12 +81,17 @@ def descend(
     inner: int = INNER,
     first: int = 0,
     x: Tensor | None = None,
+    from_pivot: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (∅_t (G, L, D), x̄_{t-1} (B, C, h, w)) step by step, from the noise pivot[0] down.
 
     NTI Alg. 1     ∅_t starts as ∅_{t+1}; x̄_{t-1} = DDIM(x̄_t, t, ξ, ∅_t) with the ∅_t just found
     SmoothS Eq. 4  min over ∅_t of ‖x̃_{t-1} - DDIM(x̄_t, t, ξ, ∅_t)‖², as `fit` has it
     SmoothS Eq. 5  the same summed over the images that share ∅_t
+
+    As both are printed every step is fitted from the pivot's own x̃_t, not from where the ∅ before
+    led: `from_pivot` does so, and x̄_{t-1} is then where ∅_t leads from x̃_t. NTI Alg. 1 and the
+    released code correct the errors of the steps before; the print does not know them.
 
     To go on after `first` steps, give them, the x̄ and the ∅ that the last of them yielded. The
     conditional ε is computed once per step. Raises ValueError for w = 1, where ∅ has no effect.
@@ -95,6 +100,7 @@ def descend(
     count, share = len(times) - 1, pivot.shape[1] // len(null)
     x = pivot[0] if x is None else x
     for i, (t, t_prev) in list(enumerate(pairwise(times)))[first:]:
+        x = pivot[i] if from_pivot else x
         now, prev = batch_time(t, x), batch_time(t_prev, x)
         eps_cond = _no_grad(predict, x, now, context)
         goal = Goal(schedule, x, eps_cond, pivot[i + 1], now, prev, w)

@@ -92,6 +92,9 @@ def update(state: RunningMean, sums: Tensor) -> RunningMean:
     """Return the state after one batch with the given sums (2, K).
 
     Smooth Eq. 9   a ← a + (1 - decay) (mean v - a), in the ranges that have a sample
+
+    A batch is all samples of an optimiser step; the released code updates with each of its parts,
+    8 times a step, and each process with its own.
     """
     total, samples = sums.to(state.raw)
     seen = samples > 0
@@ -118,6 +121,8 @@ def regularizer(v: Tensor, a: Tensor) -> Tensor:
     """Return the penalty () on v (B,); a is (B,) or () and receives no gradient.
 
     Smooth Eq. 9   L_reg = E (√(1-ᾱ_t) ‖J_εᵀ Δx̂_0‖ - a)²
+
+    The released code differentiates the 1 % of this batch in a, too: at most 1 % of the gradient.
     """
     v = widened(v)
     return (v - a.detach().to(v)).square().mean()

@@ -37,7 +37,14 @@ class Reconstructions:
     settings: Mapping[str, object]
 
 
-def way(name: Way, steps: int, guidance: float, times: Times, inner: int) -> Inverting:
+def way(
+    name: Way,
+    steps: int,
+    guidance: float,
+    times: Times,
+    inner: int,
+    fit_from: Times = "released",
+) -> Inverting:
     """Return how a way of the command inverts, w the guidance of those that have one."""
     return Inverting(
         method="null-text" if name == "null-text" else "ddim",
@@ -45,6 +52,7 @@ def way(name: Way, steps: int, guidance: float, times: Times, inner: int) -> Inv
         guidance=1.0 if name == "ddim" else guidance,
         times=times,
         inner=inner,
+        fit_from=fit_from,
     )
 
 

@@ -74,6 +74,10 @@ class EvalReconstruction(Evaluation):
         was="times",
     )
     inner: int = option(10, "updates of the null text in each step at most")
+    fit_from: Times = option(
+        "released",
+        "where null texts are fitted: released is where those before lead, printed is x_t itself",
+    )
 
     def __post_init__(self) -> None:
         """Refuse what has no interval, and what could not be compared."""

@@ -35,6 +35,7 @@ class Inverting:
     guidance_up: float = 1.0  # w on the way up
     times: Times = "released"  # the time that ε is asked at on the way up: the upper, or as printed
     inner: int = null_text.INNER  # updates of each ∅_t at most
+    fit_from: Times = "released"  # where a ∅_t is fitted from: x̄_t, or x̃_t as printed
 
     def __post_init__(self) -> None:
         """Refuse values that no inversion could use, each by its name."""
@@ -48,6 +49,8 @@ class Inverting:
     def plain(self) -> dict[str, object]:
         """Return what decides the result, for records and hashes."""
         found = asdict(self)
+        if self.fit_from == "released":
+            del found["fit_from"]  # what was found without the choice keeps its name
         return found if self.method == "null-text" else {**found, "inner": None}
 
 
@@ -91,7 +94,7 @@ def null_texts(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield ∅_t (G, L, D) and where it leads (B, C, h, w), step by step; all images share if asked.
 
-    SmoothS Eq. 4, or SmoothS Eq. 5 where all images share ∅_t
+    SmoothS Eq. 4, or SmoothS Eq. 5 where all images share ∅_t, from x̄_t, or as printed from x̃_t
 
     `nulls` (k, G, L, D) and `x`, what the first k steps found, are gone on from.
     """
@@ -109,6 +112,7 @@ def null_texts(
         how.inner,
         done,
         x if done else None,
+        how.fit_from == "printed",
     )
 
 

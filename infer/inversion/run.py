@@ -69,6 +69,7 @@ def inverting(bundle: TextToImage, cmd: Invert) -> Inverting:
         guidance_up=cmd.guidance_up,
         times=cmd.inversion_times,
         inner=cmd.inner,
+        fit_from=cmd.fit_from,
     )
 
 

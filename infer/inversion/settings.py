@@ -48,6 +48,10 @@ class Invert:
         was="times",
     )
     inner: int = option(10, "updates of the null text in each step at most")
+    fit_from: Times = option(
+        "released",
+        "where null texts are fitted: released is where those before lead, printed is x_t itself",
+    )
     size: int | None = option(None, "cut out the middle square and scale it to this side in pixels")
     device: str = option(
         "auto",

@@ -218,6 +218,39 @@ def test_null_texts_lead_closer_to_the_pivot_and_sampling_goes_the_same_way():
     assert (end - pivot[-1]).norm() < 0.5 * (plain - pivot[-1]).norm()
 
 
+def printed_goals(pivot):
+    """SmoothS Eq. 4 of every step: from the pivot's own x̃_t to its x̃_{t-1}."""
+    for x, target, (t, t_prev) in zip(pivot, pivot[1:], pairwise(VISITED), strict=False):
+        now, prev = batch_time(t, x), batch_time(t_prev, x)
+        yield Goal(SCHEDULE, x, curved(x, now, CONTEXT), target, now, prev, W)
+
+
+def test_as_printed_each_step_is_fitted_from_the_pivot():
+    """SmoothS Eq. 4: ‖x̃_{t-1} - DDIM(x̃_t, …, ∅_t)‖², less of which the released ∅_t, fitted from
+    x̄_t, leave by far; but their walk ends nearer, since what was missed before is made up for.
+    """
+    pivot, released = walk()
+    _, printed = walk(from_pivot=True)
+    null, missed = NULL, {"printed": 0.0, "released": 0.0}
+    for i, goal in enumerate(printed_goals(pivot)):
+        null = fit(curved, goal, null, learning_rate(i, 7), tolerance(i, 7), 10)
+        torch.testing.assert_close(printed[i][0], null, rtol=0, atol=1e-12)
+        bar, prev = (SCHEDULE.alpha_bar[t] for t in VISITED[i : i + 2])
+        for name, steps in (("printed", printed), ("released", released)):
+            eps = W * goal.eps_cond + (1 - W) * curved(goal.x_t, goal.t, steps[i][0])
+            P = (goal.x_t - (1 - bar).sqrt() * eps) / bar.sqrt()
+            landed = prev.sqrt() * P + (1 - prev).sqrt() * eps
+            missed[name] += (landed - goal.target).square().sum().item()
+            if name == "printed":
+                torch.testing.assert_close(steps[i][1], landed, rtol=1e-9, atol=1e-9)
+    assert missed["released"] > 1.5 * missed["printed"]
+    ends = [
+        sample(curved, SCHEDULE, pivot[0], VISITED, CONTEXT, torch.stack([n for n, _ in steps]), W)
+        for steps in (released, printed)
+    ]
+    assert (ends[0] - pivot[-1]).norm() < (ends[1] - pivot[-1]).norm()
+
+
 def test_warm_start_from_the_step_before():
     """NTI Alg. 1: without updates ∅_t stays the first; with one, each moves from the last."""
     _, none = walk(inner=0)

@@ -27,13 +27,16 @@ def test_a_run_file_gives_the_command_back(command: type[object], tmp_path: Path
 
 
 def test_the_paper_is_the_default(tmp_path: Path) -> None:
-    """Smooth Sec. 4.1: rank 8, λ = 1, batch 96, 30K steps, AdamW at 1e-4, weight decay 1e-4."""
+    """Smooth Sec. 4.1: rank 8, λ = 1, batch 96, 30K steps, AdamW at 1e-4, weight decay 1e-4; and
+    clipping at 1, which is released and not printed.
+    """
     paper = TrainSmooth(out=tmp_path)
     assert (paper.rank, paper.reg_weight, paper.batch, paper.steps) == (8, 1.0, 96, 30_000)
     assert (paper.rate, paper.weight_decay, paper.schedule) == (1e-4, 1e-4, "constant")
     assert paper.part(4) == 3  # 3 samples per GPU, 4 GPUs, 8 accumulated parts
     assert (paper.drop_caption, paper.ranges, paper.warm_up) == (0.0, 1, 0)
     assert paper.targets == ("attention",)
+    assert paper.clip == 1.0
 
 
 def test_the_recipe_is_the_paper(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ paths, the edited one and its source, go on to the next time.
 
 Notation   x (1 + M, B, C, h, w) the source's path and those of M attributes; P_edit, P the
            predictions of edit and source, as the model is sampled (clipped, if it is)
+Steps      one at every time, as released; in the text that we have, line 18 of Alg. 2 stands below
+           the loop over s, which would be one a path, of the last time's loss alone
 Judged     P_edit beside P of the source's own path, as Alg. 2 prints it (the released code takes
            the real image in its place)
 Together   M attributes have M losses, whose sum has each one's gradient: under plain gradient

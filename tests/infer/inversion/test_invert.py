@@ -55,6 +55,17 @@ def test_null_texts_lead_nearer(tiny_bundle, shared):
     assert (end - z).norm() < 0.98 * (plain - z).norm()
 
 
+def test_null_texts_as_printed_have_a_name_of_their_own(tiny_bundle):
+    """SmoothS Eq. 4: from x̃_t; the records of the released way are what they were without it."""
+    z, texts = latents(tiny_bundle), encode(tiny_bundle, PROMPTS)
+    pivot, printed = ascend(tiny_bundle, z, texts, FIT), replace(FIT, fit_from="printed")
+    first, *rest = (null for null, _ in null_texts(tiny_bundle, pivot, texts, FIT))
+    begun, *others = (null for null, _ in null_texts(tiny_bundle, pivot, texts, printed))
+    assert torch.equal(first, begun)  # both start at x̃_T
+    assert not any(torch.equal(a, b) for a, b in zip(rest, others, strict=True))
+    assert "fit_from" not in FIT.plain() and printed.plain()["fit_from"] == "printed"
+
+
 def test_what_was_found_is_gone_on_from(tiny_bundle):
     """SmoothS Eq. 4, SmoothS Eq. 5: after no step, one or two the rest is what it was."""
     z, texts = latents(tiny_bundle), encode(tiny_bundle, PROMPTS)

@@ -159,6 +159,23 @@ def test_the_gradient_is_of_one_time_and_of_the_directions_alone(model):
     assert slope.item() == pytest.approx((weight.grad * step).sum().item(), rel=1e-4)
 
 
+def test_the_text_we_have_steps_once_a_path(model):
+    """Asyrp Alg. 2: line 18 stands below the loop over s there, so that a step is of the last L
+    alone, which line 17 overwrites; the released code and this one take a step at every s. The
+    last time's slope is 2 % of the sum over the three.
+    """
+    task, x_T = task_of(model, [(1, 400)]), noise(2)
+    weights, slopes = list(task.parameters().values()), []
+    for place in range(task.places):
+        loss, _ = task.loss((x_T, []), Draws(0, 2 * place, 2))
+        found = torch.autograd.grad(loss, weights)
+        slopes.append(torch.cat([one.flatten() for one in found]))
+        task.end_step()
+    assert len(slopes) == 3
+    printed, ours = slopes[-1], torch.stack(slopes).sum(0)
+    assert 0.01 * ours.norm() < printed.norm() < 0.03 * ours.norm()
+
+
 def run(model, pairs, out, steps=6, **changes):
     task = task_of(model, pairs, out, steps=steps, **changes)
     here = ranks()
