@@ -94,7 +94,7 @@ ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_printed_iso.py": "likewise",
     "tests/core/test_printed_others.py": "likewise",
     "tests/core/test_printed_smooth.py": "likewise",
-    "tests/core/test_prints_and_releases.py": "print, released code and this one, where they differ",
+    "tests/core/test_prints_and_releases.py": "print, released code and this: where they differ",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
 }
 OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes
