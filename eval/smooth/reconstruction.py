@@ -38,7 +38,13 @@ def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
             one = contender(cmd, spec, spec)
             for name in cmd.methods:
                 sampling = one.sampling
-                given = (sampling.steps, sampling.guidance, cmd.inversion_times, cmd.inner, cmd.fit_from)
+                given = (
+                    sampling.steps,
+                    sampling.guidance,
+                    cmd.inversion_times,
+                    cmd.inner,
+                    cmd.fit_from,
+                )
                 how = way(name, *given)
                 rows = cmd.out / "rows"
                 found[name][spec] = measured(one, held, name, how, rows, cmd.batch, lpips)

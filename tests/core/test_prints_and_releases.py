@@ -133,7 +133,8 @@ def test_as_mean_moves_once_a_step_and_not_per_part():
 
 
 def test_eta_of_1_is_the_other_variance_of_ddpm():
-    """Asyrp Eq. 2, Asyrp Eq. 3: print calls η = 1 DDPM, whose σ_t² it has as β_t; it is β̃_t, 0 at
+    """Asyrp Err. 5, Asyrp Eq. 2, Asyrp Eq. 3: print calls η = 1 DDPM, whose σ_t² it has as β_t; it
+    is β̃_t, 0 at
     t = 1, 0.45 β_t at t = 2 and a millionth less than β_t at T.
     """
     x = torch.zeros(3, 1, dtype=torch.float64)
@@ -145,7 +146,8 @@ def test_eta_of_1_is_the_other_variance_of_ddpm():
 
 
 def test_the_proofs_schedule_is_not_ddpms():
-    """Asyrp Thm. 1: with its β_max = 0.001 and β_min = 0.00001 of 1,000 steps x_T keeps √α_T = 0.78
+    """Asyrp Err. 3, Asyrp Thm. 1: with its β_max = 0.001 and β_min = 0.00001 of 1,000 steps x_T
+    keeps √α_T = 0.78
     of x_0, and a twentieth of DDPM's β_T; DDPM's x_T keeps 0.006.
     """
     proof = schedules.linear(1000, 1e-5, 1e-3)
@@ -156,7 +158,8 @@ def test_the_proofs_schedule_is_not_ddpms():
 
 
 def test_the_difference_of_the_theorem_is_one_step_below():
-    """Asyrp Eq. 16: Δx_t = x̃_{t-1} - x_{t-1}: both start at one x_t, and the factor of t is of
+    """Asyrp Err. 6, Asyrp Eq. 16: Δx_t = x̃_{t-1} - x_{t-1}: both start at one x_t, and the factor
+    of t is of
     the difference at t - 1, which √α_{t-1} P and D have at that time.
     """
     x_t, eps, delta = drawn(1, 3, count=3)
@@ -172,7 +175,9 @@ def test_the_difference_of_the_theorem_is_one_step_below():
 
 
 def test_lengths_of_noise_vary_by_a_half():
-    """Iso Sec. 3.1: Var χ(n) = n - 2 (Γ((n+1)/2) / Γ(n/2))² is ½ for n = 196,608 (printed: 1)."""
+    """Iso Err. 10, Iso Sec. 3.1: Var χ(n) = n - 2 (Γ((n+1)/2) / Γ(n/2))² is ½ for n = 196,608
+    (printed: 1).
+    """
     n = 3 * 256**2
     variance = {}
     for k in (7, 1001, n):
@@ -191,7 +196,9 @@ def curved(turn):
 
 
 def test_the_jacobian_of_the_chart_is_m_by_n_less_one():
-    """Iso Eq. 4: J_f (printed in ℝ^{(n-1) × m}) is m × (n-1), or J_fᵀ H J_f has no value."""
+    """Iso Err. 11, Iso Eq. 4: J_f (printed in ℝ^{(n-1) × m}) is m × (n-1), or J_fᵀ H J_f has no
+    value.
+    """
     turn, z, r = drawn(7, 5)[0], drawn(6, count=2), torch.ones(2, dtype=torch.float64)
     encode = curved(turn)
     J = jacobian(lambda z: encode(scaled_chart_inverse(z, r[: len(z)])), z)
@@ -204,7 +211,9 @@ def test_the_jacobian_of_the_chart_is_m_by_n_less_one():
 
 
 def test_the_path_of_the_geodesic_has_n_less_one_numbers():
-    """Iso Eq. 5: γ (printed to ℝⁿ) goes where G is (n-1) × (n-1); there ∫√(γ̇ᵀGγ̇) is the arc."""
+    """Iso Err. 12, Iso Eq. 5: γ (printed to ℝⁿ) goes where G is (n-1) × (n-1); there ∫√(γ̇ᵀGγ̇) is
+    the arc.
+    """
     a, b = onto(drawn(7, count=2), torch.tensor([3.0, 3.0], dtype=torch.float64))
     w, r = torch.linspace(0, 1, 2001, dtype=torch.float64), torch.full((2001,), 3.0).double()
     arc = slerp(a.expand(2001, -1), b.expand(2001, -1), w)
@@ -217,7 +226,8 @@ def test_the_path_of_the_geodesic_has_n_less_one_numbers():
 
 
 def test_figure_5_counts_its_steps_from_the_noise():
-    """Iso Tab. 1, Iso Eq. 7: of T = 20 steps L_iso is on t > 10; Fig. 5 drops at "t ≤ 10 … where
+    """Iso Err. 13, Iso Tab. 1, Iso Eq. 7: of T = 20 steps L_iso is on t > 10; Fig. 5 drops at "t ≤
+    10 … where
     the isometric loss is applied", which is so of the steps taken, 21 - t, and of no t of Eq. 7.
     """
     t = torch.arange(1, 21)
@@ -275,7 +285,9 @@ def test_the_released_metric_is_the_planes():
 
 
 def test_the_released_loss_without_a_metric_has_no_gradient():
-    """Iso Tab. 3: its products are taken without create_graph, and the loss is a constant."""
+    """Iso Eq. 6, Iso Tab. 3: its products are taken without create_graph, and the loss is a
+    constant.
+    """
     turn, x = drawn(7, 5)[0].requires_grad_(), drawn(7, count=3)
     encode = curved(turn)
     _, s = torch.autograd.functional.jvp(encode, x, drawn(7, count=3, seed=1))

@@ -28,7 +28,8 @@ class TrainIsometric(TrainDdpm):
     p: float = option(0.5, "share of the times, the cleanest, that have no isometry loss")
     probes: int = option(1, "R, random directions per image")
     geometry: Literal["sphere", "plane"] = option(
-        "sphere", "metric G of the noise: the sphere's, or plane: G = I, as the released code has it"
+        "sphere",
+        "metric G of the noise: the sphere's, or plane: G = I, as the released code has it",
     )
     radius: Literal["norm", "marginal", "sqrt_n"] = option(
         "norm", "radius of the sphere at t: ‖x_t‖, √(n(1-ᾱ_t)) (the paper's), or √n"
