@@ -179,10 +179,10 @@ def numbers(ptr, head, row, length, OUTSIDE: tl.constexpr):
 
 @triton.jit
 def scores(
-    a, b, i, j, N, M, mask_ptr, mask_i, mask_j, SCALE: tl.constexpr, MASK: tl.constexpr,
+    a, b, i, j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE: tl.constexpr, MASK: tl.constexpr,
     CAUSAL: tl.constexpr, EVEN: tl.constexpr, CT: tl.constexpr, IP: tl.constexpr,
 ):  # fmt: skip
-    """Return S / ln 2, S = α a bᵀ + mask, at rows i and columns j, both given in 2D.
+    """Return S / ln 2, S = α a bᵀ + mask - c, at rows i and columns j, both given in 2D.
 
     Columns from M on are -∞, unless EVEN says that there are none.
     """
@@ -199,6 +199,7 @@ def scores(
         else:
             bias = entry.to(CT)
             s += tl.where(bias == -float("inf"), bias, tl.maximum(bias * LOG2E, LOWEST))
+            s -= tl.maximum(tl.load(c_ptr + i, mask=i < N, other=0) * LOG2E, LOWEST)
     if CAUSAL:
         s = tl.where(j <= i, s, -float("inf"))
     if not EVEN:
@@ -208,12 +209,12 @@ def scores(
 
 @triton.jit
 def probabilities(
-    a, b, lse, i, j, N, M, mask_ptr, mask_i, mask_j, SCALE: tl.constexpr, MASK: tl.constexpr,
+    a, b, lse, i, j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE: tl.constexpr, MASK: tl.constexpr,
     CAUSAL: tl.constexpr, EVEN: tl.constexpr, CT: tl.constexpr, IP: tl.constexpr,
 ):  # fmt: skip
     """Return P = exp(S - L) with L in 2D, or Pᵀ if a is of k, b of q and lse, i and j lie so."""
     s = scores(
-        a, b, i, j, N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN, CT, IP
+        a, b, i, j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN, CT, IP
     )  # fmt: skip
     return tl.exp2(s - lse * LOG2E)
 

@@ -8,6 +8,7 @@ Programs   one for BI rows i (in the *_keys kernels for BJ rows j) of one head o
            keys are few, several programs share their loop: axis 1 numbers their parts
 Edges      rows past N have L = ∞, so their P is 0; columns past M are -∞ in the loops over columns
            and arbitrary where they are a program's own, which does not write them
+Masks      an additive one comes with c (B, H, N), what `reference.py` takes off its rows
 Constexpr  CT is the type of sums, float64 for float64 inputs; UP, or None, a type to convert inputs
            to as they are loaded, since the interpreter cannot multiply some; IP the precision of
            dots; MASK 0 for none, 1 for boolean, 2 for additive; EVEN that BJ divides M; BLOCKS the
@@ -44,7 +45,7 @@ LN2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def forward(
-    q_ptr, k_ptr, v_ptr, mask_ptr, o_ptr, lse_ptr, mask_b, mask_h, mask_i, mask_j, B, N, M,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, o_ptr, lse_ptr, mask_b, mask_h, mask_i, mask_j, B, N, M,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
     EVEN: tl.constexpr, BLOCKS: tl.constexpr, BI: tl.constexpr, BJ: tl.constexpr,
@@ -55,7 +56,9 @@ def forward(
     at_q, at_k = matrix(b, h, N, H, D, QT), matrix(b, h, M, H, D, KT)
     rows, i = tile(first, N, H, D, D1, D2, QT, BI), first + tl.arange(0, BI)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     q = read(q_ptr, at_q, rows, UP)
     o, total = zeros(BI, D1, D2, CT), tl.zeros([BI], CT)
     highest = tl.full([BI], -float("inf"), CT)
@@ -63,8 +66,9 @@ def forward(
         columns, j = tile(start, M, H, D, D1, D2, KT, BJ), (start + tl.arange(0, BJ))[None, :]
         k, v = read(k_ptr, at_k, columns, UP), read(v_ptr, at_k, columns, UP)
         s = scores(
-            q, k, i[:, None], j, N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN, CT, IP
-        )
+            q, k, i[:, None], j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN,
+            CT, IP,
+        )  # fmt: skip
         new = tl.maximum(highest, tl.max(s, 1))
         finite = tl.where(new == -float("inf"), 0.0, new)
         p, shrink = tl.exp2(s - finite[:, None]), tl.exp2(highest - finite)
@@ -80,7 +84,7 @@ def forward(
 
 @triton.jit
 def jvp(
-    q_ptr, k_ptr, v_ptr, mask_ptr, o_ptr, lse_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, o_ptr, lse_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr,
     o_dot_ptr, mu_ptr, mask_b, mask_h, mask_i, mask_j, B, N, M,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
@@ -93,7 +97,9 @@ def jvp(
     at_u, at_k_dot = matrix(r, h, N, H, D, QT), matrix(r, h, M, H, D, KT)
     rows, i = tile(first, N, H, D, D1, D2, QT, BI), first + tl.arange(0, BI)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     q = read(q_ptr, at_q, rows, UP)
     q_dot = read(q_dot_ptr, at_u, rows, UP) if q_dot_ptr is not None else None
     lse = numbers(lse_ptr, b * H + h, i, N, float("inf"))[:, None]
@@ -104,8 +110,8 @@ def jvp(
         k_dot = read(k_dot_ptr, at_k_dot, columns, UP) if k_dot_ptr is not None else None
         v_dot = read(v_dot_ptr, at_k_dot, columns, UP) if v_dot_ptr is not None else None
         p = probabilities(
-            q, k, lse, i[:, None], j, N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN,
-            CT, IP,
+            q, k, lse, i[:, None], j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL,
+            EVEN, CT, IP,
         )  # fmt: skip
         weighted = p * scores_dot(q, k, q_dot, k_dot, SCALE, CT, IP)
         mu += tl.sum(weighted, 1)
@@ -119,7 +125,7 @@ def jvp(
 
 @triton.jit
 def vjp_queries(
-    q_ptr, k_ptr, v_ptr, mask_ptr, o_ptr, lse_ptr, u_ptr, dq_ptr, delta_ptr,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, o_ptr, lse_ptr, u_ptr, dq_ptr, delta_ptr,
     mask_b, mask_h, mask_i, mask_j, B, N, M,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
@@ -132,7 +138,9 @@ def vjp_queries(
     at_u = matrix(r, h, N, H, D, QT)
     rows, i = tile(first, N, H, D, D1, D2, QT, BI), first + tl.arange(0, BI)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     q, u = read(q_ptr, at_q, rows, UP), read(u_ptr, at_u, rows, UP)
     delta = inner(u, read(o_ptr, at_q, rows, UP), CT)
     tl.store(delta_ptr + (r * H + h) * N + i, delta, mask=i < N)
@@ -143,8 +151,8 @@ def vjp_queries(
             columns, j = tile(start, M, H, D, D1, D2, KT, BJ), (start + tl.arange(0, BJ))[None, :]
             k, v = read(k_ptr, at_k, columns, UP), read(v_ptr, at_k, columns, UP)
             p = probabilities(
-                q, k, lse, i[:, None], j, N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN,
-                CT, IP,
+                q, k, lse, i[:, None], j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK,
+                CAUSAL, EVEN, CT, IP,
             )  # fmt: skip
             d_s = p * (dot_t(u, v, None, CT, IP) - delta[:, None])
             dq = add_dot(dq, d_s, k, CT, IP)
@@ -153,7 +161,7 @@ def vjp_queries(
 
 @triton.jit
 def vjp_keys(
-    q_ptr, k_ptr, v_ptr, mask_ptr, lse_ptr, u_ptr, delta_ptr, dk_ptr, dv_ptr,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, lse_ptr, u_ptr, delta_ptr, dk_ptr, dv_ptr,
     mask_b, mask_h, mask_i, mask_j, B, N, M, PART,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
@@ -165,7 +173,9 @@ def vjp_keys(
     at_u = matrix(r, h, N, H, D, QT)
     columns, j = tile(first, M, H, D, D1, D2, KT, BJ), first + tl.arange(0, BJ)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     k, v = read(k_ptr, at_k, columns, UP), read(v_ptr, at_k, columns, UP)
     dk, dv = zeros(BJ, D1, D2, CT), zeros(BJ, D1, D2, CT)
     begin, end = rows_range(first, N, PART, BI, CAUSAL)
@@ -175,8 +185,8 @@ def vjp_keys(
         lse = numbers(lse_ptr, b * H + h, i, N, float("inf"))[None, :]
         delta = numbers(delta_ptr, r * H + h, i, N, 0.0)[None, :]
         p_t = probabilities(
-            k, q, lse, i[None, :], j[:, None], N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL,
-            True, CT, IP,
+            k, q, lse, i[None, :], j[:, None], N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK,
+            CAUSAL, True, CT, IP,
         )  # fmt: skip
         if dv_ptr is not None:
             dv = add_dot(dv, p_t, u, CT, IP)
@@ -192,7 +202,7 @@ def vjp_keys(
 
 @triton.jit
 def hvp_queries(
-    q_ptr, k_ptr, v_ptr, mask_ptr, o_ptr, lse_ptr, u_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, o_ptr, lse_ptr, u_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr,
     o_dot_ptr, mu_ptr, gq_ptr, delta_ptr, rho_ptr, mask_b, mask_h, mask_i, mask_j, B, N, M,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
@@ -205,7 +215,9 @@ def hvp_queries(
     at_u, at_k_dot = matrix(r, h, N, H, D, QT), matrix(r, h, M, H, D, KT)
     rows, i = tile(first, N, H, D, D1, D2, QT, BI), first + tl.arange(0, BI)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     q, u = read(q_ptr, at_q, rows, UP), read(u_ptr, at_u, rows, UP)
     delta = inner(u, read(o_ptr, at_q, rows, UP), CT)
     rho = inner(u, read(o_dot_ptr, at_u, rows, UP), CT)
@@ -222,8 +234,8 @@ def hvp_queries(
             k_dot = read(k_dot_ptr, at_k_dot, columns, UP) if k_dot_ptr is not None else None
             v_dot = read(v_dot_ptr, at_k_dot, columns, UP) if v_dot_ptr is not None else None
             p = probabilities(
-                q, k, lse, i[:, None], j, N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL, EVEN,
-                CT, IP,
+                q, k, lse, i[:, None], j, N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK,
+                CAUSAL, EVEN, CT, IP,
             )  # fmt: skip
             d_s = p * (dot_t(u, v, None, CT, IP) - delta[:, None])
             g_s = (scores_dot(q, k, q_dot, k_dot, SCALE, CT, IP) - mu) * d_s - p * rho[:, None]
@@ -237,7 +249,7 @@ def hvp_queries(
 
 @triton.jit
 def hvp_keys(
-    q_ptr, k_ptr, v_ptr, mask_ptr, lse_ptr, u_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr, mu_ptr,
+    q_ptr, k_ptr, v_ptr, mask_ptr, c_ptr, lse_ptr, u_ptr, q_dot_ptr, k_dot_ptr, v_dot_ptr, mu_ptr,
     delta_ptr, rho_ptr, gk_ptr, gv_ptr, mask_b, mask_h, mask_i, mask_j, B, N, M, PART,
     H: tl.constexpr, D: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr, QT: tl.constexpr,
     KT: tl.constexpr, SCALE: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr,
@@ -249,7 +261,9 @@ def hvp_keys(
     at_u, at_k_dot = matrix(r, h, N, H, D, QT), matrix(r, h, M, H, D, KT)
     columns, j = tile(first, M, H, D, D1, D2, KT, BJ), first + tl.arange(0, BJ)
     if mask_ptr is not None:
-        mask_ptr += b * mask_b + h * mask_h
+        mask_ptr += b * mask_b + h.to(tl.int64) * mask_h
+    if c_ptr is not None:
+        c_ptr += (b * H + h) * N
     k, v = read(k_ptr, at_k, columns, UP), read(v_ptr, at_k, columns, UP)
     k_dot = read(k_dot_ptr, at_k_dot, columns, UP) if k_dot_ptr is not None else None
     v_dot = read(v_dot_ptr, at_k_dot, columns, UP) if v_dot_ptr is not None else None
@@ -262,8 +276,8 @@ def hvp_keys(
         lse = numbers(lse_ptr, b * H + h, i, N, float("inf"))[None, :]
         mu = numbers(mu_ptr, r * H + h, i, N, 0.0)[None, :]
         p_t = probabilities(
-            k, q, lse, i[None, :], j[:, None], N, M, mask_ptr, mask_i, mask_j, SCALE, MASK, CAUSAL,
-            True, CT, IP,
+            k, q, lse, i[None, :], j[:, None], N, M, mask_ptr, c_ptr, mask_i, mask_j, SCALE, MASK,
+            CAUSAL, True, CT, IP,
         )  # fmt: skip
         centred = scores_dot(k, q, k_dot, q_dot, SCALE, CT, IP) - mu
         if gv_ptr is not None:

@@ -38,7 +38,7 @@ def attention(
     gradient, and `RuntimeError` for a third derivative and for forward over forward.
     """
     q, k, v = cast(q), cast(k), cast(v)
-    _check(q, k, v)
+    _check(q, k, v, mask)
     mask = None if mask is None else _four_dimensional(mask, (*q.shape[:3], k.shape[2]))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if torch.compiler.is_compiling():
@@ -66,7 +66,7 @@ def attend(
     return Attend.apply(q, k, v, mask, causal, scale)[0]
 
 
-def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
+def _check(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> None:
     shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)} and v {tuple(v.shape)}"
     if not q.ndim == k.ndim == 4 or k.shape != v.shape:
         raise ValueError(f"attention: got {shapes}, wanted (B, H, N, d) and twice (B, H, M, d)")
@@ -75,6 +75,10 @@ def _check(q: Tensor, k: Tensor, v: Tensor) -> None:
     if not q.dtype == k.dtype == v.dtype or not q.dtype.is_floating_point:
         dtypes = f"{q.dtype}, {k.dtype} and {v.dtype}"
         raise ValueError(f"attention: got {dtypes}, wanted one floating dtype for q, k and v")
+    devices = [str(x.device) for x in (q, k, v, mask) if x is not None]
+    if len(set(devices)) > 1:
+        got = ", ".join(devices)
+        raise ValueError(f"attention: got q, k, v and mask on {got}, wanted one device for all")
 
 
 def _four_dimensional(mask: Tensor, shape: tuple[int, ...]) -> Tensor:

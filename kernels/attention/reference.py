@@ -1,8 +1,9 @@
 """Attention and its derivatives up to the second, in closed form, in plain PyTorch.
 
 Notation   q, u (…, N, d), k, v (…, M, d); α = scale, b the mask (0 and -∞ for a boolean one);
-           S = α q kᵀ + b, L = log Σ_j exp S_ij, P = exp(S - L), o = P v; a dot (k_dot) marks a
-           tangent, u is the cotangent of o; row sums are written ⟨a, b⟩ = Σ_c a_ic b_ic
+           S = α q kᵀ + b - c, c_i the largest b_ij that row i attends to (it leaves P as it is, and
+           lets L tell n columns of -1e9 from one), L = log Σ_j exp S_ij, P = exp(S - L), o = P v; a
+           dot (k_dot) marks a tangent, u the cotangent of o; row sums are ⟨a, b⟩ = Σ_c a_ic b_ic
 Orders     `forward`, `jvp`, `vjp` and `hvp` are orders 0, 1, 1 and 2. They are values: the graph
            between them is made in `autograd.py`
 Precision  16-bit inputs are computed in float32 and rounded at the end
@@ -49,7 +50,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Return o (B, H, N, d) and L (B, H, N).
 
-    o = P v,   P = exp(S - L),   L = log Σ_j exp S_ij,   S = α q kᵀ + b
+    o = P v,   P = exp(S - L),   L = log Σ_j exp S_ij,   S = α q kᵀ + b - c
     """
     if attention_cpu.fits(q, mask, causal, k):
         return attention_cpu.forward(q, k, v, scale)
@@ -199,12 +200,25 @@ def _scores(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: floa
     """Return S (B, H, N, M), -∞ where nothing is attended to."""
     s = scale * (q @ k.mT)
     if mask is not None:
-        boolean = mask.dtype == torch.bool
-        s = s.masked_fill(~mask, -torch.inf) if boolean else s + mask.to(s.dtype)
+        if mask.dtype == torch.bool:
+            s = s.masked_fill(~mask, -torch.inf)
+        else:
+            s = s + mask.to(s.dtype) - largest(mask.to(s.dtype), causal, s.shape[-2])
     if causal:
         later = torch.ones(s.shape[-2:], dtype=torch.bool, device=s.device).triu(1)
         s = s.masked_fill(later, -torch.inf)
     return s
+
+
+def largest(bias: Tensor, causal: bool, rows: int) -> Tensor:
+    """Return c (…, N or 1, 1) of additive masks (…, N or 1, M or 1): 0 where all is -∞."""
+    if causal and bias.shape[-1] > 1:
+        last = torch.arange(rows, device=bias.device).clamp(max=bias.shape[-1] - 1)
+        running = bias.cummax(-1).values.expand(*bias.shape[:-2], rows, -1)
+        c = running.gather(-1, last.unsqueeze(1).expand(*running.shape[:-1], 1))
+    else:
+        c = bias.amax(-1, keepdim=True)
+    return c.masked_fill(c == -torch.inf, 0)
 
 
 def _narrow(dq: Tensor | None, dk: Tensor | None, dv: Tensor | None, dtype: torch.dtype) -> Tangent:

@@ -80,11 +80,13 @@ def widths(d: int, bytes_each: int) -> tuple[int, int]:
     """Return D1 and D2, powers of two with D1 + D2 ≥ d, where D2 may be 0: 40 is 32 + 16.
 
     In float32 D2 is no less than 32 (40 is 64, 80 is 64 + 32): four warps would share 16 columns by
-    computing them twice, and registers spill.
+    computing them twice, and registers spill. So it is beside 128 columns (136 is 128 + 32), whose
+    tiles have 16 rows: four warps would compute the 16 columns four times.
     """
     whole = max(LEAST, _power(d))
     first = whole // 2
-    second = max(2 * LEAST if bytes_each == 4 else LEAST, _power(d - first))
+    least = 2 * LEAST if bytes_each == 4 or first == 128 else LEAST
+    second = max(least, _power(d - first))
     return (whole, 0) if first + second >= whole else (first, second)
 
 

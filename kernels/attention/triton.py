@@ -17,7 +17,7 @@ from torch import Tensor
 from triton import cdiv
 
 from latentgeo.kernels.attention import kernels
-from latentgeo.kernels.attention.reference import Primal, Tangent, Wanted
+from latentgeo.kernels.attention.reference import Primal, Tangent, Wanted, largest
 from latentgeo.kernels.attention.tiles import SHORT, Tile, tile, widths
 from latentgeo.kernels.wiring.dispatch import interpreting
 
@@ -103,7 +103,8 @@ class _Arguments:
         self.q_tokens, self.k_tokens = _tokens_first(q), _tokens_first(k)
         self.sum_dtype = torch.promote_types(q.dtype, torch.float32)
         self.mask, kind, strides = _mask_for_kernels(mask, (*q.shape[:3], k.shape[2]))
-        self.primal = (self.as_q(q), self.as_k(k), self.as_k(v), self.mask)
+        c = self._largest(causal) if kind == 2 else None
+        self.primal = (self.as_q(q), self.as_k(k), self.as_k(v), self.mask, c)
         self.integers = (*strides, q.shape[0], q.shape[2], k.shape[2])
         d1, d2 = widths(q.shape[3], q.element_size())
         self.constants = {
@@ -120,6 +121,12 @@ class _Arguments:
             "UP": tl.float32 if interpreting() and q.dtype == torch.bfloat16 else None,
             "IP": _precision(q.dtype),
         }
+
+    def _largest(self, causal: bool) -> Tensor:
+        """Return c (B, H, N) of an additive mask."""
+        assert self.mask is not None
+        c = largest(self.mask.to(self.sum_dtype), causal, self.q.shape[2])
+        return c.squeeze(-1).expand(self.q.shape[:3]).contiguous()
 
     def as_q(self, x: Tensor) -> Tensor:
         """Return x (R·B, H, N, d) in the layout of q."""
@@ -251,4 +258,4 @@ def _precision(dtype: torch.dtype) -> str:
     """Return how dots take float32: as PyTorch's matrix products may, or to full precision."""
     if dtype != torch.float32 or torch.version.hip is not None:
         return "ieee"
-    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from latentgeo.kernels.attention.op import attention
 
@@ -36,6 +37,32 @@ def test_causal_is_pytorchs_causal():
     """Row i sees the columns j ≤ i, counted from the first of both, also where N ≠ M."""
     expected = F.scaled_dot_product_attention(*qkv(), is_causal=True)
     torch.testing.assert_close(attention(*qkv(), causal=True), expected, rtol=0, atol=1e-13)
+
+
+LEAST = [-1e9, torch.finfo(torch.float32).min]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("least", LEAST)
+def test_a_row_of_the_least_numbers_is_pytorchs_mean(least, causal):
+    """With its derivatives, those of values that attend to every column alike."""
+    q, k, v = (x.float().requires_grad_() for x in qkv())
+    mask = torch.zeros(N, M)
+    mask[2], mask[3, : 4 if causal else 5] = least, least
+    hidden = torch.ones(N, M, dtype=torch.bool).triu(1) if causal else False
+    math = torch.where(torch.as_tensor(hidden), -torch.inf, mask)
+
+    def orders(attend):
+        o = attend(q, k, v)
+        gradients = torch.autograd.grad(o.square().sum(), (q, k, v), create_graph=True)
+        twice = torch.autograd.grad(sum(g.square().sum() for g in gradients), (q, k, v))
+        return [o, *gradients, *twice]
+
+    got = orders(lambda *qkv: attention(*qkv, mask, causal))
+    with sdpa_kernel(SDPBackend.MATH):
+        wanted = orders(lambda *qkv: F.scaled_dot_product_attention(*qkv, attn_mask=math))
+    torch.testing.assert_close(got[0][:, :, 2], v[:, :, : 3 if causal else M].mean(2))
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)  # of up to 40
 
 
 def test_a_row_that_attends_to_nothing_is_zero():
@@ -88,6 +115,11 @@ BAD = {
     "other widths": (lambda q, k, v: (q[..., 1:], k, v), "differ in B, H or d"),
     "other dtypes": (lambda q, k, v: (q.float(), k, v), "one floating dtype"),
     "integers": (lambda q, k, v: (q.int(), k.int(), v.int()), "one floating dtype"),
+    "devices": (lambda q, k, v: (q, k.to("meta"), v), "on cpu, meta, cpu, wanted one device"),
+    "mask elsewhere": (
+        lambda q, k, v: (q, k, v, torch.ones(N, M, device="meta")),
+        "on cpu, cpu, cpu, meta, wanted one device",
+    ),
     "mask of another size": (lambda q, k, v: (q, k, v, torch.ones(N, M - 1)), "got a mask"),
     "mask of integers": (lambda q, k, v: (q, k, v, torch.ones(N, M).int()), "got a mask of"),
     "mask that is larger": (lambda q, k, v: (q, k, v, torch.ones(4, 1, 1, N, M)), "got a mask"),

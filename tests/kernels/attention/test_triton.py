@@ -3,6 +3,7 @@
 What the kernels do not write is NaN here, so a row or a block that one forgets fails.
 """
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
@@ -123,6 +124,9 @@ MASKS = {
         ~with_empty_rows(random_mask(19, 37)), -torch.inf
     ),
     "additive and far": torch.full((1, 1, 1, 37), -3000.0),
+    "additive, rows of the least": torch.zeros(1, 1, 19, 37).masked_fill(
+        with_empty_rows(random_mask(19, 37)), -1e9
+    ),
 }
 
 
@@ -138,12 +142,38 @@ def test_causal(kernels, square_tiles, masked, n, m):
     check(kernels, *tensors((1, 1, n, 8), (1, 1, m, 8)), mask=mask, causal=True)
 
 
-def test_a_row_of_the_least_numbers_is_a_mean(kernels):
-    """As PyTorch has it: only -∞ masks a row away."""
-    q, k, v = (x.float() for x in tensors((1, 1, 3, 8), (1, 1, 5, 8))[0])
-    mask = torch.full((1, 1, 1, 5), torch.finfo(torch.float32).min)
-    o, _ = kernels.forward(q, k, v, mask, False, 1.0)
-    torch.testing.assert_close(o, v.mean(2, keepdim=True).expand_as(o))
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("least", [-1e9, torch.finfo(torch.float32).min])
+def test_a_row_of_the_least_numbers_is_a_mean(kernels, square_tiles, least, causal):
+    """As PyTorch has it, with its derivatives: only -∞ masks a row away."""
+    (q, k, v), u, t = tensors((1, 2, 5, 8), (1, 2, 37, 8), torch.float32)
+    mask = torch.zeros(1, 1, 5, 37)
+    mask[..., 1, :], mask[..., 3, :4] = least, least
+    got = run(kernels, (q, k, v), u, t, mask=mask, causal=causal)
+    mean = v[:, :, :2].mean(2) if causal else v.mean(2)
+    torch.testing.assert_close(got[0][:, :, 1], mean)
+    wanted = run(reference, (q, k, v), u, t, mask=mask, causal=causal)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_mask_of_more_numbers_than_int32_counts(kernels, square_tiles):
+    """Nine heads' masks of 16,384² numbers, of which no memory but the ninth's is touched."""
+    at = torch.from_numpy(np.zeros(2**31 + 128, dtype=np.bool_))
+    mask = at.as_strided((1, 9, 1, 19), (0, 2**28, 0, 1))
+    mask[:, 8] = random_mask(1, 1, 19)
+    check(kernels, *tensors((1, 9, 3, 8), (1, 9, 19, 8)), mask=mask)
+
+
+@pytest.mark.parametrize("of", ["tf32", "ieee"])
+def test_products_are_as_exact_as_pytorchs_are_set(kernels, monkeypatch, of):
+    """By either of PyTorch's two settings; asking for the older one raises after the newer."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = of
+        assert kernels._precision(torch.float32) == {"tf32": "tf32", "ieee": "tf32x3"}[of]
+    finally:
+        matmul.fp32_precision = before
 
 
 @pytest.mark.parametrize("probes", [2, 4])
