@@ -194,7 +194,7 @@ def _broadcasts(constant: Any, x: Tensor) -> bool:
 def _on_primal(constant: Any, x: Dual) -> Tensor:
     """Return the constant for the primal half and zero for the other, to be broadcast."""
     if not isinstance(constant, Tensor):
-        constant = torch.tensor(constant, dtype=x.dtype, device=x.device)
+        constant = torch.full((), constant, dtype=x.dtype, device=x.device)
     constant = constant[(None,) * (x.ndim - constant.ndim)]
     rows = constant.expand(len(x), *constant.shape[1:])
     return torch.cat([rows, torch.zeros_like(rows)])

@@ -20,6 +20,7 @@ from latentgeo.kernels.attention import kernels
 from latentgeo.kernels.attention.reference import Primal, Tangent, Wanted, largest
 from latentgeo.kernels.attention.tiles import SHORT, Tile, tile, widths
 from latentgeo.kernels.wiring.dispatch import interpreting
+from latentgeo.kernels.wiring.tiles import on
 
 PROGRAMS = 256  # wanted on a GPU, about two for each multiprocessor: with fewer, loops are shared
 SHARE = 8  # blocks of rows that a program's share of a loop has at least
@@ -210,7 +211,7 @@ class _Arguments:
         constants: dict[str, int],
     ) -> None:
         kernel = getattr(kernels, name)
-        with torch.cuda.device_of(self.q):
+        with on(self.q):
             kernel[grid](
                 *tensors,
                 *self.integers,

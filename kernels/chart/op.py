@@ -107,7 +107,10 @@ def _radius(name: str, x: Tensor, radius: Tensor | float, ndim: int | None = Non
     if not x.dtype.is_floating_point or (ndim is not None and x.ndim != ndim):
         raise ValueError(f"{name}: got {tuple(x.shape)} of {x.dtype}, wanted (B, n-1), floating")
     wide = torch.promote_types(x.dtype, torch.float32)
-    r = torch.as_tensor(radius, dtype=wide, device=x.device)
+    if isinstance(radius, Tensor):
+        r = radius.to(x.device, wide)
+    else:  # filled where it is, since a copy from the host waits, and no CUDA graph captures it
+        r = torch.full((), radius, dtype=wide, device=x.device)
     if r.requires_grad:
         raise ValueError(f"{name}: the radius requires a gradient, but it is taken as a constant")
     if r.shape not in ((), (len(x),)):

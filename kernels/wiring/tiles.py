@@ -11,13 +11,15 @@ Precision  CT is the accumulator's type: float32, and float64 for float64 in the
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from latentgeo.kernels.wiring.interpreter import interpreted
 
 WHOLE = tl.constexpr(0)
 SUMS = tl.constexpr(1)
@@ -95,5 +97,5 @@ def stride(x: Tensor | None) -> int:
 
 
 def on(x: Tensor) -> AbstractContextManager[Any]:
-    """Return a context in which x's GPU is the one that kernels are launched on."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+    """Return a context in which kernels are launched on x's GPU, or interpreted."""
+    return torch.cuda.device(x.device) if x.is_cuda else interpreted()

@@ -4,7 +4,9 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import jacrev, jvp, vjp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from latentgeo.kernels.chart.op import (
     metric,
@@ -31,6 +33,26 @@ def test_chart_and_inverse():
     torch.testing.assert_close(to_sphere(z, RADIUS).norm(dim=1), RADIUS)
     torch.testing.assert_close(to_sphere(to_plane(x, RADIUS), RADIUS), x)
     torch.testing.assert_close(to_plane(to_sphere(z, RADIUS), RADIUS), z)
+
+
+def test_a_radius_of_the_host_is_not_copied_to_a_gpu(monkeypatch):
+    """A copy waits for the GPU, and a CUDA graph cannot capture it."""
+    monkeypatch.setenv("LATENTGEO_KERNELS", "reference")
+    copied = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            both = [x for x in (*args, result) if isinstance(x, torch.Tensor)]
+            copied.extend([function] if len({x.device for x in both}) > 1 else [])
+            return result
+
+    with FakeTensorMode(), Watch():
+        z = torch.empty(3, 6, device="cuda")
+        for op in (to_sphere, metric, to_plane):
+            assert op(z, 1.5).device.type == "cuda"
+        over_metric(z, z, 1.5)
+    assert not copied
 
 
 def test_chart_is_the_projection_from_the_north_pole():
