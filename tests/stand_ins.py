@@ -49,8 +49,8 @@ def write_images(folder: Path) -> None:
     Image.fromarray(pixels.to(torch.uint8).numpy()).save(picture)
     captioned.mkdir()
     shutil.copy(picture, captioned / "0.png")
-    row = {"file_name": "0.png", "text": "a face"}
-    (captioned / "metadata.jsonl").write_text(json.dumps(row))
+    rows = [{"file_name": "0.png", "text": text} for text in ("a face", "an old face")]
+    (captioned / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "laion").mkdir()
     first, *others = [folder / "laion" / f"{i:05}.tar" for i in range(SHARDS)]
     members = {"0.png": picture.read_bytes(), "0.txt": b"a face", "0.json": b'{"aesthetic": 6.7}'}

@@ -46,7 +46,7 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
     ],
     "infer": [
         {"infer", "infer/pictures"},  # in infer itself there is the table of commands alone
-        {"infer/sampling"},
+        {"infer/data", "infer/sampling"},
         {"infer/directions", "infer/drags", "infer/inversion", "infer/semantic"},
         {"infer/walks"},
         {"infer/text_edits"},
@@ -282,7 +282,7 @@ def test_files_named_in_docstrings_are_there():
 def test_pickles_are_read_as_weights_or_not_at_all(path):
     loaders = {"pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
     if (
-        name(path) == "train/data/cifar.py"
+        name(path) == "infer/data/cifar.py"
     ):  # an unpickler of its own, which admits numpy's arrays only
         loaders -= {"pickle"}
         assert not {"pickle.load", "pickle.loads"} & {function for function, _ in calls(path)}

@@ -70,6 +70,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
         "cells": (1,),
         "lanczos": 3,
     },
+    "eval-istd": {"models": (f"{SD}+{LORA}",), "steps": 1, "frames": 3},
     "eval-intervals": {"n_images": 2, "steps": 5},
     "eval-asyrp": {"n_images": 2, "steps": 2},
     # of a paper of two rows: the tests of all take minutes, and each mutant some of them

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from latentgeo.core.run.device import pick_device, pick_dtype
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.ranks import ranks
+from latentgeo.infer.data.items import BadItem, Example
+from latentgeo.infer.data.shards import Shards
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.load import load_text_to_image
@@ -30,9 +33,7 @@ from latentgeo.train.data.cache import (
     text_digest,
     vae_digest,
 )
-from latentgeo.train.data.items import BadItem, Example
 from latentgeo.train.data.latents import moments
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import CACHE_INDEX, Source, collate, open_source
 from latentgeo.train.loop.session import data_hash
 from latentgeo.train.settings import Cache
@@ -145,7 +146,10 @@ def write_cache(settings: Cache) -> None:
     rest = list(islice(readers(source), writer.index["items"], None))
     for chunk in progress(list(chunks(rest, settings.part)), label="encoding", unit="part"):
         writer.add(usable(source, chunk), len(chunk))
-    writer.index |= {"complete": True, "bad": dict(source.bad)}
+    made_of = settings.data
+    if not made_of.startswith("avatars"):
+        made_of = str(Path(made_of).absolute())
+    writer.index |= {"complete": True, "bad": dict(source.bad), "source": made_of}
     writer.write_index()
     print(f"wrote {len(Cached(settings.out, writer.index))} examples to {settings.out}", flush=True)
     if source.rejects.summary():

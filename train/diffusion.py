@@ -18,6 +18,7 @@ from latentgeo.core.ddpm import q_sample
 from latentgeo.core.parameterization import target
 from latentgeo.core.run.seeds import mix
 from latentgeo.core.schedule import Schedule
+from latentgeo.infer.data.shards import Shards
 from latentgeo.infer.sampling.pipeline import Sampling, generate, seed_noises
 from latentgeo.models.bundles.presets import TEXT_PRESETS, UNET_PRESETS
 from latentgeo.models.bundles.text_to_image import (
@@ -33,7 +34,6 @@ from latentgeo.models.vae import VAE
 from latentgeo.train.data.cache import Cached, is_cache, open_cache
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.data.latents import cached, moments, sample_latent
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source, open_source
 from latentgeo.train.loop.run import Loop
 from latentgeo.train.loop.session import (

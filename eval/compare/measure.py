@@ -56,7 +56,7 @@ class Bench:
 
     def first(self, name: str) -> Captioned:
         """Return as many held-out images as a field of the command says; ValueError if too few."""
-        return captioned(self.cmd.data, "test").chosen(getattr(self.cmd, name), self.cmd.seed)
+        return captioned(self.cmd.data, "test").chosen(getattr(self.cmd, name), self.cmd.seed, name)
 
     def shared(self) -> dict[str, object]:
         """Return the settings that every command of evaluation has, but for its models."""

@@ -28,7 +28,7 @@ from latentgeo.eval.compare.samples import edit, quality
 from latentgeo.eval.compare.settings import Compare
 from latentgeo.eval.contenders import contender
 from latentgeo.eval.demo.run import samples_sheet, show_walk
-from latentgeo.eval.metrics.heldout import captioned
+from latentgeo.eval.metrics.heldout import captioned, data_of
 from latentgeo.eval.metrics.quality import load_judges
 from latentgeo.eval.metrics.separability import check_installed
 from latentgeo.eval.runs.results import text_table, write_results
@@ -70,9 +70,10 @@ def run_compare(cmd: Compare) -> Path:
 
 
 def check(cmd: Compare) -> None:
-    """Raise, before long work, where a model or scikit-learn is not there."""
+    """Raise, before long work, where a model, its data or scikit-learn is not there."""
     for spec in cmd.named().values():
         parse_model(spec).check()
+    data_of(cmd.data, [*cmd.named().values()])
     if cmd.n_samples:
         check_installed()
 
@@ -80,7 +81,7 @@ def check(cmd: Compare) -> None:
 def write_all(bench: Bench, outcomes: Mapping[str, Outcome], seconds: Mapping[str, float]) -> None:
     """Write results, plot, pictures and report, and print the ratios."""
     cmd = bench.cmd
-    captions = captioned(cmd.data, "test").chosen(max(SAMPLES, cmd.shown), cmd.seed).captions
+    captions = captioned(cmd.data).chosen(max(SAMPLES, cmd.shown), cmd.seed, "shown").captions
     content = Content(
         models=cmd.named(),
         sampling=bench.base.sampling,

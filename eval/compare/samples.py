@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from latentgeo.core.run.files import sha256
 from latentgeo.eval.compare.measure import Bench, Outcome
 from latentgeo.eval.contenders import Contender
 from latentgeo.eval.isometric.rows import packed, unpacked
@@ -83,17 +82,20 @@ def _judged(bench: Bench, one: Contender, held: Captioned) -> Judged:
         captions, label = held.at(jobs).captions, f"quality, {one.name}"
         images = draw_samples(one.bundle, captions, one.sampling, bench.cmd.seed, label, jobs)
         seen = bench.judges.judge(images, captions)
-        assert seen.adherence is not None  # captions were given
-        counts = zip(seen.adherence.hits.tolist(), seen.adherence.stated.tolist(), strict=True)
+        told, none = seen.adherence, np.zeros(len(captions))  # of captions that state nothing
+        counts = zip(
+            *((told.hits, told.stated) if told else (none, none)),
+            strict=True,
+        )
         return [
-            {"features": packed(features), "hits": hits, "stated": stated}
+            {"features": packed(features), "hits": float(hits), "stated": float(stated)}
             for features, (hits, stated) in zip(seen.features, counts, strict=True)
         ]
 
-    about = {"classifier": str(bench.cmd.classifier), "data": sha256(held.path)[:16]}
+    about = {"classifier": str(bench.cmd.classifier), "data": held.origin.digest()}
     rows = bench.jobs("quality", one, len(held), measure, about)
     hits, stated = (np.array([row[key] for row in rows], float) for key in ("hits", "stated"))
-    found = Adherence(hits=hits, stated=stated, by_attribute={})
+    found = Adherence(hits=hits, stated=stated, by_attribute={}) if stated.any() else None
     features = unpacked([{"features": str(row["features"])} for row in rows], "features")
     return Judged(features=features, adherence=found)
 
@@ -160,4 +162,4 @@ def _faces(bench: Bench) -> Faces:
     others = train.chosen(min(len(train), REGION_IMAGES), cmd.seed).images(size)
     images = held.images(size)
     changes = propose(held.captions, read(images), cmd.seed)
-    return Faces(sha256(held.path)[:16], images, changes, regions(others, read(others), SWAPPED))
+    return Faces(held.origin.digest(), images, changes, regions(others, read(others), SWAPPED))

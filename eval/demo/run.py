@@ -82,7 +82,7 @@ def run_demo(cmd: Demo, plan: Plan | None = None) -> Path:
     start = time.monotonic()
     plan = plan or (QUICK if cmd.quick else FULL)
     captions = (
-        captioned(cmd.data, "test")
+        captioned(cmd.data, "test", cmd.models)
         .chosen(max(plan.samples, plan.walks, plan.prompts), cmd.seed)
         .captions
     )

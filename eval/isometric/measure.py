@@ -110,7 +110,7 @@ class Measuring:
             return spectrum_rows(self.subject, cmd, jobs, x_0)
 
         names = ("seed", "times", "cells", "lanczos", "exact")
-        about = {**asked(cmd, *names), "data": sha256(self.held.path)[:16]}
+        about = {**asked(cmd, *names), "data": self.held.origin.digest()}
         group = max(1, cmd.batch // 4)  # an image takes as many steps as several that are drawn
         return self._jobs("spectra", cmd.jacobians, group, measure, about)
 

@@ -48,7 +48,7 @@ def evaluate_isometry(cmd: EvalIsometry, read: Read | None = None) -> list[Resul
 
 def measured_models(cmd: EvalIsometry, read: Read | None = None) -> list[Result]:
     """Measure every model, keeping rows below the command's folder, and return the results."""
-    held = captioned(cmd.data, "test")
+    held = captioned(cmd.data, "test", cmd.models, captions=False)
     judges = load_judges(cmd.classifier, None, cmd.inception, pick_device(cmd.device))
     read = (read or reader(judges.classifier)) if "ls" in cmd.metrics else None
     rows: dict[str, Rows] = {}

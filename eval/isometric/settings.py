@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, each_once
+from latentgeo.eval.runs.settings import DATA
 
 Metric = Literal["ppl", "mrtl", "mcn", "vor", "ls", "fd"]
 
@@ -41,7 +42,7 @@ class EvalIsometry:
     )
     out: Path = output("folder for the results; files of the same name are replaced")
     metrics: tuple[Metric, ...] = option(METRICS, "what to measure")
-    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, DATA)
     seed: int = option(0, "seed of the images and of every noise")
     steps: int = option(20, "DDIM steps of every image; the paper has 20, and 100 for PPL")
     n_samples: int = option(

@@ -20,9 +20,10 @@ from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.text import read_lines
 from latentgeo.eval.judges.settings import EvalJudge
-from latentgeo.eval.metrics.heldout import Captioned, captioned, read_image
+from latentgeo.eval.metrics.heldout import Captioned, captioned
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
 from latentgeo.eval.runs.statistics import Estimate, mean_interval, proportion_interval
+from latentgeo.infer.data.images import Framing
 from latentgeo.models.judges.captions import ATTRIBUTES
 from latentgeo.models.judges.judge import Judge, load_judge
 
@@ -136,13 +137,18 @@ def read_pairs(folder: Path, size: int) -> Pairs:
         files = [row["images"] for row in rows]
         texts = {row["change"]: (row["texts"][0], row["texts"][1]) for row in rows}
         before, after = (
-            torch.stack([read_image((folder / one).read_bytes(), size, one) for one in side])
+            torch.stack([read_image(folder / one, size) for one in side])
             for side in ([pair[i] for pair in files] for i in (0, 1))
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: not a list of pairs: {error}") from None
     changes = tuple(row["change"] for row in rows)
     return Pairs(before=before, after=after, changes=changes, texts=texts)
+
+
+def read_image(path: Path, size: int) -> Tensor:
+    """Return one image as (3, size, size) in [-1, 1]; ValueError names it if it is none."""
+    return Framing(size=size).tensor(path.read_bytes(), path.name).float() / 127.5 - 1
 
 
 def evaluate_judge(cmd: EvalJudge) -> list[Result]:

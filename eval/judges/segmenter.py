@@ -13,7 +13,7 @@ from torch import Tensor
 from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.eval.judges.settings import EvalSegmenter
-from latentgeo.eval.metrics.heldout import captioned
+from latentgeo.eval.metrics.heldout import at_hand
 from latentgeo.eval.metrics.segmentation import compared
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
 from latentgeo.infer.pictures.decoding import read_labels
@@ -25,7 +25,7 @@ BATCH = 64
 
 def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
     """Measure, write results.json, print the table; FileNotFoundError where no mask is there."""
-    held, device = captioned(cmd.data, "test"), pick_device(cmd.device)
+    held, device = at_hand(cmd.data), pick_device(cmd.device)
     there = [i for i, name in enumerate(held.names) if _mask(cmd.masks, name).is_file()]
     if not there:
         raise FileNotFoundError(f"{cmd.masks}: no mask of a held-out face; see render-masks")

@@ -20,7 +20,7 @@ class EvalJudge:
         False,
         "take for a text the mean over 79 sentences that contain it, as the released code does",
     )
-    data: str | None = option(None, "zip of faces with attributes; unset: the embedded avatars")
+    data: str | None = option(None, "folder or .zip of faces with attributes; unset: the embedded avatars")
     n_images: int = option(1024, "held-out faces", was="images")
     captions: int = option(256, "how many of the --images are matched with their captions")
     pair_folder: Path | None = option(
@@ -48,7 +48,7 @@ class EvalSegmenter:
     out: Path = output("folder for the results; files of the same name are replaced")
     masks: Path = required("folder of the held-out faces' masks, which render-masks wrote")
     segmenter: Path | None = option(None, "file of the segmenter; unset: the embedded one")
-    data: str | None = option(None, "zip of the faces; unset: the embedded avatars")
+    data: str | None = option(None, "folder or .zip of the faces; unset: the embedded avatars")
     through_vae: bool = option(
         False, "encode and decode the faces by the embedded autoencoder first", was="vae"
     )

@@ -6,6 +6,7 @@ images passed through the model's own autoencoder (what its latents can score at
 CLIP score take networks that are not embedded, and are measured where their files are given.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ FD, KD = f"FD (AlexNet, {DEEPEST}-d)", f"KD (AlexNet, {DEEPEST}-d)"
 KERNEL = {FD: KD, FID: "KID"}  # what the kernel distance of the same features is called
 Distance = Callable[[Tensor, Tensor], float]
 ADHERENCE = "caption adherence"
+UNSTATED = "no caption states an attribute of the avatars (their set is --data avatars)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Judged:
     """What the judges saw in N images."""
 
     features: Tensor  # (N, DEEPEST)
-    adherence: Adherence | None  # None where the captions are not those of the images
+    adherence: Adherence | None  # None where captions are not the images', or state nothing
     others: Mapping[str, Tensor] = field(default_factory=dict)  # features (N, D), by their distance
     scores: Mapping[str, Tensor] = field(default_factory=dict)  # (N,), by the metric's name
 
@@ -69,7 +71,10 @@ class Judges:
         found, scores, others = None, {}, {}
         if captions is not None:
             stated = [parse_caption(caption) for caption in captions]
-            found = adherence(stated, self.classifier.read(images, batch))
+            if any(stated):
+                found = adherence(stated, self.classifier.read(images, batch))
+            else:
+                warnings.warn(f"{ADHERENCE}: not measured, {UNSTATED}", stacklevel=1)
             if self.clip is not None:
                 scores[self.clip.metric] = self.clip.scores(images, captions, batch)
         if self.inception is not None:

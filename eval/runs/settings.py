@@ -8,6 +8,11 @@ from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.models.bundles.settings import Dtype
 
+DATA = (
+    "what training takes: a folder, .zip, .tar shards, a cache or avatars, which it is if unset "
+    "and the models are embedded"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -18,7 +23,7 @@ class Evaluation:
         ("avatars", "avatars-smooth"),
         "models to compare, the first is the base: NAME, NAME+LORA or NAME+LORA@SCALE+LORA",
     )
-    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, DATA)
     seed: int = option(0, "seed of the captions and of every noise")
     steps: int | None = option(None, "DDIM steps; unset: the model's own default")
     guidance: float | None = option(

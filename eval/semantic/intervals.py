@@ -24,7 +24,7 @@ from torch import Tensor
 from latentgeo.core import asyrp, ddim
 from latentgeo.core.run.cli import version, write_run
 from latentgeo.core.run.device import pick_device, pick_dtype
-from latentgeo.core.run.files import atomic_write, sha256
+from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.ranks import is_main, process_group
 from latentgeo.core.run.seeds import mix
 from latentgeo.core.schedule import batch_time
@@ -55,12 +55,12 @@ def evaluate_intervals(cmd: EvalIntervals) -> Intervals:
     """
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     model = load_plain(cmd.model, device, dtype, cmd.model_config, cmd.prediction)
-    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
+    held = captioned(cmd.data, "test", (cmd.model,), captions=False).chosen(cmd.n_images, cmd.seed)
     settings: dict[str, object] = {
         "model": cmd.model,
         "weights": loaded_hash(model),
         "dtype": cmd.dtype,
-        "data": sha256(held.path)[:16],
+        "data": held.origin.digest(),
         "seed": cmd.seed,
         "steps": cmd.steps,
         "version": version("latentgeo"),

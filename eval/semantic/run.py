@@ -17,7 +17,7 @@ from latentgeo.core.run.cli import version, write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.files import sha256
 from latentgeo.core.run.ranks import is_main, process_group
-from latentgeo.eval.metrics.heldout import captioned
+from latentgeo.eval.metrics.heldout import Origin, captioned, data_of
 from latentgeo.eval.runs.jobs import measured_jobs
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
 from latentgeo.eval.runs.rows import Row
@@ -141,7 +141,7 @@ def settings_of(cmd: EvalAsyrp, name: str, subject: Subject, one: Edit) -> dict[
         "steps": cmd.steps,
         "judge": cmd.judge,
         "classifier": None if cmd.classifier is None else sha256(cmd.classifier)[:16],
-        "data": sha256(captioned(cmd.data).path)[:16],
+        "data": Origin(data_of(cmd.data), captions=False).digest(),
         "seed": cmd.seed,
         "version": version("latentgeo"),
     }
@@ -204,7 +204,7 @@ def rivals_of(cmd: EvalAsyrp, edits: Sequence[Edit], device: torch.device) -> di
 def readers_of(cmd: EvalAsyrp, judge: Judge, device: torch.device) -> Readers:
     """Return what looks at images; the real faces are of the split that models are trained on."""
     classifier = load_classifier(cmd.classifier).to(device)
-    lpips, known = load_lpips(device), captioned(cmd.data, "train")
+    lpips, known = load_lpips(device), captioned(cmd.data, "train", (cmd.model,), captions=False)
     real = known.first(REAL).images(classifier.config.size)
     return Readers(
         classifier=classifier,
@@ -222,7 +222,8 @@ def subject_of(
 
     Raises ValueError where no step of the inversion lies at or below t_0, which rivals need.
     """
-    held = captioned(cmd.data, "test").chosen(cmd.n_images + 1, cmd.seed)
+    held = captioned(cmd.data, "test", (cmd.model,), captions=False)
+    held = held.chosen(cmd.n_images + 1, cmd.seed, "n_images + 1")
     images = held.images(model.config.sampling.size)
     visited, folder = editing_times(model.schedule, cmd.steps), cmd.out / "inversions"
     lower = tuple(t for t in visited if t <= cmd.t_0)

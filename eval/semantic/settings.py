@@ -6,6 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import at_least, positive
+from latentgeo.eval.runs.settings import DATA
 from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, Prediction
 
 PROPERTIES = (
@@ -43,7 +44,7 @@ class EvalAsyrp:
         (), "whole models that train-diffusion-clip wrote, each for one edit: NAME=MODEL"
     )
     t_0: int = option(500, "rivals: time up to which images are noised for the whole models")
-    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, DATA)
     n_images: int = option(32, "held-out images", was="images")
     steps: int = option(40, "S̃, steps from T to 0, also of the inversion")
     lengths: tuple[int, ...] = option((10, 20), "steps: other values of S̃ to edit in")
@@ -122,7 +123,7 @@ class EvalIntervals:
 
     model: str = required("model without text: an embedded name, a folder or a file of any program")
     out: Path = output("folder for intervals.json, the plot and the results; files are replaced")
-    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, DATA)
     n_images: int = option(100, "held-out images; the paper has 100", was="images")
     steps: int = option(100, "steps of the inversion, each with a distance; the paper has 1000")
     similarity: tuple[float, ...] = option(

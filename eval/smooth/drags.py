@@ -27,7 +27,7 @@ from latentgeo.core.run.cli import version, write_run
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.text import read_text
-from latentgeo.eval.metrics.heldout import Captioned, captioned
+from latentgeo.eval.metrics.heldout import Captioned, at_hand
 from latentgeo.eval.metrics.point_match import match, point_features
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
 from latentgeo.eval.runs.statistics import mean_interval, proportion_interval
@@ -95,7 +95,7 @@ def evaluate_drag(cmd: EvalDrag) -> list[Result]:
     for spec in cmd.models:
         parse_model(spec).check()
     cases = read_cases(cmd.cases or CASES)[: cmd.limit]
-    data = only(captioned(cmd.data), [case.image for case in cases])
+    data = only(at_hand(cmd.data, cmd.models), [case.image for case in cases])
     write_run(cmd, cmd.out)
     judge = load_lpips()
     found = {spec: dragged(cmd, spec, cases, data, judge) for spec in cmd.models}
@@ -206,7 +206,7 @@ def read_cases(path: Path) -> list[Case]:
 
 def only(data: Captioned, names: Sequence[str]) -> Captioned:
     """Return the captioned images of these names, in this order; ValueError if one is missing."""
-    captions = dict(zip(data.names, data.captions, strict=True))
-    if missing := [name for name in names if name not in captions]:
-        raise ValueError(f"{data.path} has no held-out image {missing[0]}")
-    return Captioned(data.path, tuple(names), tuple(captions[name] for name in names))
+    numbers = {name: i for i, name in enumerate(data.names)}
+    if missing := [name for name in names if name not in numbers]:
+        raise ValueError(f"{data.origin.data} has no image {missing[0]}")
+    return data.at([numbers[name] for name in names])

@@ -41,7 +41,8 @@ REGION_IMAGES = 1024  # training images behind the regions, at most
 def evaluate_edits(cmd: EvalEdit) -> list[Result]:
     """Edit with every model and method, judge, write results and grids, print the table."""
     check_models(cmd)
-    held, train = captioned(cmd.data).chosen(cmd.n_images, cmd.seed), captioned(cmd.data, "train")
+    held = captioned(cmd.data, "test", cmd.models).chosen(cmd.n_images, cmd.seed)
+    train = captioned(cmd.data, "train")
     read, distance = load_classifier(cmd.classifier).read, load_lpips().distance
     contenders = [contender(cmd, spec, spec) for spec in cmd.models]
     size = contenders[0].bundle.config.sampling.size

@@ -8,7 +8,7 @@ from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.ranks import is_main, process_group
 from latentgeo.eval.contenders import check_models, contender, measured
-from latentgeo.eval.metrics.heldout import read_captions
+from latentgeo.eval.metrics.heldout import drawn_captions
 from latentgeo.eval.metrics.smoothness import Walks, smoothness_results
 from latentgeo.eval.runs.results import text_table, write_results
 from latentgeo.eval.smooth.settings import EvalIstd
@@ -17,7 +17,7 @@ from latentgeo.eval.smooth.settings import EvalIstd
 def evaluate_istd(cmd: EvalIstd) -> dict[str, Walks]:
     """Measure every model, write the results and print them; returns the walks by model."""
     check_models(cmd)
-    captions = read_captions(cmd.prompt_file, cmd.data, cmd.n_prompts, cmd.seed)
+    captions = drawn_captions(cmd.prompt_file, cmd.data, cmd.n_prompts, cmd.seed, cmd.models)
     walks: dict[str, Walks] = {}
     with process_group(pick_device(cmd.device)):
         for spec in cmd.models:

@@ -25,7 +25,7 @@ SHOWN = 8  # samples per side of a grid
 
 def evaluate_quality(cmd: EvalQuality) -> list[Result]:
     """Judge every model, write results and grids, print the table."""
-    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
+    held = captioned(cmd.data, "test", cmd.models).chosen(cmd.n_images, cmd.seed)
     other = captioned(cmd.data, "train").chosen(cmd.n_images, cmd.seed)
     judges = load_judges(cmd.classifier, cmd.clip_model, cmd.inception, pick_device(cmd.device))
     contenders = [contender(cmd, spec, spec) for spec in cmd.models]

@@ -30,7 +30,7 @@ from latentgeo.models.perceptual import Lpips, load_lpips
 def evaluate_reconstruction(cmd: EvalReconstruction) -> list[Result]:
     """Measure every model by every method, write the results and print them."""
     check_models(cmd)
-    held = captioned(cmd.data, "test").chosen(cmd.n_images, cmd.seed)
+    held = captioned(cmd.data, "test", cmd.models).chosen(cmd.n_images, cmd.seed)
     lpips = load_lpips(pick_device(cmd.device))
     found: dict[str, dict[str, Reconstructions]] = {name: {} for name in cmd.methods}
     with process_group(pick_device(cmd.device)):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from latentgeo.core.run.cli import option, output, word
 from latentgeo.core.run.limits import at_least, each_once
-from latentgeo.eval.runs.settings import Evaluation
+from latentgeo.eval.runs.settings import DATA, Evaluation
 from latentgeo.infer.inversion.settings import Times
 from latentgeo.infer.text_edits.settings import EditOptions, Method
 from latentgeo.models.bundles.settings import Dtype
@@ -123,7 +123,7 @@ class EvalDrag:
     limit: int | None = option(
         None, "how many of the cases, from the first on; unset: all", was="count"
     )
-    data: str | None = option(None, "zip of captioned images; unset: the embedded avatars")
+    data: str | None = option(None, DATA)
     seed: int = option(0, "seed of the identity LoRAs")
     device: str = option(
         "auto",

@@ -26,7 +26,8 @@ def reconstruction_table(cmd: EvalTables) -> tuple[Table, list[Result]]:
 
     Smooth Tab. 2   MSE, LPIPS, SSIM and PSNR of base and smooth model with DDIM and NTI
     """
-    every = captioned(cmd.data, "test").chosen(max(cmd.inverted, cmd.fitted), cmd.seed)
+    every = captioned(cmd.data, "test", cmd.models)
+    every = every.chosen(max(cmd.inverted, cmd.fitted), cmd.seed, "inverted and fitted")
     counts = {"ddim": cmd.inverted, "null-text": cmd.fitted}
     lpips = load_lpips(pick_device(cmd.device))
     rows: list[Row] = []

@@ -68,7 +68,8 @@ def measure_models(
     cmd: EvalTables, tables: Sequence[Table]
 ) -> tuple[dict[str, ModelScores], Judged]:
     """Return what was measured of every model in the tables, by its spec, and the held-out set."""
-    held = captioned(cmd.data, "test").chosen(max(cmd.n_prompts, cmd.n_images), cmd.seed)
+    held = captioned(cmd.data, "test", cmd.models)
+    held = held.chosen(max(cmd.n_prompts, cmd.n_images), cmd.seed, "n_prompts and n_images")
     some = held.first(cmd.n_images)
     judges = load_judges(cmd.classifier, cmd.clip_model, cmd.inception, pick_device(cmd.device))
     specs = dict.fromkeys(row.spec for table in tables for row in table.rows if row.spec)

@@ -14,7 +14,7 @@ from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.ranks import is_main, process_group
 from latentgeo.eval.contenders import Contender, check_models, contender, kept_rows
-from latentgeo.eval.metrics.heldout import captioned, read_captions
+from latentgeo.eval.metrics.heldout import at_hand, drawn_captions
 from latentgeo.eval.page import report as html
 from latentgeo.eval.runs.results import Result, text_table, write_results
 from latentgeo.eval.transport.page import section
@@ -88,10 +88,10 @@ def protocol_of(cmd: EvalTransport, one: Contender) -> Protocol:
     Without a prompt file, and with no number of prompts given, all held-out captions are at hand.
     """
     if cmd.n_prompts is None and cmd.prompt_file is None:
-        found: Sequence[str] = captioned(cmd.data).captions
+        found: Sequence[str] = at_hand(cmd.data, cmd.models).captions
     else:
         count = 4 * cmd.pairs if cmd.n_prompts is None else cmd.n_prompts
-        found = read_captions(cmd.prompt_file, cmd.data, count, cmd.seed)
+        found = drawn_captions(cmd.prompt_file, cmd.data, count, cmd.seed, cmd.models)
     return Protocol(
         pairs=prompt_pairs(one.bundle, found, cmd.pairs),
         first=cmd.limit or cmd.pairs,

@@ -7,7 +7,7 @@ import pytest
 from latentgeo.train.cache_writer import chunks, data_digest, readers, write_cache
 from latentgeo.train.data.stream import open_source
 from latentgeo.train.settings import Cache
-from tests.train.data.test_shards import sample, write_tar
+from tests.infer.data.test_shards import sample, write_tar
 
 
 def test_shards_are_read_in_order(tmp_path: Path) -> None:

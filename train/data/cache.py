@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.run.text import read_text
+from latentgeo.infer.data.images import Framing
+from latentgeo.infer.data.items import Example, Rejects
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.files.safetensors import SafeFile
 from latentgeo.models.vae import VAE
-from latentgeo.train.data.images import Framing
-from latentgeo.train.data.items import Example, Rejects
 from latentgeo.train.data.stream import CACHE_INDEX
 
 FORMAT = 1

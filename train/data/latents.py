@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.run.progress import progress
+from latentgeo.infer.data.items import BadItem, Example
+from latentgeo.infer.data.shards import Shards
 from latentgeo.models.vae import VAE
 from latentgeo.train.data.draws import Draws
-from latentgeo.train.data.items import BadItem, Example
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source, collate
 
 ENCODED_AT_ONCE = 32

@@ -14,13 +14,13 @@ from torch import Tensor
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.seeds import generator, seed_everything
+from latentgeo.infer.data.folder import Folder, Zipped
+from latentgeo.infer.data.shards import Shards
 from latentgeo.models.judges.classifier import (
     AttributeClassifier,
     ClassifierConfig,
 )
 from latentgeo.models.judges.headed import write_headed
-from latentgeo.train.data.folder import Folder, Zipped
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source, collate, open_source
 from latentgeo.train.judges.settings import TrainClassifier
 

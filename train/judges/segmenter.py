@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from latentgeo.infer.data.items import BadItem, Example
+from latentgeo.infer.data.shards import Shards
 from latentgeo.infer.pictures.decoding import Unreadable, read_labels
 from latentgeo.models.judges.headed import write_headed
 from latentgeo.models.judges.segmenter import PARTS, Segmenter, SegmenterConfig
 from latentgeo.train.data.draws import SEEDS, Draws
-from latentgeo.train.data.items import BadItem, Example
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source, open_source
 from latentgeo.train.judges.classifier import roughened
 from latentgeo.train.judges.settings import TrainSegmenter

@@ -17,11 +17,11 @@ from latentgeo.core.run.files import atomic_write, sha256
 from latentgeo.core.run.lock import locked
 from latentgeo.core.run.ranks import barrier, is_main, process_group, ranks
 from latentgeo.core.run.seeds import seed_everything
+from latentgeo.infer.data.items import BadItem, Example
+from latentgeo.infer.data.shards import Shards, shard_paths
 from latentgeo.models.zoo.places import AVATARS, ZOO
-from latentgeo.train.data.items import BadItem, Example
 from latentgeo.train.data.latents import Latents
 from latentgeo.train.data.prefetch import Prefetch
-from latentgeo.train.data.shards import Shards, shard_paths
 from latentgeo.train.data.stream import Batches, Source
 from latentgeo.train.loop.checkpoint import checkpoints, folder_of
 from latentgeo.train.loop.settings import Training

@@ -10,6 +10,7 @@ from latentgeo.core import asyrp
 from latentgeo.core.run.ranks import ranks
 from latentgeo.core.run.seeds import mix
 from latentgeo.core.schedule import batch_time
+from latentgeo.infer.data.shards import Shards
 from latentgeo.infer.sampling.loading import loaded_hash
 from latentgeo.infer.sampling.pipeline import seed_noises
 from latentgeo.infer.sampling.unprompted_model import load_plain
@@ -22,7 +23,6 @@ from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.formats.delta_file import Learned, Purpose
 from latentgeo.models.judges.judge import load_judge
 from latentgeo.models.unet_layers import H
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Batches, open_source
 from latentgeo.train.loop.run import Loop
 from latentgeo.train.loop.session import session, weight_hashes

@@ -22,8 +22,8 @@ from PIL import Image
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.text import read_text
-from latentgeo.train.data.images import Framing
-from latentgeo.train.data.items import BadItem, Rejects, read_file
+from latentgeo.infer.data.images import Framing
+from latentgeo.infer.data.items import BadItem, Rejects, read_file
 from latentgeo.train.sets.settings import EmojiFolder
 
 NOTICE = """Images: Noto Emoji, copyright Google LLC, Apache License 2.0

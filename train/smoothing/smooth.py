@@ -36,13 +36,13 @@ from latentgeo.core.smooth import (
     update,
 )
 from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
+from latentgeo.infer.data.shards import Shards
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.load import load_text_to_image
 from latentgeo.models.recompute import recompute_blocks
 from latentgeo.train.data.cache import Cached, is_cache, open_cache
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.data.latents import cached, moments, sample_latent
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source, open_source
 from latentgeo.train.diffusion import drop_captions, sample_captions
 from latentgeo.train.loop.run import Loop

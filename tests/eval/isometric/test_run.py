@@ -110,7 +110,10 @@ def test_models_that_do_not_fit_are_refused(models, tiny, tmp_path, capsys):
     for wrong, message in (
         ([str(tiny.model)], "is not a model of images without text"),
         (["nowhere"], "nowhere"),
-        ([models[0], "--times", "1001"], "times: got 1001, wanted at most T = 1000"),
+        (
+            [models[0], "--times", "1001", "--data", str(tiny.data)],
+            "times: got 1001, wanted at most T = 1000",
+        ),
     ):
         line = ["eval-isometry", "--models", *wrong, "--out", str(tmp_path), "--device", "cpu"]
         assert main([*line, "--metrics", "mcn"]) == 2

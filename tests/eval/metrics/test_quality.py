@@ -19,6 +19,7 @@ from latentgeo.eval.metrics.quality import (
     KD,
     REAL,
     THROUGH_VAE,
+    UNSTATED,
     Judged,
     distance_ratio,
     quality_results,
@@ -29,6 +30,7 @@ from latentgeo.models.formats.clip.file import write_clip
 from latentgeo.models.formats.inception_file import write_inception
 from latentgeo.models.inception import Inception
 from tests.models.test_inception import network
+from tests.train.data.test_stream import make_folder
 
 
 def judged(features, hits):
@@ -124,6 +126,20 @@ def test_command_with_clip_and_inception(tiny, tmp_path, monkeypatch):
         "clip": sha256(clip / "model.safetensors"),
         "inception": sha256(inception),
     }
+
+
+def test_a_folder_of_ones_own_is_measured_without_the_avatars_attributes(tiny, tmp_path):
+    """One half of the images is held out, and captions that state nothing have no adherence."""
+    folder = make_folder(tmp_path / "mine", 20)
+    words = ["eval-quality", "--models", str(tiny.model), tiny.smooth, "--data", str(folder)]
+    words += ["--n-images", "10", "--steps", "1", "--device", "cpu", "--out", str(tmp_path)]
+    with pytest.warns(UserWarning) as said:
+        assert main(words) == 0
+    text = "\n".join(str(one.message) for one in said)
+    assert "half of its 20 images are measured" in text and f"not measured, {UNSTATED}" in text
+    found = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert {one["metric"].partition(",")[0] for one in found} == {"FD (AlexNet", "KD (AlexNet"}
+    assert all(one["n"] == 10 for one in found)
 
 
 @pytest.mark.parametrize(

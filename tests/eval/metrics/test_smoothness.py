@@ -172,7 +172,6 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys):
     ("words", "message"),
     [
         (("--n-prompts", "0"), "prompts"),
-        (("--n-prompts", "13"), "1..12"),
         (("--frames", "2"), "frames"),
         (("--steps", "0"), "steps"),
         (("--guidance", "inf"), "guidance"),
@@ -190,6 +189,25 @@ def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, words, messa
     assert main([*start, *words]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and message in lines[0]
+
+
+def test_fewer_prompts_than_wanted_are_all_taken_and_that_is_said(tiny, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("a sad person\na happy person\n")
+    words = ["eval-istd", "--models", str(tiny.model), "--prompt-file", str(file)]
+    words += ["--steps", "1", "--frames", "3", "--device", "cpu", "--out", str(tmp_path)]
+    with pytest.warns(UserWarning, match=f"n_prompts: wanted 500, {file} has 2: all of them are"):
+        assert main(words) == 0
+    found = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert found[0]["n"] == 2
+
+
+def test_a_model_of_ones_own_needs_its_data(tiny, tmp_path, capsys):
+    words = ["--models", str(tiny.model), "--device", "cpu", "--out", str(tmp_path)]
+    for command in ("eval-istd", "eval-quality", "eval-reconstruction", "eval-edit", "eval-drag"):
+        assert main([command, *words]) == 2
+        line = f"latentgeo {command}: data: got none, but {tiny.model} is a model of your own: give"
+        assert capsys.readouterr().err.startswith(line)
 
 
 @pytest.mark.slow

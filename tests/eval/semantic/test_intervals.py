@@ -62,7 +62,7 @@ def test_distances_from_their_definition(name):
 
 def test_the_command_writes_what_the_others_read(place, tiny, tmp_path, capsys):
     words = ["eval-intervals", "--model", str(place), "--data", str(tiny.data), "--device", "cpu"]
-    words += ["--out", str(tmp_path), "--images", "3", "--steps", "3", "--similarity", "1", "0.8"]
+    words += ["--out", str(tmp_path), "--n-images", "3", "--steps", "3", "--similarity", "1", "0.8"]
     with pytest.warns(UserWarning, match="no boosting"):
         assert main(words) == 0
     first = capsys.readouterr().out

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from latentgeo.core.run.main import main
+from latentgeo.infer.data.items import BadItem
 from latentgeo.models.judges.segmenter import load_segmenter
-from latentgeo.train.data.items import BadItem
 from latentgeo.train.data.stream import collate, open_source
 from latentgeo.train.judges.segmenter import Masked, parted
 

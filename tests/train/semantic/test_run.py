@@ -105,7 +105,7 @@ def test_adamw_moves_every_weight_alike(place, judged, tmp_path):
 def test_the_defaults_are_the_papers(tmp_path):
     """Asyrp Sec. 5: S = 40, one epoch over 1,000; λ_CLIP of most of Table 3, the released rate."""
     found = TrainAsyrp(model="m", out=tmp_path, name="a", source="x", target="y")
-    assert (found.trained_steps, found.epochs, found.images) == (40, 1, 1000)
+    assert (found.trained_steps, found.epochs, found.n_images) == (40, 1, 1000)
     assert (found.clip_weight, found.recon_weight, found.rate, found.clip) == (0.8, None, 0.5, 0)
 
 

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from latentgeo.core.run.text import decoded
+from latentgeo.infer.data.images import Framing, fit
+from latentgeo.infer.data.items import Example, Label, OnBad, Rejects
+from latentgeo.infer.data.where import Condition, all_hold
 from latentgeo.infer.pictures.decoding import read_rgb
-from latentgeo.train.data.images import Framing, fit
-from latentgeo.train.data.items import Example, OnBad, Rejects
-from latentgeo.train.data.where import Condition, all_hold
 
 CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 SIDE = 32
@@ -67,7 +67,7 @@ class Cifar10:
         splits = {"": ["train"], "all": ["train", "test"]}.get(split, [split])
         if unknown := [name for name in splits if name not in BATCHES]:
             raise ValueError(f"split: got {unknown[0]!r}, wanted train, test or all")
-        self.framing, self.rejects = framing, Rejects(on_bad)
+        self.framing, self.rejects, self.split = framing, Rejects(on_bad), split or "train"
         self.images, self.labels = images_and_labels(path, splits)
         kept = [i for i in range(len(self.labels)) if all_hold(where, self._row(i), self._name(i))]
         if not kept:
@@ -87,6 +87,11 @@ class Cifar10:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
+
+    def label(self, i: int) -> Label:
+        """Return what is said of image i, whose caption is its class's name."""
+        row = self._row(i)
+        return Label(self._name(i), row["class"], row, self.split)
 
     def read(self, i: int, draw: random.Random | None = None) -> Example:
         """Return image i, framed, with its class's name."""

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from latentgeo.train.data.items import BadItem, Rejects, clean_caption, leaves_root
+from latentgeo.infer.data.items import BadItem, Rejects, clean_caption, leaves_root
 
 
 def test_rejects_warn_once_per_reason_and_count_items_once():

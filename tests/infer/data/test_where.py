@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.train.data.items import BadItem
+from latentgeo.infer.data.items import BadItem
+from latentgeo.infer.data.where import all_hold, condition, conditions
 from latentgeo.train.data.stream import open_source
-from latentgeo.train.data.where import all_hold, condition, conditions
-from tests.train.data.test_shards import png, write_tar
+from tests.infer.data.test_shards import png, write_tar
 
 SCORES = (7.1, 6.5, 6.4, "6.9", None, "high", 5)  # a text that is a number counts as one
 

@@ -12,7 +12,8 @@ import json
 import threading
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Literal, Self
 
@@ -32,6 +33,16 @@ class Example:
     image: Tensor
     caption: str
     name: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is said of an example, its picture unread."""
+
+    name: str
+    caption: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    split: str = ""  # such as train or test; "" where nothing is said
 
 
 class BadItem(ValueError):

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from latentgeo.train.data.folder import Folder, Zipped
-from latentgeo.train.data.images import Framing
-from latentgeo.train.data.items import CAPTION_BYTES, BadItem
+from latentgeo.infer.data.folder import Folder, Zipped
+from latentgeo.infer.data.images import Framing
+from latentgeo.infer.data.items import CAPTION_BYTES, BadItem
 
 FRAMING = Framing(size=8)
 TRIALS = Path(__file__).parents[3].parent / "shared" / "trials" / "data"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from latentgeo.train.data.images import Framing
-from latentgeo.train.data.items import CAPTION_BYTES, BadItem
+from latentgeo.infer.data.images import Framing
+from latentgeo.infer.data.items import CAPTION_BYTES, BadItem
+from latentgeo.infer.data.shards import ShardOrder, Shards, expand, shard_paths
 from latentgeo.train.data.prefetch import Prefetch
-from latentgeo.train.data.shards import ShardOrder, Shards, expand, shard_paths
 from latentgeo.train.data.stream import Batches
 
 FRAMING = Framing(size=8)

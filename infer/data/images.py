@@ -18,8 +18,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from latentgeo.infer.data.items import BadItem
 from latentgeo.infer.pictures.decoding import Unreadable, read_rgb
-from latentgeo.train.data.items import BadItem
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 

@@ -30,11 +30,12 @@ from latentgeo.core.run.names import (
     spelled,
 )
 from latentgeo.core.run.text import utf8
-from latentgeo.train.data.images import SUFFIXES, Framing
-from latentgeo.train.data.items import (
+from latentgeo.infer.data.images import SUFFIXES, Framing
+from latentgeo.infer.data.items import (
     CAPTION_BYTES,
     BadItem,
     Example,
+    Label,
     OnBad,
     Rejects,
     clean_caption,
@@ -43,7 +44,7 @@ from latentgeo.train.data.items import (
     read_file,
     text_field,
 )
-from latentgeo.train.data.where import Condition, all_hold
+from latentgeo.infer.data.where import Condition, all_hold
 
 DAMAGED = (  # what reading a member of a zip file raises, of any compression or encrypted
     zipfile.BadZipFile,
@@ -108,15 +109,20 @@ class Folder:
         """Return the number of examples."""
         return len(self.entries)
 
-    def read(self, i: int, draw: random.Random | None = None) -> Example:
-        """Return example i; an image or caption that cannot be used raises `BadItem`."""
+    def label(self, i: int) -> Label:
+        """Return what is said of example i; a caption that cannot be used raises `BadItem`."""
         entry = self.entries[i]
-        path = self.folder / entry.file_name
         caption = entry.caption
         if caption is None:
             caption = self._caption_beside(entry.file_name)
+        return Label(entry.file_name, caption, entry.attributes, entry.split)
+
+    def read(self, i: int, draw: random.Random | None = None) -> Example:
+        """Return example i; an image or caption that cannot be used raises `BadItem`."""
+        label = self.label(i)
+        path = self.folder / label.name
         image = self.framing.tensor(read_file(path), str(path), draw)
-        return Example(image, caption, entry.file_name)
+        return Example(image, label.caption, label.name)
 
     def _listed(self, files: set[str]) -> tuple[list[Entry], set[str]]:
         path = self.folder / METADATA
@@ -208,6 +214,11 @@ class Zipped:
     def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.entries)
+
+    def label(self, i: int) -> Label:
+        """Return what is said of example i."""
+        entry = self.entries[i]
+        return Label(entry.file_name, entry.caption or "", entry.attributes, entry.split)
 
     def read(self, i: int, draw: random.Random | None = None) -> Example:
         """Return example i; an image that cannot be used raises `BadItem`."""

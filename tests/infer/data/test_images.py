@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentgeo.train.data.images import Framing, decode, fit
-from latentgeo.train.data.items import BadItem
+from latentgeo.infer.data.images import Framing, decode, fit
+from latentgeo.infer.data.items import BadItem
 
 FRAMING = Framing(size=11)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from latentgeo.train.data.cifar import CLASSES, Cifar10, is_cifar10, python_batch
-from latentgeo.train.data.images import Framing
+from latentgeo.infer.data.cifar import CLASSES, Cifar10, is_cifar10, python_batch
+from latentgeo.infer.data.images import Framing
 from latentgeo.train.data.stream import open_source
 
 FRAMING = Framing(size=32)

@@ -4,7 +4,7 @@ Members that share a name up to its first dot are a sample: one image member (`.
 `.webp`, ...) and its caption in `.txt`, or in `.json` under `text` or `caption`; other members are
 ignored. Where that leaves no image, an image and a caption that share a name up to its last dot are
 one (`22.05.png`, `22.05.txt`). Accents may be composed or not. Conditions on the fields of `.json`
-(train/data/where.py) leave samples out. Nothing is unpacked. Members that are links, or whose path
+(infer/data/where.py) leave samples out. Nothing is unpacked. Members that are links, or whose path
 leaves the archive, are refused by name. Of a damaged or truncated shard the samples before the
 damage are used, and the damage is reported.
 """
@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from latentgeo.core.run.names import spelled
-from latentgeo.train.data.images import SUFFIXES
-from latentgeo.train.data.items import (
+from latentgeo.infer.data.images import SUFFIXES
+from latentgeo.infer.data.items import (
     BadItem,
     Rejects,
     clean_caption,
@@ -25,7 +25,7 @@ from latentgeo.train.data.items import (
     leaves_root,
     text_field,
 )
-from latentgeo.train.data.where import Condition, all_hold
+from latentgeo.infer.data.where import Condition, all_hold
 
 JSON_BYTES = 1 << 20  # of a sample's metadata
 Span = tuple[int, int]  # offset in the shard, number of bytes

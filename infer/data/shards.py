@@ -17,17 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from latentgeo.train.data.images import SUFFIXES, Framing
-from latentgeo.train.data.items import (
+from latentgeo.infer.data.images import SUFFIXES, Framing
+from latentgeo.infer.data.items import (
     CAPTION_BYTES,
     FILE_BYTES,
     BadItem,
     Example,
+    Label,
     OnBad,
     Rejects,
 )
-from latentgeo.train.data.shard_index import Sample, caption_of, index_shard, read_span
-from latentgeo.train.data.where import Condition
+from latentgeo.infer.data.shard_index import Sample, Span, caption_of, index_shard, read_span
+from latentgeo.infer.data.where import Condition
 
 KEPT = 4  # indexes of shards kept in memory
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -86,23 +87,36 @@ class Shards:
             self._indexes[shard] = index_shard(path, self.rejects, allowed, self.where)
         return self._indexes[shard]
 
+    def label(self, shard: int, i: int) -> Label:
+        """Return what is said of sample i of a shard; a caption of no use raises `BadItem`."""
+        path, sample = self.paths[shard], self._sample(shard, i)
+        name = f"{path}/{sample.name}"
+        text = b"" if sample.caption is None else span_of(path, sample.caption, CAPTION_BYTES, name)
+        caption = caption_of(text, sample.is_json, name, self.allow_uncaptioned)
+        return Label(sample.name, caption)
+
     def read(self, shard: int, i: int, draw: random.Random | None = None) -> Example:
         """Return sample i of a shard; one that cannot be used raises `BadItem`."""
+        path, sample = self.paths[shard], self._sample(shard, i)
+        name = f"{path}/{sample.name}"
+        image = span_of(path, sample.image, FILE_BYTES, name)
+        caption = self.label(shard, i).caption
+        return Example(self.framing.tensor(image, name, draw), caption, sample.name)
+
+    def _sample(self, shard: int, i: int) -> Sample:
         path, samples = self.paths[shard], self.index(shard)
         if i >= len(samples):
             raise BadItem(f"{path}/{i}", "shard has changed", f"{len(samples)} samples are left")
-        sample = samples[i]
-        name = f"{path}/{sample.name}"
-        try:
-            with path.open("rb") as file:
-                image = read_span(file, sample.image, FILE_BYTES, name)
-                text = b""
-                if sample.caption is not None:
-                    text = read_span(file, sample.caption, CAPTION_BYTES, name)
-        except OSError as error:
-            raise BadItem(name, "unreadable file", str(error)) from None
-        caption = caption_of(text, sample.is_json, name, self.allow_uncaptioned)
-        return Example(self.framing.tensor(image, name, draw), caption, sample.name)
+        return samples[i]
+
+
+def span_of(path: Path, span: Span, limit: int, name: str) -> bytes:
+    """Return the bytes of a span of a shard; raise `BadItem` where they are not there."""
+    try:
+        with path.open("rb") as file:
+            return read_span(file, span, limit, name)
+    except OSError as error:
+        raise BadItem(name, "unreadable file", str(error)) from None
 
 
 class ShardOrder:

@@ -1,0 +1,1 @@
+"""Data: what `--data` names, read as captioned images, to be streamed in training or drawn from."""
