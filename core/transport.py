@@ -138,4 +138,4 @@ def barycentre(clouds: Tensor, weights: Sequence[float], rounds: int = 100) -> T
             return x
         x = (share[:, None, None] * matched(points, sigma)).sum(dim=0)
         before = sigma
-    raise RuntimeError(f"barycentre: the couplings still change after {rounds} rounds")
+    raise RuntimeError(f"barycentre: the couplings still change after {rounds} rounds, give more")

@@ -25,7 +25,7 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device 'mps': torch finds no Metal GPU on this machine")
+        raise ValueError("device: got 'mps', but torch finds no Metal GPU here; wanted auto or cpu")
     if name in ("cpu", "mps"):
         return torch.device(name)
     kind, colon, index = name.partition(":")
@@ -36,9 +36,11 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def _cuda(name: str, index: int) -> torch.device:
     if not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: torch finds no CUDA GPU on this machine")
+        raise ValueError(
+            f"device: got {name!r}, but torch finds no CUDA GPU here; wanted auto or cpu"
+        )
     if index >= (count := torch.cuda.device_count()):
-        raise ValueError(f"device {name!r}: GPU {index} wanted, but there are {count} (from 0)")
+        raise ValueError(f"device: got {name!r}, wanted cuda:0 to cuda:{count - 1}")
     return torch.device("cuda", index)
 
 

@@ -34,13 +34,13 @@ def decoded(data: bytes, name: str) -> str:
     """
     encoding = next((MARKS[mark] for mark in MARKS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data:
-        raise ValueError(f"{name}: not UTF-8 text: zero bytes, as of UTF-16 without its mark")
+        raise ValueError(f"{name}: not UTF-8 text: zero bytes, as of UTF-16; save it as UTF-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         kind = "UTF-8" if encoding.startswith("utf-8") else f"UTF-8 or {encoding.upper()}"
         where = f"{error.reason} at byte {error.start}"
-        raise ValueError(f"{name}: not {kind} text: {where}") from None
+        raise ValueError(f"{name}: not {kind} text: {where}; save it as UTF-8") from None
 
 
 def utf8(data: bytes, name: str) -> bytes:

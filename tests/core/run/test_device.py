@@ -32,7 +32,7 @@ def test_an_unknown_device_is_refused_by_name(name):
 @NO_GPU
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_a_missing_gpu_is_refused(name):
-    with pytest.raises(ValueError, match=f"device '{name}': torch finds no CUDA GPU"):
+    with pytest.raises(ValueError, match=f"device: got '{name}', but torch finds no CUDA GPU"):
         pick_device(name)
 
 
@@ -45,7 +45,7 @@ def test_torchrun_gives_each_local_rank_its_gpu(monkeypatch, name, local, index)
     for key, value in {"RANK": "5", "WORLD_SIZE": "6", "LOCAL_RANK": local}.items():
         monkeypatch.setenv(key, value)
     assert pick_device(name) == torch.device("cuda", index)
-    with pytest.raises(ValueError, match="GPU 3 wanted, but there are 3"):
+    with pytest.raises(ValueError, match="got 'cuda:3', wanted cuda:0 to cuda:2"):
         pick_device("cuda:3")
 
 

@@ -126,9 +126,9 @@ def test_a_command_is_refused_before_it_writes_and_a_file_is_no_folder(tmp_path,
     with other(tmp_path / "o"):
         assert main([*words, str(tmp_path / "o")]) == 2
         err = capsys.readouterr().err
-        assert err.startswith(f"latentgeo sample: out: {tmp_path}/o is being written by process ")
+        assert err.startswith(f"latentgeo sample: --out: {tmp_path}/o is being written by process ")
         assert err.count("\n") == 1 and os.listdir(tmp_path / "o") == [".lock"]
     (tmp_path / "o").touch()
     assert main([*words, str(tmp_path / "o")]) == 2
-    wanted = f"latentgeo sample: out: {tmp_path}/o is a file, wanted a folder to write to\n"
+    wanted = f"latentgeo sample: --out: {tmp_path}/o is a file, wanted a folder to write to\n"
     assert capsys.readouterr().err == wanted

@@ -104,5 +104,5 @@ def test_each_seed_of_each_command_is_one_of_a_generator(name, seed, capsys):
     for field in (field.name for field in fields(settings) if field.name.startswith("seed")):
         assert main([name, *words, flag(field), str(seed)]) == 2
         err = capsys.readouterr().err
-        assert err.startswith(f"latentgeo {name}: {field} must be at least 0"), err
+        assert err.startswith(f"latentgeo {name}: {flag(field)} must be at least 0"), err
         assert err.endswith(f"got {seed}\n")

@@ -43,12 +43,12 @@ def test_lines_end_as_on_any_system_and_nowhere_else(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"caf\xe9", "x: not UTF-8 text: unexpected end of data at byte 3"),
-        (b"a\xe9b", "x: not UTF-8 text: invalid continuation byte at byte 1"),
-        ("ab".encode("utf-16-le"), "x: not UTF-8 text: zero bytes, as of UTF-16 without its mark"),
+        (b"caf\xe9", "x: not UTF-8 text: unexpected end of data at byte 3; save it as UTF-8"),
+        (b"a\xe9b", "x: not UTF-8 text: invalid continuation byte at byte 1; save it as UTF-8"),
+        ("ab".encode("utf-16-le"), "x: not UTF-8 text: zero bytes, as of UTF-16; save it as UTF-8"),
         (
             codecs.BOM_UTF16_LE + b"a",
-            "x: not UTF-8 or UTF-16 text: truncated data at byte 2",
+            "x: not UTF-8 or UTF-16 text: truncated data at byte 2; save it as UTF-8",
         ),
     ],
 )
