@@ -64,9 +64,9 @@ class ADMUNet(nn.Module):
         Raises ValueError if there are labels and the model has no classes, or the other way round.
         """
         if (labels is None) != (self.config.classes is None):
-            got = "no labels" if labels is None else f"labels {tuple(labels.shape)}"
+            got = "none" if labels is None else f"{tuple(labels.shape)}"
             wanted = "none" if self.config.classes is None else f"(B,) of {self.config.classes}"
-            raise ValueError(f"got {got}, wanted {wanted}")
+            raise ValueError(f"labels: got {got}, wanted {wanted}")
         angles = time_embedding(t * self.config.time_scale, self.config.base)
         temb = self.time_embed(angles.to(dtype_of(self.time_embed)))
         return temb if labels is None else temb + self.label_emb(labels)

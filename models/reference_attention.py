@@ -46,7 +46,10 @@ def reference_attention(unet: UNet, first: int | None) -> Iterator[None]:
     count = len(layers)
     first = count if first is None else first
     if not 0 <= first <= count:
-        raise ValueError(f"reference layer: got {first}, wanted 0..{count}; {count} is none")
+        raise ValueError(
+            f"reference_layer: got {first}, wanted 0 to {count - 1}, the first self-attention that "
+            f"looks at the original, or {count}: none does"
+        )
     with controlled(layers[first:], _attend_to_first):
         yield
 

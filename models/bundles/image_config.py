@@ -37,7 +37,7 @@ class ScheduleConfig:
             wanted = ", ".join(schedules.SCHEDULES)
             raise ValueError(f"schedule: kind is {self.kind!r}, wanted one of {wanted}")
         if self.kind == "cosine" and (self.start, self.end) != (None, None):
-            raise ValueError("schedule: cosine has no start and end")
+            raise ValueError("schedule: got a start or an end of cosine, which has neither")
 
     def build(self) -> schedules.Schedule:
         """Return the tables."""
@@ -84,7 +84,7 @@ class ImageModelConfig:
                 f"takes {channels}"
             )
         if self.autoencoder and self.sampling.clip:
-            raise ValueError("sampling: clip is on, but latents are not confined to [-1, 1]")
+            raise ValueError("sampling: clip is on, wanted it off: latents leave [-1, 1]")
 
     @property
     def network(self) -> str:

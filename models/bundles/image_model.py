@@ -174,7 +174,7 @@ def load_own_folder(
 def read_config(path: Path) -> ImageModelConfig:
     """Return the configuration in a JSON file; ValueError names what is wrong with it."""
     if not path.is_file():
-        raise FileNotFoundError(f"no configuration at {path}")
+        raise FileNotFoundError(f"no model at {path.parent}: wanted {path.name} in it")
     try:
         data = json.loads(read_text(path))
     except ValueError as error:

@@ -36,6 +36,14 @@ from latentgeo.models.vae import VAE, VAEConfig
 from latentgeo.models.zoo.places import ZOO
 
 PARTS = ("unet", "vae", "text")
+WITHOUT_TEXT = (
+    "a model without text, wanted one with text; sample, directions, inject-content and "
+    "edit-semantic take this one"
+)
+WITH_TEXT = (
+    "a model with text, wanted one without; sample, interpolate, edit-text, drag and invert take "
+    "this one"
+)
 TOKENS = "embeddings.token_embedding.weight"  # of the text encoder
 
 
@@ -239,6 +247,8 @@ def plain_config(config: BundleConfig) -> dict[str, Any]:
 
 def config_from(data: Mapping[str, Any], where: str) -> BundleConfig:
     """Return the configuration that `plain_config` made plain; ValueError names an unknown key."""
+    if "network" in data:  # models/bundles/image_config.py
+        raise ValueError(f"{where}: {WITHOUT_TEXT}")
     parts = {
         "unet": UNetConfig,
         "vae": VAEConfig,
@@ -257,15 +267,22 @@ def from_plain(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
     """Return the dataclass with these values, lists as tuples; ValueError names an unknown key."""
     known = {field.name for field in fields(cls)}
     if unknown := sorted(set(data) - known):
-        raise ValueError(f"{where} has unknown key {unknown[0]!r}, wanted some of {sorted(known)}")
+        raise ValueError(
+            f"{where}: unknown key {unknown[0]!r}, wanted some of {', '.join(sorted(known))}"
+        )
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def embedded() -> list[str]:
+    """Return the names of the models that are inside the package."""
+    return sorted(path.parent.name for path in ZOO.glob("*/config.json"))
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} does not exist; a model is a folder with config.json and "
-            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, a folder of diffusers, "
-            "Stable Diffusion 1.x in one file, or the name of an embedded one"
+            f"{path} does not exist; wanted a model: an embedded one ({', '.join(embedded())}), a "
+            f"folder with config.json and {', '.join(f'{name}.safetensors' for name in PARTS)}, "
+            "a folder of diffusers, or Stable Diffusion 1.x in one file"
         )
     return path

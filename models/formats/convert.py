@@ -44,7 +44,7 @@ MODELS: dict[str, Write] = {
     "diffusers": write_folder,
     "ldm": lambda bundle, path, dtype, packing: write_ldm(bundle, path, dtype),
 }
-PACKED = "shard_size and variant are for Stable Diffusion as a folder of diffusers"
+PACKED = "--shard-size and --variant are for Stable Diffusion as a folder of diffusers"
 NOUNS = {
     "lora": "a LoRA",
     "tokens": "a file of learned tokens",
@@ -99,7 +99,7 @@ def convert(
     if kind == "images":
         return convert_image(source, target, layout, dtype, model_config, ema)
     if model_config is not None:
-        raise ValueError(f"model_config: {source} is not a model of images without text")
+        raise ValueError(f"model_config: got one for {source}, wanted a model without text")
     if kind in ENCODERS.values():
         return convert_encoder(source, target, kind, layout, dtype)
     if kind == "tokens":
@@ -137,14 +137,16 @@ def _model(
     layout = layout or ("ldm" if target.suffix in FILES else "diffusers")
     if layout not in MODELS:
         whose = "LoRA" if layout in GRAMMARS else "another network"
-        raise ValueError(f"layout {layout!r} is for {whose}, wanted {', '.join(MODELS)}")
+        raise ValueError(
+            f"layout: got {layout!r}, which is for {whose}, wanted {', '.join(MODELS)}"
+        )
     if (layout == "ldm") != (target.suffix in FILES):
         raise ValueError(
             f"to: {target} with layout {layout!r}, wanted "
-            + ("a name in .safetensors or .ckpt" if layout == "ldm" else "a folder")
+            + ("a name that ends in .safetensors or .ckpt" if layout == "ldm" else "a folder")
         )
     if packing != PLAIN and layout != "diffusers":
-        raise ValueError(f"layout is {layout!r}; {PACKED}")
+        raise ValueError(f"layout: got {layout!r}; {PACKED}")
     bundle = load_text_to_image(source, dtype=dtype)
     MODELS[layout](bundle, target, dtype, packing)
     return f"{target}: {bundle.config.name} as {layout}"
@@ -159,7 +161,9 @@ def _lora(
     fold: bool,
 ) -> str:
     if layout not in GRAMMARS:
-        raise ValueError(f"layout is {layout}, wanted a grammar of LoRA: {', '.join(GRAMMARS)}")
+        raise ValueError(
+            f"layout: got {layout or 'none'}, wanted that of a LoRA: {', '.join(GRAMMARS)}"
+        )
     places = places_for(model)
     lora, grammar = read_lora_file(lora_path(source), places)
     lora = folded(lora) if fold else lora

@@ -40,7 +40,7 @@ def convert_image(
     usual = network if file else ("latentgeo" if network == "adm" else "diffusers")
     wanted, writers = layout or usual, {**FOLDERS, network: FILES[network]}
     if wanted not in writers:
-        raise ValueError(f"layout {wanted!r} is not for {source}, wanted {', '.join(writers)}")
+        raise ValueError(f"layout: got {wanted!r} for {source}, wanted {', '.join(writers)}")
     if file != (wanted in FILES):
         kind = f"a name in {', '.join(SUFFIXES)}" if wanted in FILES else "a folder"
         raise ValueError(f"to: {target} with layout {wanted!r}, wanted {kind}")

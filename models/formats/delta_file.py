@@ -58,7 +58,7 @@ def read_purpose(path: Path) -> Purpose:
     Raises FileNotFoundError, or ValueError where it is something else's metadata.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such direction")
+        raise FileNotFoundError(f"{path}: no such file, wanted a direction of train-asyrp")
     text = SafeFile(path).metadata.get(KEY) if path.suffix == ".safetensors" else None
     if text is None:
         return Purpose(name=path.stem)
@@ -89,7 +89,9 @@ def read_direction(path: Path) -> Learned:
             made.float().eval().requires_grad_(False)
             return made
     wanted = " or ".join(" and ".join(names) for names in LAYOUTS.values())
-    raise ValueError(f"{path} is no f_t: wanted {wanted}, got {', '.join(sorted(state)[:4])} …")
+    raise ValueError(
+        f"{path} is no direction: got tensors {', '.join(sorted(state)[:4])} …, wanted {wanted}"
+    )
 
 
 def _plain(state: Mapping[str, Tensor]) -> DirectionTable | GlobalDirection | None:
@@ -110,7 +112,7 @@ def write_direction(path: Path, direction: Learned, purpose: Purpose | None = No
     Raises ValueError for another ending of the name.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: wanted a name in {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: wanted a name that ends in {' or '.join(SUFFIXES)}")
     state = {name: value.detach().contiguous() for name, value in direction.state_dict().items()}
     if path.suffix == ".safetensors":
         about = {} if purpose is None else {KEY: json.dumps(_said(purpose))}
@@ -131,7 +133,9 @@ def _state(path: Path) -> dict[str, Tensor]:
     whole = load_pickle(path)
     state = whole.get(PLACE, whole) if isinstance(whole, Mapping) else whole
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path} is no f_t: wanted tensors, or them under {PLACE!r}")
+        raise ValueError(
+            f"{path} is no direction: wanted tensors by name, or a table {PLACE!r} of them"
+        )
     return dict(state)
 
 

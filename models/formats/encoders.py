@@ -109,7 +109,7 @@ def convert_encoder(
     layouts = [*GRAMMARS] if kind == "clip" else [PYTORCH_FID]
     chosen = layout or layouts[0]
     if chosen not in layouts:
-        raise ValueError(f"layout {layout!r} is not for {kind}, wanted {', '.join(layouts)}")
+        raise ValueError(f"layout: got {layout!r} for {kind}, wanted {', '.join(layouts)}")
     model = LOADERS[kind](source, dtype=None)
     if isinstance(model, CLIP):
         write_clip(model, target, chosen, dtype)

@@ -89,7 +89,10 @@ def find_lora(name: str | Path, model: Path) -> Path:
     beside = folder / f"{name}.safetensors"
     path = beside if beside.is_file() else lora_path(Path(name))
     if not path.is_file():
-        raise FileNotFoundError(f"no LoRA at {path}, nor {beside}")
+        own = ", ".join(sorted(one.stem for one in folder.glob("*lora*.safetensors"))) or "none"
+        raise FileNotFoundError(
+            f"no LoRA at {path}, nor {beside}; wanted a file, or one beside the model: {own}"
+        )
     return path
 
 
@@ -102,5 +105,8 @@ def find_direction(name: str | Path, model: Path) -> Path:
     path = own / f"{name}.safetensors"
     if not path.is_file() and not Path(name).is_file():
         known = sorted(file.stem for file in own.glob("*.safetensors"))
-        raise FileNotFoundError(f"no direction at {name}, nor among the model's own: {known}")
+        raise FileNotFoundError(
+            f"no direction at {name}; wanted a file of train-asyrp, or one of the model's own: "
+            f"{', '.join(known) or 'it has none'}"
+        )
     return path if path.is_file() else Path(name)

@@ -8,6 +8,7 @@ import torch
 
 from latentgeo.core.run.text import read_text
 from latentgeo.models.bundles.image_model import CONFIG, ImageModel, load_own_folder
+from latentgeo.models.bundles.text_to_image import WITH_TEXT
 from latentgeo.models.formats.diffusers.image import is_image_folder, read_image_folder
 from latentgeo.models.formats.files.families import looks_like
 from latentgeo.models.formats.files.open import open_source
@@ -42,7 +43,10 @@ def load_image_model(
     path = None if lora is None else find_lora(lora, place)
     layout = image_layout(place)
     if layout is None:
-        raise ValueError(f"{source} is not a model of images without text")
+        if place.is_file():
+            title = looks_like(shapes(open_source(place))).title
+            raise ValueError(f"{source} looks like {title}, wanted a model without text")
+        raise ValueError(f"{source}: {WITH_TEXT}")
     model = _read(place, layout, device, dtype, config, ema)
     if path is not None:
         fuse_lora(model, path, lora_scale)
@@ -66,7 +70,7 @@ def _read(
 ) -> ImageModel:
     if layout in ("latentgeo", "diffusers"):
         if config is not None:
-            raise ValueError(f"model_config: {place} has its own configuration")
+            raise ValueError(f"model_config: {place} has its own, leave it out")
         read_folder = load_own_folder if layout == "latentgeo" else read_image_folder
         return read_folder(place, device, dtype)
     given = None if config is None else named_config(config)

@@ -241,9 +241,9 @@ def test_torso_in_sixteen_bits():
 def test_refuses_what_does_not_fit():
     """Errors name what was got and what was wanted."""
     x, t, labels = inputs()
-    with pytest.raises(ValueError, match=r"no labels, wanted \(B,\) of 5"):
+    with pytest.raises(ValueError, match=r"labels: got none, wanted \(B,\) of 5"):
         small()(x, t)
-    with pytest.raises(ValueError, match=r"got labels \(3,\), wanted none"):
+    with pytest.raises(ValueError, match=r"labels: got \(3,\), wanted none"):
         small(IMPROVED)(x, t, labels)
     with pytest.raises(ValueError, match="multiples of 4, got 12 × 18"):
         small()(x[..., :18], t, labels)

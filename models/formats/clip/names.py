@@ -100,7 +100,7 @@ def config_of(shapes: Mapping[str, Shape], name: Callable[[str], str]) -> CLIPCo
     found = {key: shapes.get(name(key), ()) for key in TELLING}
     if odd := [key for key, axes in TELLING.items() if len(found[key]) != axes or 0 in found[key]]:
         said = [f"{name(key)} is {found[key] or 'missing'}" for key in odd]
-        raise ValueError(f"its shape is not to be told: {'; '.join(said)}")
+        raise ValueError(f"its shape cannot be told: {'; '.join(said)}")
     vocabulary, width = found[WORDS]
     channels, _, _, patch = found[PATCHES]
     vision, text = _tower(shapes, name, VISION, channels), _tower(shapes, name, TEXT, width)

@@ -17,6 +17,7 @@ import torch
 
 from latentgeo.models.bundles.text_to_image import (
     PARTS,
+    WITHOUT_TEXT,
     BundleConfig,
     SamplingDefaults,
     TextToImage,
@@ -110,6 +111,8 @@ def read_config(folder: Path) -> BundleConfig:
     Raises FileNotFoundError, or ValueError for a model of another kind or with other settings.
     """
     index = Reader(str(folder / INDEX), read_json(folder / INDEX))
+    if index.part("unet") == "UNet2DModel":
+        raise ValueError(f"{folder}: {WITHOUT_TEXT}")
     for name, classes in CLASSES.items():
         if (found := index.part(name)) not in classes:
             raise index.error(name, found, " or ".join(classes))

@@ -31,7 +31,10 @@ def config_of(
     if given is None:
         return _published(source, network, misfits)
     if given.network != network:
-        raise ValueError(f"{source.path} is of the network {network}, {given.name} {given.network}")
+        raise ValueError(
+            f"{source.path} is of the network {network}, and {given.name} of {given.network}; give "
+            "another --model-config"
+        )
     refuse(source.path, misfits(given), f"it was held against {given.name}; ")
     return given
 

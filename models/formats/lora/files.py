@@ -94,7 +94,11 @@ def lora_path(path: Path) -> Path:
         for name in PEFT_FILES:
             if (path / name).is_file():
                 return path / name
-        raise FileNotFoundError(f"no LoRA at {path}: the folder has no {PEFT_FILES[0]}")
+        found = sorted(one.name for one in path.glob("*.safetensors"))
+        give = f"give one of its files: {', '.join(found)}" if found else "it has no .safetensors"
+        raise FileNotFoundError(
+            f"no LoRA at {path}: the folder is none of PEFT's, which have {PEFT_FILES[0]}; {give}"
+        )
     return path
 
 

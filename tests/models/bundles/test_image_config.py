@@ -60,7 +60,7 @@ def test_shapes_and_kinds():
     ("make", "message"),
     [
         (lambda: ScheduleConfig(kind="sigmoid"), "kind is 'sigmoid', wanted one of linear"),
-        (lambda: ScheduleConfig(kind="cosine", end=0.1), "cosine has no start and end"),
+        (lambda: ScheduleConfig(kind="cosine", end=0.1), "got a start or an end of cosine"),
         (
             lambda: ImageModelConfig(sampling=ImageDefaults(variance="learned")),
             "variance is 'learned', wanted small or large",
@@ -70,15 +70,15 @@ def test_shapes_and_kinds():
             lambda: replace(LDM, unet=DDPMConfig(in_channels=5)),
             "the autoencoder has 3 latent channels, the UNet takes 5",
         ),
-        (lambda: replace(LDM, sampling=ImageDefaults()), "clip is on, but latents"),
+        (lambda: replace(LDM, sampling=ImageDefaults()), "clip is on, wanted it off"),
         (
             lambda: config_from({"network": "sd"}, "f"),
             "f: network is 'sd', wanted one of ddpm, adm, ldm",
         ),
-        (lambda: config_from({"network": "ddpm", "unets": 1}, "f"), "f has unknown key 'unets'"),
+        (lambda: config_from({"network": "ddpm", "unets": 1}, "f"), "f: unknown key 'unets'"),
         (
             lambda: config_from({"network": "adm", "unet": {"head": 1}}, "f"),
-            "f: unet has unknown key 'head'",
+            "f: unet: unknown key 'head'",
         ),
         (lambda: config_from([], "f"), r"f: network is \[\]"),
     ],

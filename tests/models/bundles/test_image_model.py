@@ -150,7 +150,7 @@ def test_what_is_missing_or_wrong_is_named(tmp_path):
     (folder / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is no JSON"):
         load_own_folder(folder)
-    with pytest.raises(FileNotFoundError, match=r"no configuration at .*gone"):
+    with pytest.raises(FileNotFoundError, match=r"no model at .*gone"):
         load_own_folder(tmp_path / "gone")
 
 

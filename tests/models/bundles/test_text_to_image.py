@@ -80,7 +80,10 @@ def test_v_prediction_is_turned_into_eps(folder):
 
 def test_errors_name_the_file_and_what_is_wrong(folder, tmp_path):
     """Missing folder, missing file, unknown key, wrong shapes, garbage: one clear sentence each."""
-    with pytest.raises(FileNotFoundError, match=r"nowhere does not exist; a model is a folder"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"nowhere does not exist; wanted a model: an embedded one \(avatars, avatars-ddpm\)",
+    ):
         load_bundle(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"config\.json does not exist"):
         load_bundle(tmp_path)
@@ -100,7 +103,7 @@ def test_errors_name_the_file_and_what_is_wrong(folder, tmp_path):
     data = json.loads((folder / "config.json").read_text())
     data["unet"]["chanels"] = data["unet"].pop("channels")
     (folder / "config.json").write_text(json.dumps(data))
-    with pytest.raises(ValueError, match=r"unet has unknown key 'chanels'"):
+    with pytest.raises(ValueError, match=r"unet: unknown key 'chanels'"):
         load_bundle(folder)
 
 

@@ -114,12 +114,12 @@ def test_clip_through_all_layouts(clip, tmp_path, capsys):
         torch.float16
     }
     assert run(start, tmp_path / "x", "--layout", "ldm") == 2
-    assert "layout 'ldm' is not for clip, wanted transformers, openai" in capsys.readouterr().err
+    assert "--layout: got 'ldm' for clip, wanted transformers, openai" in capsys.readouterr().err
 
 
 def test_layouts_of_other_networks_are_refused(ours, tmp_path, capsys):
     assert run(ours, tmp_path / "x", "--layout", "openai") == 2
-    assert "layout 'openai' is for another network" in capsys.readouterr().err
+    assert "--layout: got 'openai', which is for another network" in capsys.readouterr().err
 
 
 def test_inception_to_safetensors_and_back(tmp_path, capsys):
@@ -131,7 +131,7 @@ def test_inception_to_safetensors_and_back(tmp_path, capsys):
     found = load_file(tmp_path / "b.safetensors")
     assert state.keys() == found.keys() and all(torch.equal(state[k], found[k]) for k in state)
     assert run(first, tmp_path / "c.pth", "--layout", "openai") == 2
-    assert "is not for inception, wanted pytorch-fid" in capsys.readouterr().err
+    assert "for inception, wanted pytorch-fid" in capsys.readouterr().err
 
 
 def test_learned_tokens(tmp_path, capsys):
@@ -158,17 +158,17 @@ def test_kinds(ours, tmp_path, places, lora_on):
         (
             "x",
             ("--layout", "kohya"),
-            "layout 'kohya' is for LoRA, wanted latentgeo, diffusers, ldm",
+            "--layout: got 'kohya', which is for LoRA, wanted latentgeo, diffusers, ldm",
         ),
-        ("x", ("--layout", "ldm"), r"wanted a name in .safetensors or .ckpt"),
+        ("x", ("--layout", "ldm"), r"wanted a name that ends in .safetensors or .ckpt"),
         ("x.ckpt", ("--layout", "diffusers"), "wanted a folder"),
         ("x", ("--layout", "safe"), "--layout: got 'safe', wanted one of"),
         (
             "x.ckpt",
             ("--variant", "fp16"),
-            "layout is 'ldm'; shard_size and variant are for Stable Diffusion",
+            "--layout: got 'ldm'; --shard-size and --variant are for Stable Diffusion",
         ),
-        ("x", ("--shard-size", "0"), "shard_size must be positive and finite, got 0.0"),
+        ("x", ("--shard-size", "0"), "--shard-size must be positive and finite, got 0.0"),
         ("x", ("--variant", "a.b"), "variant must be a word such as fp16, got 'a.b'"),
     ],
 )
@@ -183,9 +183,12 @@ def test_a_lora_needs_a_grammar(tmp_path, places, lora_on, capsys):
         tmp_path / "a.safetensors", lora_on(unet=("attn1.",)), GRAMMARS["peft"], places
     )
     assert run(path, tmp_path / "b.safetensors") == 2
-    assert "wanted a grammar of LoRA: attn-procs, diffusers, peft, kohya" in capsys.readouterr().err
+    assert (
+        "got none, wanted that of a LoRA: attn-procs, diffusers, peft, kohya"
+        in capsys.readouterr().err
+    )
     assert run(path, tmp_path / "b.safetensors", "--shard-size", "1") == 2
-    assert "is a LoRA; shard_size and variant are for Stable Diffusion" in capsys.readouterr().err
+    assert "is a LoRA; --shard-size and --variant are for" in capsys.readouterr().err
     assert run(path, tmp_path / "b.safetensors", "--layout", "kohya") == 2  # not SD 1.5's layers
     assert "does not fit" in capsys.readouterr().err
 

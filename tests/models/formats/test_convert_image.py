@@ -59,10 +59,10 @@ def test_a_pickle_needs_a_configuration_and_may_have_an_average(tmp_path, capsys
             ("--layout", "diffusers"),
             "a folder of diffusers has q, k and v of ADM apart",
         ),
-        ("adm", "x.pt", ("--layout", "ldm"), "layout 'ldm' is not for .*, wanted diffusers, lat"),
+        ("adm", "x.pt", ("--layout", "ldm"), "--layout: got 'ldm' for .*, wanted diffusers, lat"),
         ("ddpm", "x", ("--layout", "ddpm"), r"wanted a name in \.safetensors, \.ckpt, \.pt"),
         ("ddpm", "x.pt", ("--layout", "diffusers"), "wanted a folder"),
-        ("ddpm", "x", ("--model-config", "p2-256"), "has its own configuration"),
+        ("ddpm", "x", ("--model-config", "p2-256"), "has its own, leave it out"),
     ],
 )
 def test_what_cannot_be_written_is_refused(name, target, words, message, tmp_path, capsys):
@@ -74,7 +74,10 @@ def test_what_cannot_be_written_is_refused(name, target, words, message, tmp_pat
 
 def test_a_configuration_is_for_image_models_only(tmp_path, capsys):
     assert run("avatars", tmp_path / "x", "--model-config", "p2-256") == 2
-    assert "avatars is not a model of images without text" in capsys.readouterr().err
+    assert (
+        "--model-config: got one for avatars, wanted a model without text"
+        in capsys.readouterr().err
+    )
 
 
 def test_inspection_says_what_a_model_is(tmp_path, capsys):

@@ -72,13 +72,15 @@ def test_what_is_no_f_t_is_refused(tmp_path):
         read_direction(file({"0": state | {"extra": torch.zeros(1)}}))
     with pytest.raises(ValueError, match=r"conv2\.weight is \(3,\), wanted \(8, 8, 1, 1\)"):
         read_direction(file(state | {"conv2.weight": torch.zeros(3)}))
-    with pytest.raises(ValueError, match=r"is no f_t: wanted conv1\.weight and"):
+    with pytest.raises(
+        ValueError, match=r"is no direction: got tensors weight …, wanted conv1\.weight and"
+    ):
         read_direction(file({"weight": torch.zeros(1)}))
-    with pytest.raises(ValueError, match="wanted tensors, or them under '0'"):
+    with pytest.raises(ValueError, match="wanted tensors by name, or a table '0' of them"):
         read_direction(file({"0": 7}))
     with pytest.raises(FileNotFoundError):
         read_direction(tmp_path / "none.pth")
-    with pytest.raises(ValueError, match="wanted a name in"):
+    with pytest.raises(ValueError, match="wanted a name that ends in"):
         write_direction(tmp_path / "f.bin", ImplicitDirection(8, 6))
 
 

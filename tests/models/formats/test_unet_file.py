@@ -138,7 +138,7 @@ def test_other_families_and_configurations_are_refused(tmp_path):
     with pytest.raises(ValueError, match="looks like LoRA, wanted a UNet of DDPM or ADM alone"):
         read_unet_file(tmp_path / "x.safetensors")
     path = write_unet_file(made(CONFIGS["ddpm"]), tmp_path / "x.pt")
-    with pytest.raises(ValueError, match="of the network ddpm, adm adm"):
+    with pytest.raises(ValueError, match="of the network ddpm, and adm of adm"):
         read_unet_file(path, config=CONFIGS["adm"])
     with pytest.raises(ValueError, match="ldm is not a UNet of DDPM or ADM alone"):
         write_unet_file(made(CONFIGS["ldm"]), path)

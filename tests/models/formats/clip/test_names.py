@@ -54,5 +54,5 @@ def test_shapes_that_tell_nothing_are_named():
     shapes["visual.conv1.weight"] = (16, 3)
     with pytest.raises(ValueError, match=r"token_embedding\.weight is missing; visual\.conv1\.we"):
         config_of(shapes, openai_name)
-    with pytest.raises(ValueError, match="is not to be told"):
+    with pytest.raises(ValueError, match="cannot be told"):
         config_of({"visual.proj": (3, 4)}, openai_name)
