@@ -117,7 +117,9 @@ def build(settings: TrainDdpm) -> ImageModel:
         model = new_image_model(config if vae is None else replace(config, autoencoder=vae.config))
     if model.config.learned_variance or model.config.classes is not None:
         name = model.config.name
-        raise ValueError(f"preset or start: {name} learns a variance or classes; none is here")
+        raise ValueError(
+            f"preset and start: got {name}, wanted a model without a learned variance and classes"
+        )
     model.config = replace(
         model.config,
         name=settings.out.name,
@@ -142,7 +144,10 @@ def open_batches(settings: TrainDdpm, model: ImageModel, device: torch.device) -
     if vae is None:
         return stream(remembered(source), settings)
     if not isinstance(vae, VAE):
-        raise ValueError("start: a vector-quantized autoencoder has no latents to draw; give vae")
+        raise ValueError(
+            f"start: got {settings.start} with a vector-quantized autoencoder, which latents are "
+            "not drawn from; give another one as --vae"
+        )
     return stream(cached(source, vae, device), settings)
 
 

@@ -168,7 +168,10 @@ def open_data(settings: TrainDiffusion, vae: VAE) -> Source | Shards:
     """
     if is_cache(settings.data):
         if settings.flip or settings.where or not settings.cache_latents:
-            raise ValueError("flip, where and cache_latents belong to `latentgeo cache`")
+            raise ValueError(
+                f"flip, where and cache_latents: got some for the cache {settings.data}, whose "
+                "images are encoded already; give --flip and --where to latentgeo cache"
+            )
         return open_cache(Path(settings.data), settings.size, vae=vae)
     return open_source(
         settings.data, settings.size, settings.on_bad, flip=settings.flip, where=settings.where

@@ -171,10 +171,7 @@ class Cache:
     )
     batch: int = option(16, "images encoded at a time")
     part: int = option(1024, "images in each file of the cache")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""

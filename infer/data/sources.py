@@ -61,7 +61,7 @@ def avatars(
     Raises ValueError for a split that there is not.
     """
     if split not in ("train", "test", "all"):
-        raise ValueError(f"the split of avatars is {split!r}; it is train, test or all")
+        raise ValueError(f"split: got {split!r} of avatars, wanted train, test or all")
     return Zipped(AVATARS, Framing(size=size, flip=flip), on_bad, split=split, where=where)
 
 
@@ -88,7 +88,7 @@ def open_source(
     if name == "avatars":
         return avatars(named or split or "train", size, on_bad, flip=flip, where=wanted)
     if (Path(spec) / CACHE_INDEX).is_file():
-        raise ValueError(f"{spec} is a cache of latents; images are wanted here")
+        raise ValueError(f"{spec} is a cache of latents, wanted the images that it was made of")
     framing = Framing(size=size, random_crop=random_crop, flip=flip)
     if is_cifar10(Path(spec)):
         return Cifar10(Path(spec), framing, on_bad, split=split, where=wanted)

@@ -104,7 +104,8 @@ class Cached:
         labels = json.loads(read_text(path.with_suffix(".json")))
         found = self.opened(number).entries["moments"].shape[0], len(labels["captions"])
         if found != (examples, examples):
-            raise ValueError(f"{path}: got {found} examples, wanted {examples}; make it again")
+            got = f"{found[0]} images and {found[1]} captions"
+            raise ValueError(f"{path}: got {got}, wanted {examples} of each; make the cache again")
         self.places += [(number, row) for row in range(examples)]
         self.labels += zip(labels["captions"], labels["names"], strict=True)
         self.texts |= {text: (number, row) for row, text in enumerate(labels["texts"])}

@@ -41,7 +41,9 @@ class Latents:
 
     def __init__(self, source: Source, vae: VAE, device: torch.device) -> None:
         if source.framing.draws:
-            raise ValueError("cache_latents needs images that are the same each time: no flip")
+            raise ValueError(
+                "cache_latents and flip: got both, wanted one: a cached image is not flipped"
+            )
         self.source, self.rejects, self.framing = source, source.rejects, source.framing
         self.examples: dict[int, Example] = {}
         self.refused: dict[int, BadItem] = {}
@@ -85,7 +87,7 @@ def cached(source: Source | Shards, vae: VAE, device: torch.device) -> Latents:
     """Return the source's latents; `ValueError` for shards, which memory may not hold."""
     if isinstance(source, Shards):
         raise ValueError(
-            "cache_latents needs a folder or a zip file, got shards; switch it off, or encode them "
-            "once with `latentgeo cache`"
+            "data: got shards, wanted a folder or a zip: latents are kept in memory; with text, "
+            "--no-cache-latents or what latentgeo cache wrote does, too"
         )
     return Latents(source, vae, device)

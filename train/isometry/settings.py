@@ -52,6 +52,8 @@ class TrainIsometric(TrainDdpm):
         at_least(self, 1, "probes", "rank")
         within(self, 0, 1, "p", "drop_caption")
         if self.adapter == "lora" and self.start is None:
-            raise ValueError("start: a LoRA needs a model to start from, got none")
+            raise ValueError("start: got none, wanted the model that --adapter lora is for")
         if self.compile:
-            raise ValueError("compile: compiled code has no forward mode, which the loss needs")
+            raise ValueError(
+                "compile: wanted without: the loss needs forward mode, compiled code has none"
+            )

@@ -71,7 +71,7 @@ def train(settings: TrainIsometric) -> None:
         isometric.train(settings)
         return
     if settings.vae is not None:
-        raise ValueError(f"vae: {settings.start} has its own")
+        raise ValueError(f"vae: got {settings.vae}, but {settings.start} has its own; leave it out")
     with session(settings, weight_hashes(settings.start)) as device:
         model = Prompted(load_text_to_image(settings.start, device=device))
         if settings.channels_last:

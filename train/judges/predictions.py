@@ -57,6 +57,6 @@ def predictions_of(spec: str | None, size: int, device: torch.device) -> Predict
         return None
     model = load_image_model(spec, device)
     if model.config.classes is not None:
-        raise ValueError(f"predictions: {spec} has classes, wanted a model without")
+        raise ValueError(f"predictions: got {spec}, which has classes, wanted a model without")
     image_shape(model, size)
     return Predictions(model)

@@ -47,7 +47,7 @@ class TrainJudge(Training):
         at_least(self, 16, "size")
         if self.batch // self.accumulate < 2:
             raise ValueError(
-                f"batch: got parts of {self.batch // self.accumulate}, wanted 2 or more"
+                f"batch: got {self.batch} in {self.accumulate} parts, wanted 2 or more in each"
             )
 
 
@@ -88,10 +88,7 @@ class TrainClassifier:
     batch: int = option(64, "images per step")
     rate: float = option(2e-3, "largest learning rate of AdamW, along one cycle")
     seed: int = option(0, "seed of the first weights, the order and the augmentation")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""

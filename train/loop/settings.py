@@ -19,10 +19,7 @@ class Training:
 
     out: Path = output("folder of the run: run.toml, log.jsonl, checkpoints, samples and weights")
     seed: int = option(0, "seed of the initial weights, the data order and every noise")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Literal["fp32", "bf16"] = option(
         "fp32", "number format of the computation: fp32, or bf16 by autocast; weights stay fp32"
     )

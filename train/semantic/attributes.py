@@ -28,7 +28,7 @@ def read_attributes(path: Path) -> list[Wanted]:
     Raises FileNotFoundError, or ValueError that names the file and what in it is wrong.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"attributes: {path} is not there")
+        raise FileNotFoundError(f"attributes: no such file: {path}")
     text = read_text(path)
     try:
         content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -48,7 +48,8 @@ def _wanted(path: Path, name: str, row: object) -> Wanted:
             raise ValueError(f"{path}: {name}: unknown key {key!r}{nearest(key, known)}")
         kinds = str if key in ("source", "target") else int if key == "t_edit" else int | float
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"{path}: {name}: {key} is {value!r}, which is not its kind")
+            kind = {str: "text", int: "an integer"}.get(kinds, "a number")  # type: ignore[call-overload]
+            raise ValueError(f"{path}: {name}: {key} is {value!r}, wanted {kind}")
     if missing := {"source", "target"} - row.keys():
         raise ValueError(f"{path}: {name}: {min(missing)} is missing")
     if not name or Path(name).name != name:

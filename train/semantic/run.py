@@ -105,7 +105,7 @@ def learning(
     similarity = torch.cosine_similarity(texts[0], texts[1], dim=0).item()
     t_edit = end_of(settings, wanted, similarity, measured)
     if not 1 <= t_edit <= visited[0]:
-        raise ValueError(f"t_edit of {wanted.name}: got {t_edit}, wanted 1 … {visited[0]}")
+        raise ValueError(f"t_edit: got {t_edit} for {wanted.name}, wanted 1 to {visited[0]}")
     t_boost = measured.t_boost() if settings.t_boost is None and measured else settings.t_boost
     recon = settings.recon_weight if wanted.recon_weight is None else wanted.recon_weight
     clip = settings.clip_weight if wanted.clip_weight is None else wanted.clip_weight
@@ -143,7 +143,10 @@ def end_of(
     if given is not None:
         return given
     if measured is None:
-        raise ValueError(f"t_edit of {wanted.name}: give it, or --intervals of eval-intervals")
+        raise ValueError(
+            f"t_edit: got none for {wanted.name}, wanted a time, or --intervals with a file that "
+            "latentgeo eval-intervals wrote"
+        )
     return measured.t_edit(similarity)
 
 
@@ -188,7 +191,10 @@ def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> T
         return seed_noises(seeds, model.shape)
     source = open_source(settings.data, model.config.sampling.size, allow_uncaptioned=True)
     if not isinstance(source, Shards) and len(source) < settings.n_images:
-        raise ValueError(f"images: got {settings.n_images}, {settings.data} has {len(source)}")
+        raise ValueError(
+            f"n_images must be at most {len(source)}, all that {settings.data} has, got "
+            f"{settings.n_images}"
+        )
     images, _ = next(Batches(source, settings.n_images, settings.seed))
     folder = settings.out / "inversions" if settings.cache is None else settings.cache
     return noises_of(model, images, visited, folder, settings.refine)

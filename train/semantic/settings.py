@@ -60,9 +60,9 @@ class Directed(Training):
         at_least(self, 2, "trained_steps")
         at_least(self, 0, "clip_weight", "refine")
         if self.accumulate != 1:
-            raise ValueError("accumulate: a batch goes down its path as a whole, wanted 1")
+            raise ValueError(f"accumulate: got {self.accumulate}, wanted 1: a batch is not split")
         if self.dtype != "fp32":
-            raise ValueError(f"dtype: P_T divides by √ᾱ_T, wanted fp32, got {self.dtype}")
+            raise ValueError(f"dtype: got {self.dtype}, wanted fp32: P_T divides by √ᾱ_T")
         if self.recon_weight is not None and not 0 <= self.recon_weight < math.inf:
             raise ValueError(f"recon_weight must be at least 0, got {self.recon_weight}")
 
@@ -70,7 +70,8 @@ class Directed(Training):
     def texts(self) -> tuple[str, str]:
         """Source and target; ValueError where one of them or the name is missing."""
         if not self.name or self.source is None or self.target is None:
-            raise ValueError("name, source and target: wanted each of them")
+            missing = [one for one in ("name", "source", "target") if not getattr(self, one)]
+            raise ValueError(f"name, source and target: got no {' and no '.join(missing)}")
         return self.source, self.target
 
 
@@ -118,12 +119,15 @@ class TrainAsyrp(Directed):
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
         if self.layer == "eps" and self.kind != "table":
-            raise ValueError(f"layer: eps is shifted by a table, got --kind {self.kind}")
+            raise ValueError(f"layer: got eps with --kind {self.kind}, wanted --kind table")
         one = (self.name, self.source, self.target)
         if self.attributes is None:
             _ = self.texts
         elif any(one):
-            raise ValueError("attributes: wanted a file, or --name, --source and --target")
+            raise ValueError(
+                "attributes: got a file beside --name, --source or --target, wanted the one or the "
+                "others"
+            )
         at_least(self, 0, "t_boost")
         at_least(self, 1, "t_edit")
 
@@ -148,4 +152,4 @@ class TrainDiffusionClip(Directed):
         _ = self.texts
         at_least(self, 1, "t_0")
         if self.data is None:
-            raise ValueError("data: got none, wanted images, which are noised up to t_0")
+            raise ValueError("data: got none, wanted images: they are noised up to --t-0")

@@ -44,7 +44,9 @@ class Trajectories:
         """Go to the position of `state`; ValueError if it counts other samples."""
         for name, here in self._fixed().items():
             if state.get(name) != here:
-                raise ValueError(f"the run was stopped with {name} {state.get(name)}, not {here}")
+                raise ValueError(
+                    f"{name}: got {here}, but the run was begun with {state.get(name)}"
+                )
         self.position = int(state["position"])
 
     def close(self) -> None:

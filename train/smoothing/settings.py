@@ -91,11 +91,11 @@ class TrainSmooth(Training):
         within(self, 0, 1, "drop_caption", "decay")
         if self.statistic is not None and self.ranges != 1:
             raise ValueError(
-                f"ranges: got {self.ranges}, but statistic = {self.statistic} says how many; "
-                "give one of the two"
+                f"ranges and statistic: got {self.ranges} and {self.statistic}, wanted one of the "
+                "two: global is 1 range, per-timestep one for each t"
             )
         if self.adapter == "full" and self.lora is not None:
-            raise ValueError(f"lora: got {self.lora}, but adapter = full trains no LoRA")
+            raise ValueError(f"lora: got {self.lora} with --adapter full, which trains no LoRA")
 
     def means(self, T: int) -> int:
         """Return how many running means a there are, each for as many of the T timesteps."""
@@ -125,10 +125,10 @@ class SweepSmooth(TrainSmooth):
         if not all(rank >= 1 for rank in self.ranks):
             raise ValueError(f"ranks must be at least 1, got {self.ranks}")
         if not (self.reg_weights or self.ranks or self.full_unet):
-            raise ValueError("reg_weights, ranks and full_unet ask for no run at all")
+            raise ValueError("reg_weights, ranks and full_unet: got none, wanted one at least")
         if self.adapter == "full" or self.lora is not None:
             got = f"{self.adapter} and {self.lora}"
             raise ValueError(
                 f"adapter and lora: got {got}, wanted neither: a sweep trains new LoRAs, and with "
-                "--full-unet all weights"
+                "--full-unet every weight"
             )

@@ -177,7 +177,9 @@ class SmoothTask:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue the running mean a; `ValueError` if it was kept for other ranges of t."""
         if len(state["raw"]) != self.means:
-            raise ValueError(f"ranges: the checkpoint has {len(state['raw'])}, got {self.means}")
+            raise ValueError(
+                f"ranges: got {self.means}, but the checkpoint has {len(state['raw'])}"
+            )
         self.mean = RunningMean(state["raw"], state["count"], self.settings.decay)
 
     def sample_grid(self) -> Tensor | None:
@@ -198,7 +200,10 @@ def open_data(settings: TrainSmooth, bundle: TextToImage) -> Source | Shards:
     size = settings.size or bundle.config.sampling.size
     if is_cache(settings.data):
         if settings.flip or settings.where:
-            raise ValueError("flip and where belong to `latentgeo cache`: the data are encoded")
+            raise ValueError(
+                f"flip and where: got some for the cache {settings.data}, whose images are encoded "
+                "already; give them to latentgeo cache"
+            )
         return open_cache(Path(settings.data), size, vae=bundle.vae, text=bundle)
     return open_source(
         settings.data, size, settings.on_bad, flip=settings.flip, where=settings.where

@@ -63,7 +63,7 @@ def refuse_other(run: TrainSmooth) -> None:
         if before[name] != now[name]:
             raise ValueError(
                 f"{name}: {run.out} was trained with {before[name]}, got {now[name]}; "
-                "choose another out for another sweep"
+                "choose another --out for another sweep"
             )
 
 

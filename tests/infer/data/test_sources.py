@@ -59,7 +59,7 @@ def test_avatars_reads_the_file_in_the_package(tmp_path, monkeypatch):
     source = open_source("avatars:test", 8)
     assert source.captions == ["c2"] and source.attributes == [{"n": "2"}]
     assert len(open_source("avatars", 8)) == 2 and source.framing == Framing(size=8)
-    with pytest.raises(ValueError, match="the split of avatars is 'dev'"):
+    with pytest.raises(ValueError, match="split: got 'dev' of avatars"):
         open_source("avatars:dev", 8)
 
 

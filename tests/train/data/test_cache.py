@@ -164,5 +164,5 @@ def test_a_part_that_is_not_whole_is_named(model: Path, pictures: Path, tmp_path
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ValueError, match=r"part-00001\.safetensors.*truncated"):
         smooth(model, folder, tmp_path / "run")
-    with pytest.raises(ValueError, match="flip and where belong to `latentgeo cache`"):
+    with pytest.raises(ValueError, match="give them to latentgeo cache"):
         smooth(model, folder, tmp_path / "flipped", flip=True)

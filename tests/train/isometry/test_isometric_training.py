@@ -259,4 +259,4 @@ def test_what_cannot_be_trained_is_named(tmp_path, capsys):
     assert run("train-isometric", tmp_path, "--p", "1.5") == 2
     assert "p must be" in capsys.readouterr().err
     assert run("train-isometric", tmp_path, "--adapter", "lora") == 2
-    assert "start: a LoRA needs a model to start from" in capsys.readouterr().err
+    assert "--start: got none" in capsys.readouterr().err

@@ -202,13 +202,13 @@ def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ((), "t_edit of bright"),
-        (("--t-edit", 1001), "wanted 1 … 1000"),
+        ((), "--t-edit: got none for bright"),
+        (("--t-edit", 1001), "--t-edit: got 1001 for bright, wanted 1 to 1000"),
         (("--t-edit", 5, "--dtype", "bf16"), "dtype"),
         (("--t-edit", 5, "--accumulate", 2, "--batch", 2), "accumulate"),
         (("--attributes", "a.toml"), "attributes"),
         (("--t-edit", 5, "--layer", "up.7"), "layer: got 'up.7', wanted one of in"),
-        (("--t-edit", 5, "--layer", "eps"), "layer: eps is shifted by a table"),
+        (("--t-edit", 5, "--layer", "eps"), "--layer: got eps with --kind implicit"),
         (("--intervals", "none.json"), "none.json"),
         (("--t-edit", 5, "--data", "avatars:test", "--n-images", 100_000), "has"),
     ],

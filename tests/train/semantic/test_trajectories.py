@@ -29,7 +29,7 @@ def test_ranks_see_what_one_sees_and_a_state_goes_on():
     other = Trajectories(X, 4, 3, seed=1)
     other.load_state(stream.state())
     assert seen(other, 7) == whole[5:]
-    with pytest.raises(ValueError, match="places 3, not 2"):
+    with pytest.raises(ValueError, match="places: got 2, but the run was begun with 3"):
         Trajectories(X, 4, 2, seed=1).load_state(stream.state())
 
 

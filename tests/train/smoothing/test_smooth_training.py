@@ -152,7 +152,7 @@ def test_a_of_every_timestep_is_its_own(tiny: TextToImage) -> None:
     task.end_step()
     assert len(set(times.tolist())) == 3 and float(terms["reg"]) < 1e-20
     assert (task.mean.count.nonzero().flatten() + 1).tolist() == sorted(times.tolist())
-    with pytest.raises(ValueError, match="ranges: the checkpoint has 1000, got 1"):
+    with pytest.raises(ValueError, match="ranges: got 1, but the checkpoint has 1000"):
         make_task_like(task, statistic="global").load_state(task.state())
 
 
@@ -187,7 +187,7 @@ def test_a_moves_once_per_step_and_survives_a_checkpoint(tiny: TextToImage) -> N
     other.load_state(task.state())
     assert torch.equal(other.mean.raw, task.mean.raw) and other.mean.count.tolist() == [2]
     ranged = SmoothTask(tiny, replace(task.settings, ranges=4), [], CPU)
-    with pytest.raises(ValueError, match="ranges: the checkpoint has 1, got 4"):
+    with pytest.raises(ValueError, match="ranges: got 4, but the checkpoint has 1"):
         ranged.load_state(task.state())
 
 

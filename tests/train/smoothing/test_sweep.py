@@ -83,7 +83,7 @@ def test_a_run_that_fails_is_said_and_ends_no_sweep(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("--reg-weights -1", "reg_weights must be finite and at least 0"),
+        ("--reg-weights -1", "--reg-weights must be finite and at least 0"),
         ("--ranks 0", "ranks must be at least 1"),
         ("--adapter full", "a sweep trains new LoRAs"),
     ],
