@@ -45,9 +45,7 @@ class Directions(Unprompted):
             got = f"{self.count} and {self.shoot}"
             raise ValueError(f"count must be at least 1 and shoot not negative, got {got}")
         if self.shoot and self.shoot_rank < self.count:
-            raise ValueError(
-                f"shoot_rank must be at least count, got {self.shoot_rank} for {self.count}"
-            )
+            raise ValueError(f"shoot_rank must be at least --count {self.count}, got {self.shoot_rank}")
         for name, most in (("at", 1), ("angle", 90)):
             if not 0 < getattr(self, name) <= most:
                 raise ValueError(f"{name} must be in (0, {most}], got {getattr(self, name)}")
@@ -59,7 +57,7 @@ class Directions(Unprompted):
         if self.pair and (len(self.pair) != 2 or not all(one in known for one in self.pair)):
             raise ValueError(f"pair: got {list(self.pair)}, wanted none or two of 1 to {known[-1]}")
         if self.shoot and any(not (self.shoot * abs(one)).is_integer() for one in self.gammas):
-            raise ValueError(f"shoot: {self.shoot} steps per unit do not reach every γ")
+            raise ValueError(f"shoot: got {self.shoot}, wanted whole steps to each of --gammas")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,9 @@ class Dragging:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 1 <= round(self.steps * self.strength) <= self.steps:
-            raise ValueError(f"strength must be in (0, 1], of {self.steps}, got {self.strength}")
+            raise ValueError(
+                f"strength: got {self.strength}, wanted 1 to all of {self.steps} steps"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +83,18 @@ class Request:
         size = torch.tensor([self.mask.shape[1], self.mask.shape[0]])
         if self.handles.shape != self.targets.shape or not len(self.handles):
             got = f"{len(self.handles)} and {len(self.targets)}"
-            raise ValueError(f"handles and targets: got {got}, wanted as many of each, at least 1")
+            raise ValueError(f"point: got {got} handles and targets, wanted as many, 1 or more")
         for name in ("handles", "targets"):
             points = getattr(self, name)
             if not bool(((points >= 0) & (points <= size - 1)).all()):
                 raise ValueError(
-                    f"{name}: got {points.tolist()}, wanted points of an image of "
-                    f"{size[0]} x {size[1]} pixels, counted from 0"
+                    f"point: got {name} {points.tolist()}, wanted x in 0 to {size[0] - 1} and "
+                    f"y in 0 to {size[1] - 1}, pixels of the image"
                 )
         if bool((staying := (self.handles == self.targets).all(dim=1)).any()):
             raise ValueError(
-                f"points: got {self.handles[staying][0].tolist()} as a handle and its target, "
-                "wanted another place"
+                f"point: got {self.handles[staying][0].tolist()} as a handle and its target, "
+                "wanted another target"
             )
 
 
@@ -141,7 +143,7 @@ def edit(
     with torch.no_grad():
         original, decoded = bundle.decode(torch.cat(latents)).float().cpu()
     if not bool(decoded.isfinite().all()):
-        raise RuntimeError("the edited image is not finite; a smaller lr may help")
+        raise RuntimeError("the edited image is not finite; a smaller --lr may help")
     edited = put_back(decoded, original, request.mask) if how.protect else decoded
     return Dragged(original=original, edited=edited, decoded=decoded, moved=moved)
 

@@ -116,13 +116,13 @@ def read_points(path: Path) -> tuple[list[Point], list[Point]]:
     Raises FileNotFoundError, or ValueError for a file of another form; both name it.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of points")
+        raise FileNotFoundError(f"points: no such file: {path}")
     try:
         pairs = json.loads(read_text(path))["points"]
         return [_point(handle) for handle, _ in pairs], [_point(target) for _, target in pairs]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError):
         wanted = '{"points": [[[x0, y0], [x1, y1]], ...]}'
-        raise ValueError(f"{path}: wanted {wanted}, got something else: {error!r}") from None
+        raise ValueError(f"{path}: wanted {wanted}, got something else") from None
 
 
 def _pair(word: str) -> tuple[Point, Point]:

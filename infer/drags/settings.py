@@ -64,14 +64,11 @@ class Drag:
     lora_layers: Literal["attention", "all"] | None = option(
         None, "layers that the identity LoRA adapts: the attention's projections, or all"
     )
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no drag could be, before torch is imported."""
         if not self.point and self.points is None:
-            raise ValueError("point: got none, wanted --point or --points with at least one")
+            raise ValueError("point and points: got none, wanted --point x0,y0:x1,y1, or a file")
         at_least(self, 1, "size")

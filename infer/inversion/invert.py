@@ -44,7 +44,9 @@ class Inverting:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite, not negative, got {getattr(self, name)}")
         if self.method == "null-text" and self.guidance == 1:
-            raise ValueError("guidance 1 leaves the null text out: null-text needs another value")
+            raise ValueError(
+                "guidance: got 1, which leaves the null text out; wanted another, or ddim"
+            )
 
     def plain(self) -> dict[str, object]:
         """Return what decides the result, for records and hashes."""

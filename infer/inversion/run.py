@@ -128,7 +128,7 @@ def _computed(
         for null, x in null_texts(bundle, pivot, texts, how, True, found.nulls, found.x):
             if not (null.isfinite().all() and x.isfinite().all()):
                 kind = settings["dtype"]
-                raise RuntimeError(f"step {done + 1} is not finite in {kind}: try fp32")
+                raise RuntimeError(f"step {done + 1} is not finite in {kind}; try --dtype fp32")
             done += 1
             nulls = null[None] if found.nulls is None else torch.cat([found.nulls, null[None]])
             found = Inversion(pivot[0], nulls, x, tuple(prompts), how, settings)
@@ -151,7 +151,7 @@ def read_inversion(path: Path, device: torch.device | str = "cpu") -> Inversion:
     Raises FileNotFoundError or ValueError that name the file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such inversion")
+        raise FileNotFoundError(f"{path}: no such file, wanted one that latentgeo invert wrote")
     file = SafeFile(path)
     try:
         settings = json.loads(file.metadata[KEY])
@@ -172,8 +172,8 @@ def reconstruct_images(cmd: Reconstruct) -> list[Path]:
     found = read_inversion(cmd.inversion)
     if found.nulls is not None and not found.finished:
         raise ValueError(
-            f"{cmd.inversion}: {len(found.nulls)} of {found.how.steps} steps are done; the same "
-            "latentgeo invert again does the rest"
+            f"{cmd.inversion}: {len(found.nulls)} of {found.how.steps} steps are done; start the "
+            "same latentgeo invert again for the rest"
         )
     spec = str(found.settings["model"]) if cmd.model is None else cmd.model
     bundle = load_model(spec, cmd.device, cmd.dtype, prediction=cmd.prediction)
@@ -202,12 +202,16 @@ def _check_weights(bundle: TextToImage, found: Inversion, spec: str, path: Path)
     """Raise where the inversion belongs to another model; another dtype is another rounding."""
     was, now = found.settings.get("prediction", "eps"), bundle.config.prediction
     if was != now:
-        raise ValueError(f"{path} was made with a model of {was}, got one of {now}: --prediction")
+        raise ValueError(
+            f"{path} was made with a model that predicts {was}, {spec} predicts {now}; give the "
+            "--prediction that is right"
+        )
     same_kind = found.settings["dtype"] == str(bundle.dtype).removeprefix("torch.")
     weights = loaded_hash(bundle)
     if same_kind and weights != found.settings["weights"]:
         raise ValueError(
-            f"{path} was made with weights {found.settings['weights']}, but {spec} has {weights}"
+            f"{path} was made with weights {found.settings['weights']}, but {spec} has {weights}; "
+            "give the same as --model"
         )
 
 

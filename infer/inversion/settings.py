@@ -53,16 +53,13 @@ class Invert:
         "where null texts are fitted: released is where those before lead, printed is x_t itself",
     )
     size: int | None = option(None, "cut out the middle square and scale it to this side in pixels")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks; embeddings and latents stay fp32")
 
     def __post_init__(self) -> None:
         """Refuse a second prompt without its image."""
         if self.prompt_b is not None and self.image_b is None:
-            raise ValueError("prompt_b is of image_b: got the prompt without the image")
+            raise ValueError("prompt_b: got one without --image-b, which it describes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +73,5 @@ class Reconstruct:
     guidance: float | None = option(
         None, "another guidance scale w on the way back; unset: that of the inversion"
     )
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")

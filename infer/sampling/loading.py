@@ -62,9 +62,9 @@ def _adapter(name: str, spec: str) -> tuple[str, float]:
     try:
         weight = float(scale)
     except ValueError:
-        raise ValueError(f"model {spec!r}: the scale after '@' must be a number") from None
+        raise ValueError(f"model: got {spec!r}, wanted a number behind '@'") from None
     if not file or not math.isfinite(weight):
-        raise ValueError(f"model {spec!r}: wanted a file and a finite scale, got {name!r}")
+        raise ValueError(f"model: got {name!r} in {spec!r}, wanted LORA or LORA@SCALE")
     return file, weight
 
 

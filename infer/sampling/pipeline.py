@@ -141,7 +141,9 @@ def decoded(bundle: TextToImage, z: Tensor, start: int = 0) -> Tensor:
     """
     images = bundle.decode(z).float().cpu()
     if not images.isfinite().all():
-        raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
+        raise RuntimeError(
+            f"images {start} to {start + len(images) - 1} are not finite; --dtype fp32 may help"
+        )
     return images.clamp(-1, 1)
 
 

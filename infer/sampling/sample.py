@@ -34,7 +34,10 @@ def sample_prompted(cmd: Sample) -> list[Path]:
     Raises ValueError for options that only models without text have, and for no prompt at all.
     """
     if cmd.classes or cmd.model_config is not None or cmd.sampler != "ddim":
-        raise ValueError(f"classes, model_config and sampler are not for {cmd.model}, of prompts")
+        raise ValueError(
+            f"classes, model_config and sampler: got some for {cmd.model}, a model with text; they "
+            "are for models without"
+        )
     prompts = read_prompts(cmd.prompts, cmd.prompt_file)
     seeds = [cmd.seed + i for i in range(cmd.count)]
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
@@ -80,7 +83,10 @@ def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
     if file is not None:
         found += read_lines(file)
     if not found:
-        raise ValueError("prompts: got none, wanted --prompts or --prompt-file with at least one")
+        raise ValueError(
+            "prompts and prompt_file: got none, wanted what to draw: --prompts TEXT, or a file "
+            "with a prompt on each line"
+        )
     return found
 
 

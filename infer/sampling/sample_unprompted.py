@@ -71,13 +71,13 @@ def check_classes(model: ImageModel, classes: Sequence[int]) -> list[int]:
     if bool(known) != bool(classes) or not all(0 <= label < known for label in classes):
         wanted = f"some of 0 to {known - 1}" if known else "none"
         got = " ".join(map(str, classes)) or "none"
-        raise ValueError(f"classes: got {got}, wanted {wanted}: {model.config.name}")
+        raise ValueError(f"classes: got {got}, wanted {wanted}: {model.config.name} has {known}")
     return list(classes)
 
 
 def _load(cmd: Sample) -> ImageModel:
     given = [name for name in TEXT_ONLY if getattr(cmd, name) not in ((), None, "")]
     if given:
-        raise ValueError(f"{given[0]}: {cmd.model} takes no text")
+        raise ValueError(f"{given[0]}: got it for {cmd.model}, a model without text")
     spec = model_spec(cmd.model, cmd.lora, cmd.lora_scale)
     return load_image(spec, cmd.device, cmd.dtype, cmd.model_config, cmd.prediction)

@@ -48,10 +48,7 @@ class Sample:
     negative: str = option("", "prompt of what the images shall not show")
     size: int | None = option(None, "side of the images in pixels; unset: the model's own")
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
@@ -71,8 +68,5 @@ class Unprompted:
     steps: int | None = option(None, "DDIM steps; unset: the model's own default")
     size: int | None = option(None, "side of the images in pixels; unset: the model's own")
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")

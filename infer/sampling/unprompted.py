@@ -42,7 +42,8 @@ class ImageSampling:
             raise ValueError(f"sampler must be one of {wanted}, got {self.sampler!r}")
         if self.sampler == "ddpm" and (self.eta or self.steps < 2):
             raise ValueError(
-                f"sampler ddpm takes 2 steps or more and no eta, got {self.steps} and {self.eta}"
+                f"steps and eta: got {self.steps} and {self.eta} for the sampler ddpm, which takes "
+                "2 steps or more and eta 0"
             )
 
     def plain(self) -> dict[str, object]:
@@ -94,7 +95,9 @@ def images_of(model: ImageModel, x_0: Tensor, start: int = 0) -> Tensor:
     """
     images = model.decode(x_0).float().cpu()
     if not images.isfinite().all():
-        raise RuntimeError(f"images {start} to {start + len(images) - 1} are not finite")
+        raise RuntimeError(
+            f"images {start} to {start + len(images) - 1} are not finite; --dtype fp32 may help"
+        )
     return images
 
 

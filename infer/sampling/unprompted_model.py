@@ -21,7 +21,9 @@ def load_unprompted(cmd: Unprompted) -> tuple[ImageModel, int | None]:
     known = model.config.classes or 0
     if (cmd.label is None) != (known == 0) or not 0 <= (cmd.label or 0) < max(known, 1):
         wanted = f"one of 0 to {known - 1}" if known else "none"
-        raise ValueError(f"label: got {cmd.label}, wanted {wanted}: {model.config.name}")
+        raise ValueError(
+            f"label: got {cmd.label}, wanted {wanted}: {model.config.name} has {known}"
+        )
     return model, cmd.label
 
 
@@ -38,10 +40,10 @@ def load_plain(
     """
     parsed = parse_model(spec)
     if parsed.loras:
-        raise ValueError(f"model: {spec} has an adapter, wanted a model of images without")
+        raise ValueError(f"model: got {spec}, wanted a model without a LoRA")
     model = load_image_model(parsed.source, device, dtype, config)
     if model.config.classes is not None:
-        raise ValueError(f"model: {spec} has classes, wanted a model of images without")
+        raise ValueError(f"model: got {spec}, which has classes, wanted a model without")
     return predicting(model, prediction)
 
 

@@ -202,7 +202,9 @@ def averaged(
         zeros = torch.zeros_like(x)
         x = semantic_step(model, x, now, prev, editing, len(visited) - 1, zeros)
     if not found:
-        raise ValueError(f"t_edit {attribute.t_edit}: no step lies at or above it, from {visited}")
+        raise ValueError(
+            f"t_edit: got {attribute.t_edit}, wanted at most {visited[0]}, the first step"
+        )
     return DirectionTable(list(found), asyrp.mean_delta(torch.stack(list(found.values()), dim=1)))
 
 

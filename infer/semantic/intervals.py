@@ -67,7 +67,7 @@ def read_intervals(path: Path) -> Intervals:
     """Return what `write_intervals` wrote; FileNotFoundError or ValueError name the file."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"intervals: {path} is not there; latentgeo eval-intervals makes it"
+            f"intervals: no such file: {path}; latentgeo eval-intervals makes one"
         )
     try:
         content = json.loads(read_text(path))
@@ -76,8 +76,8 @@ def read_intervals(path: Path) -> Intervals:
         rule = content.get("rule", "first")  # files of before the rules have the measurements alone
         found = Intervals(**columns, boost=boost, rule=rule, settings=settings)
         sizes = {len(column) for column in columns.values()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a file of latentgeo eval-intervals: {error}") from None
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path} is no file that latentgeo eval-intervals wrote") from None
     if rule not in RULES:
         raise ValueError(f"{path}: rule: got {rule!r}, wanted {' or '.join(RULES)}")
     if sizes != {len(found.times)} or not found.times:

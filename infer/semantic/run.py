@@ -144,7 +144,7 @@ def attributes_of(cmd: EditSemantic, model: ImageModel) -> list[Named]:
     found = [_attribute(cmd, model, text, scale, measured) for text, scale in pairs]
     names = [one.name for one in found]
     if len(set(names)) != len(names):
-        raise ValueError(f"direction: got {names}, wanted a name for each: FILE=NAME")
+        raise ValueError(f"direction: got names {names}, wanted one for each: give FILE=NAME")
     return found
 
 
@@ -186,7 +186,9 @@ def intervals_of(
     t_edit = t_edit if cmd.t_edit is None else cmd.t_edit
     t_boost = t_boost if cmd.t_boost is None else cmd.t_boost
     if t_edit is None:
-        raise ValueError(f"{path} says neither t_edit nor its texts' similarity: give --t-edit")
+        raise ValueError(
+            f"t_edit: got none, wanted a time: {path} does not say where it was learned"
+        )
     return t_edit, t_boost or 0
 
 
@@ -204,7 +206,9 @@ def check_width(model: ImageModel, learned: nn.Module, path: Path, layer: str = 
     if not fits:
         shapes = {name: tuple(value.shape) for name, value in learned.state_dict().items()}
         first = next(iter(shapes.items()))
-        raise ValueError(f"{path}: {first[0]} {first[1]} does not fit {layer} {tuple(h.shape[1:])}")
+        raise ValueError(
+            f"{path}: {first[0]} {first[1]} does not fit the model's {layer} {tuple(h.shape[1:])}"
+        )
 
 
 def photos_of(cmd: EditSemantic, model: ImageModel) -> Tensor | None:

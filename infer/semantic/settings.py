@@ -76,20 +76,20 @@ class EditSemantic:
     batch: int = option(16, "samples computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
         if bool(self.images) == bool(self.seeds):
-            raise ValueError("images or seeds: wanted the one or the other")
+            got = "both" if self.images else "neither"
+            raise ValueError(
+                f"images and seeds: got {got}, wanted images to edit, or seeds to draw"
+            )
         if not self.direction or not self.strip:
-            raise ValueError("direction and strip: wanted at least one of each")
+            raise ValueError("direction and strip: got none of one, wanted at least one of each")
         if self.scale and len(self.scale) not in (1, len(self.direction)):
-            wanted = f"1 or {len(self.direction)}, one per direction"
+            wanted = f"1 number, or {len(self.direction)}: one for each --direction"
             raise ValueError(f"scale: got {len(self.scale)}, wanted {wanted}")
         at_least(self, 0, "refine", "t_boost")
         at_least(self, 1, "averaged", "learned_steps", "batch", "t_edit")

@@ -105,10 +105,7 @@ class EditText(EditOptions):
         None, "guidance scale w of the target; unset: the model's own default"
     )
     size: int | None = option(None, "side of the images in pixels; unset: the model's own")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
@@ -120,10 +117,14 @@ class EditText(EditOptions):
         each_once(self, "models")
         drawn = self.image is None
         if self.inversion_method == "null-text" and (drawn or self.source_guidance is not None):
+            got = "no --image" if drawn else "--source-guidance"
             raise ValueError(
-                "inversion_method: null-text is of an --image, at the target's guidance"
+                f"inversion_method: got null-text with {got}, wanted an --image alone: it is inverted for "
+                "--guidance"
             )
         if self.method != "prompt-to-prompt":
             for name in ("reweight", "blend", "blend_words"):
                 if getattr(self, name):
-                    raise ValueError(f"{name} is of prompt-to-prompt, got method {self.method!r}")
+                    raise ValueError(
+                        f"{name}: got it with --method {self.method}, wanted prompt-to-prompt"
+                    )

@@ -57,10 +57,7 @@ class Interpolate:
     )
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     mp4: bool = option(False, "also write MP4 videos; needs the program ffmpeg")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

@@ -116,18 +116,18 @@ def test_points_are_drawn_at_the_middle_of_their_pixels():
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ((), "point: got none"),
+        ((), "--point and --points: got none"),
         (("--point", "1,2"), "wanted x0,y0:x1,y1"),
         (
             ("--point", "1,2:43,5"),
-            "targets: got [[43.0, 5.0]], wanted points of an image of 43 x 29",
+            "--point: got targets [[43.0, 5.0]], wanted x in 0 to 42 and y in 0 to 28",
         ),
-        (("--point", "1,nan:3,4"), "handles: got"),
+        (("--point", "1,nan:3,4"), "--point: got handles"),
         (("--point", "1,2:3,4", "--point", "5,6:5,6"), "got [5.0, 6.0] as a handle and its target"),
         (("--point", "1,2:3,4", "--mask", "nowhere.png"), "nowhere.png: no such image"),
-        (("--points", "nowhere.json"), "nowhere.json: no such file of points"),
+        (("--points", "nowhere.json"), "--points: no such file: nowhere.json"),
         (("--point", "1,2:3,4", "--stage", "9"), "stage: got 9"),
-        (("--point", "1,2:3,4", "--reference-layer", "77"), "reference layer: got 77"),
+        (("--point", "1,2:3,4", "--reference-layer", "77"), "--reference-layer: got 77"),
         (("--point", "1,2:3,4", "--strength", "2"), "strength"),
         (("--point", "1,2:3,4", "--size", "0"), "size"),
         (("--point", "1,2:3,4", "--lora-rank", "0"), "rank"),

@@ -107,7 +107,7 @@ def test_any_shape_of_latents(tiny_bundle):
         ({"inner": 0}, "inner must be at least 1"),
         ({"guidance": -1.0}, "guidance must be finite"),
         ({"guidance_up": float("nan")}, "guidance_up must be finite"),
-        ({"guidance": 1.0}, "null-text needs another value"),
+        ({"guidance": 1.0}, "which leaves the null text out"),
     ],
 )
 def test_settings_are_checked(change, message):

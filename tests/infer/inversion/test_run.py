@@ -113,7 +113,7 @@ def test_reconstruct_refuses_other_weights_and_other_files(tiny, photos, tmp_pat
     assert main([*start, str(other)]) == 2
     assert "not a file that latentgeo invert wrote" in capsys.readouterr().err
     assert main([*start, str(tmp_path / "absent")]) == 2
-    assert "no such inversion" in capsys.readouterr().err
+    assert "no such file, wanted one that latentgeo invert wrote" in capsys.readouterr().err
 
 
 def test_two_images_of_one_name_do_not_meet(tiny, photos, tmp_path):
@@ -133,9 +133,9 @@ def test_two_images_of_one_name_do_not_meet(tiny, photos, tmp_path):
     [
         (["--image", "nowhere.png", "--prompt", "a"], "nowhere.png: no such image"),
         (["--size", "20"], "size must be a positive multiple"),
-        (["--guidance", "1"], "null-text needs another value"),
+        (["--guidance", "1"], "--guidance: got 1, which leaves the null text out"),
         (["--steps", "0"], "steps must be at least 1"),
-        (["--prompt-b", "x"], "prompt_b is of image_b"),
+        (["--prompt-b", "x"], "--prompt-b: got one without --image-b"),
         (["--model", "nowhere"], "nowhere"),
     ],
 )

@@ -143,7 +143,7 @@ def test_files_that_do_not_fit_are_one_line_and_status_2(place, tmp_path, capsys
         ),
         (("--model", str(place / "kohya.safetensors")), "looks like LoRA"),
         (("--model", model, "--embeddings", str(place / "peft.safetensors")), "looks like LoRA"),
-        (("--model", str(place / "gone.ckpt")), "does not exist"),
+        (("--model", str(place / "gone.ckpt")), "does not exist; wanted a model"),
     ):
         assert main(["sample", *words, "--prompts", "a", "--out", str(tmp_path)]) == 2
         err = capsys.readouterr().err

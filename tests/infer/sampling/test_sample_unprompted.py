@@ -67,11 +67,11 @@ def test_its_run_file_draws_the_same_again(places, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("ddpm", ("--prompts", "a"), "prompts: .*ddpm takes no text"),
+        ("ddpm", ("--prompts", "a"), "--prompts: got it for .*ddpm, a model without text"),
         ("ddpm", ("--lora", "x"), "no LoRA at x"),
         ("ddpm+x@0.5", (), "no LoRA at x"),
         ("ddpm", ("--guidance", "2"), "guidance: "),
-        ("ddpm", ("--classes", "1"), "classes: got 1, wanted none: ddpm"),
+        ("ddpm", ("--classes", "1"), "classes: got 1, wanted none: ddpm has 0"),
         ("adm", (), "classes: got none, wanted some of 0 to 4: adm"),
         ("adm", ("--classes", "5"), "classes: got 5, wanted some of 0 to 4"),
         ("ddpm", ("--sampler", "euler"), "--sampler: got 'euler', wanted one of ddim, ddpm"),
@@ -79,8 +79,12 @@ def test_its_run_file_draws_the_same_again(places, tmp_path):
         ("ddpm", ("--steps", "2000"), "steps must lie in"),
         ("x.pt", (), "is none of ddpm-celebahq256, ddpm-cifar10; give --model-config"),
         ("x.pt", ("--model-config", "p2"), "no configuration p2; wanted a JSON file or one of"),
-        ("x.pt", ("--model-config", "p2-256"), "of the network ddpm, p2-256 adm"),
-        ("theirs", ("--model-config", "p2-256"), "has its own configuration"),
+        (
+            "x.pt",
+            ("--model-config", "p2-256"),
+            "of the network ddpm, and p2-256 of adm; give another",
+        ),
+        ("theirs", ("--model-config", "p2-256"), "has its own, leave it out"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(places, tmp_path, capsys, name, words, message):
@@ -93,4 +97,4 @@ def test_bad_input_is_one_line_and_status_2(places, tmp_path, capsys, name, word
 @pytest.mark.parametrize("words", [("--classes", "1"), ("--sampler", "ddpm")])
 def test_models_with_text_have_neither_classes_nor_ancestral_steps(tiny, tmp_path, capsys, words):
     assert draw(tiny.model, tmp_path, "--prompts", "a", *words) == 2
-    assert "classes, model_config and sampler are not for" in capsys.readouterr().err
+    assert "--classes, --model-config and --sampler: got some for" in capsys.readouterr().err

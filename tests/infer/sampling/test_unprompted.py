@@ -156,8 +156,8 @@ def test_sizes(name, cell):
         ({"steps": 3, "batch": 0}, "batch must be at least 1"),
         ({"steps": 3, "eta": 2}, "eta must be in"),
         ({"steps": 3, "sampler": "euler"}, "sampler must be one of ddim, ddpm, got 'euler'"),
-        ({"steps": 1, "sampler": "ddpm"}, "sampler ddpm takes 2 steps or more and no eta"),
-        ({"steps": 3, "sampler": "ddpm", "eta": 0.5}, "sampler ddpm takes 2 steps or more"),
+        ({"steps": 1, "sampler": "ddpm"}, "got 1 and 0.0 for the sampler ddpm"),
+        ({"steps": 3, "sampler": "ddpm", "eta": 0.5}, "got 3 and 0.5 for the sampler ddpm"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):

@@ -19,10 +19,10 @@ def test_a_plain_model_is_loaded_frozen(tmp_path):
 
 def test_adapters_and_classes_are_refused_by_name(tmp_path):
     """The first before any weight is read."""
-    with pytest.raises(ValueError, match=r"model: nowhere\+x has an adapter, wanted"):
+    with pytest.raises(ValueError, match=r"model: got nowhere\+x, wanted a model without a LoRA"):
         load_plain("nowhere+x", CPU)
-    with pytest.raises(ValueError, match=r"^avatars is not a model of images without text"):
+    with pytest.raises(ValueError, match=r"^avatars: a model with text, wanted one without"):
         load_plain("avatars", CPU)
     save_image_model(made(CONFIGS["adm"]), tmp_path / "adm")
-    with pytest.raises(ValueError, match="adm has classes, wanted a model of images without"):
+    with pytest.raises(ValueError, match="adm, which has classes, wanted a model without"):
         load_plain(str(tmp_path / "adm"), CPU)

@@ -235,7 +235,7 @@ def test_mean_and_global_shifts_are_those_of_the_edits():
     watching = replace(one, direction=watched, t_edit=last)
     edit(model, x, Editing(attributes=[watching], scales=torch.ones(3, 1)), visited)
     torch.testing.assert_close(table.shifts, torch.stack(seen).mean(1))  # of the edit itself
-    with pytest.raises(ValueError, match="t_edit 1001"):
+    with pytest.raises(ValueError, match="t_edit: got 1001, wanted at most 1000"):
         averaged(model, x, replace(one, t_edit=1001), visited)
 
 

@@ -55,7 +55,10 @@ def test_a_model_has_directions_of_its_own(places, tmp_path, capsys):
     assert run(places, tmp_path, "--seeds", "1", "--direction", "grin=wide") == 0
     assert (tmp_path / "0000-wide.png").is_file()
     assert run(places, tmp_path, "--seeds", "1", "--direction", "frown") != 0
-    assert "no direction at frown, nor among the model's own: ['grin']" in capsys.readouterr().err
+    assert (
+        "no direction at frown; wanted a file of train-asyrp, or one of the model's own: grin"
+        in capsys.readouterr().err
+    )
 
 
 def test_strips_of_images_and_their_grid(places, tmp_path, capsys):
@@ -119,9 +122,9 @@ def test_intervals_come_from_a_file(places, tmp_path):
         (("--seeds", "1", "--direction", "bare.pth"), "t-edit"),
         (("--seeds", "1", "--direction", "wide.safetensors"), "wide.safetensors"),
         (("--seeds", "1", "--direction", "none.pth"), "none.pth"),
-        (("--direction", "smile.safetensors"), "images or seeds"),
+        (("--direction", "smile.safetensors"), "--images and --seeds: got neither"),
         (("--seeds", "1", "--direction", "smile.safetensors", "bare.pth=smile", "--t-edit", "9"),
-         "a name for each"),
+         "wanted one for each: give FILE=NAME"),
         (("--seeds", "1", "--direction", "bare.pth", "--scale", "1", "2"), "scale"),
         (("--seeds", "1", "--direction", "bare.pth", "--steps", "1"), "steps"),
     ],

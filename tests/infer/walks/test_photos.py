@@ -109,13 +109,16 @@ def test_frames_are_made_between_their_parents_by_hand(tiny, bundle, photos, tmp
     ("more", "message"),
     [
         (["--images", "a.png", "--prompt", "x"], "images: got 1"),
-        (["--images", "a.png", "b.png"], "one --prompt, or two --prompts"),
-        (["--images", "a.png", "b.png", "--prompts", "x"], "one --prompt, or two --prompts"),
-        (["--images", "a.png", "b.png", "--prompt", "x", "--prompts", "x", "y"], "or two"),
+        (["--images", "a.png", "b.png"], "wanted what the images show"),
+        (["--images", "a.png", "b.png", "--prompts", "x"], "wanted what the images show"),
+        (
+            ["--images", "a.png", "b.png", "--prompt", "x", "--prompts", "x", "y"],
+            "got 1 and 2 texts",
+        ),
         (["--images", "a.png", "b.png", "--prompt", "x", "--batch", "0"], "batch must be"),
         (["--images", "a.png", "b.png", "--prompt", "x"], "a.png: no such image"),
         (["--prompt", "x", "--baseline", "vae"], "two --images"),
-        ([], "prompt or prompts"),
+        ([], "--prompt and --prompts: got neither"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tiny, tmp_path, capsys, more, message):

@@ -50,7 +50,7 @@ def test_the_noise_may_walk_too(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--prompt", "a"), "prompt or prompts"),
+        (("--prompt", "a"), "--prompt and --prompts: got both"),
         (("--coupling", "best"), "coupling"),
         (("--coupling", "index", "index"), "each once"),
         (("--frames", "1"), "frames"),

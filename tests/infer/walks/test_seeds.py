@@ -67,7 +67,7 @@ def test_models_are_compared_on_one_walk(tiny, tmp_path, capsys):
     ("words", "message"),
     [
         (("--frames", "1"), "frames"),
-        (("--seed-b", "0"), "seed_b"),
+        (("--seed-b", "0"), "--seed-b: got 0 twice"),
         (("--models", "nowhere"), "nowhere"),
         (("--steps", "0"), "steps"),
     ],
