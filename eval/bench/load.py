@@ -61,7 +61,9 @@ def load_once(job: Job, log: Path) -> Load:
         status = process.status()
     if status or len(said) != 1:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise RuntimeError(f"loading by {job.who} ended with status {status}: {lines[-1:]}")
+        raise RuntimeError(
+            f"loading by {job.who} ended with status {status}: {' '.join(lines[-1:])}"
+        )
     return Load(**said[0])
 
 

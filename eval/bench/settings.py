@@ -38,10 +38,7 @@ class BenchStep:
     batch: int = option(4, "samples at a time")
     rounds: int = option(5, "measurements of each contender, in turn")
     rank: int = option(8, "rank of the LoRA")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -55,10 +52,7 @@ class BenchIsometric:
     preset: str = option("avatars-ddpm", "shape of the model: avatars-ddpm, ddpm-cifar10, …")
     batch: int = option(4, "images at a time")
     rounds: int = option(5, "measurements of each contender, in turn")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
@@ -79,16 +73,15 @@ class BenchNullText:
     inner: int = option(10, "updates of the null text at each step")
     rounds: int = option(3, "measurements of each contender, in turn")
     account: bool = option(False, "count memory, bytes and launches of one update instead")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no run could use."""
         at_least(self, 1, "latent_size", "n_images", "steps", "inner", "rounds")
         if self.steps > 100:
-            raise ValueError(f"steps: the published rate ends at 100, got {self.steps}")
+            raise ValueError(
+                f"steps must be at most 100, where the published rate ends, got {self.steps}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +133,7 @@ class BenchSample:
     size: int = option(512, "side of the image in pixels")
     steps: int = option(20, "DDIM steps")
     rounds: int = option(3, "images by each contender, in turn")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ def loaded(cmd: EvalIsometry, spec: str) -> tuple[Subject, dict[str, object]]:
     device, dtype = pick_device(cmd.device), pick_dtype(cmd.dtype)
     model = load_image(spec, cmd.device, cmd.dtype)
     if model.config.classes is not None:
-        raise ValueError(f"models: {spec} is class-conditional, which is not measured here")
+        raise ValueError(f"models: got {spec}, which has classes, wanted models without")
     if over := [t for t in cmd.times if t > model.schedule.T]:
         raise ValueError(f"times: got {over[0]}, wanted at most T = {model.schedule.T} of {spec}")
     identity: dict[str, object] = {

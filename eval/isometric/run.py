@@ -22,6 +22,7 @@ from latentgeo.eval.page.plots import curves_plot
 from latentgeo.eval.runs.results import Result, text_table, write_results
 from latentgeo.eval.smooth.quality import judge_hashes
 from latentgeo.infer.sampling.loading import parse_model
+from latentgeo.models.bundles.text_to_image import WITH_TEXT
 from latentgeo.models.formats.load_image import image_layout
 
 CURVES = {  # file -> the results that it draws, what is along, what is up
@@ -78,7 +79,7 @@ def check(cmd: EvalIsometry) -> None:
         parsed = parse_model(spec)
         parsed.check()
         if image_layout(parsed.source) is None:
-            raise ValueError(f"models: {spec} is not a model of images without text")
+            raise ValueError(f"models: got {spec}, {WITH_TEXT}")
     if "ls" in cmd.metrics:
         check_installed()
 

@@ -79,10 +79,7 @@ class EvalIsometry:
     )
     inception: Path | None = option(None, "file of FID's InceptionV3; with it, fd has the FID too")
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Literal["fp32", "fp64"] = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

@@ -141,7 +141,8 @@ def read_pairs(folder: Path, size: int) -> Pairs:
             for side in ([pair[i] for pair in files] for i in (0, 1))
         )
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a list of pairs: {error}") from None
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: not a list of pairs: {why}") from None
     changes = tuple(row["change"] for row in rows)
     return Pairs(before=before, after=after, changes=changes, texts=texts)
 

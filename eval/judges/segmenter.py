@@ -28,7 +28,9 @@ def evaluate_segmenter(cmd: EvalSegmenter) -> list[Result]:
     held, device = at_hand(cmd.data), pick_device(cmd.device)
     there = [i for i, name in enumerate(held.names) if _mask(cmd.masks, name).is_file()]
     if not there:
-        raise FileNotFoundError(f"{cmd.masks}: no mask of a held-out face; see render-masks")
+        raise FileNotFoundError(
+            f"{cmd.masks}: no mask of a held-out face; latentgeo render-masks makes them"
+        )
     held = held.at(there)
     model = load_segmenter(cmd.segmenter).to(device)
     parts = len(model.config.parts)

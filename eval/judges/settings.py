@@ -29,16 +29,15 @@ class EvalJudge:
         was="pairs",
     )
     seed: int = option(0, "seed of the choice of faces")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
         at_least(self, 2, "n_images", "captions")
         if self.captions > self.n_images:
-            raise ValueError(f"captions: got {self.captions} of {self.n_images} images (n_images)")
+            raise ValueError(
+                f"captions must be at most --n-images {self.n_images}, got {self.captions}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +48,5 @@ class EvalSegmenter:
     masks: Path = required("folder of the held-out faces' masks, which render-masks wrote")
     segmenter: Path | None = option(None, "file of the segmenter; unset: the embedded one")
     data: str | None = option(None, "folder or .zip of the faces; unset: the embedded avatars")
-    through_vae: bool = option(
-        False, "encode and decode the faces by the embedded autoencoder first", was="vae"
-    )
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    through_vae: bool = option(False, "encode and decode the faces by the embedded autoencoder first")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")

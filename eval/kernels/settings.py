@@ -39,7 +39,7 @@ class BenchKernels:
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.profile is not None and self.out is not None:
-            raise ValueError("profile writes traces instead of rows: give it or out, not both")
+            raise ValueError("profile and out: got both, wanted one: traces or rows")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,10 +30,7 @@ class Evaluation:
         None, "guidance scale w, 1 is no guidance; unset: the model's own default"
     )
     batch: int = option(66, "images computed at a time; it changes speed and memory, nothing else")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

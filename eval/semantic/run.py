@@ -166,7 +166,7 @@ def edits_of(cmd: EvalAsyrp, model: ImageModel, judge: Judge) -> list[Edit]:
         path, _ = direction_file(cmd.model, spec)
         purpose = read_purpose(path)
         if purpose.source is None or purpose.target is None:
-            raise ValueError(f"{path} does not say its texts, wanted a file of train-asyrp")
+            raise ValueError(f"{path} does not say its texts, wanted a direction of train-asyrp")
         said = purpose.source, purpose.target
         found.append(
             Edit(
@@ -195,7 +195,9 @@ def rivals_of(cmd: EvalAsyrp, edits: Sequence[Edit], device: torch.device) -> di
     for rival in cmd.rivals:
         name, _, spec = rival.partition("=")
         if name not in names:
-            raise ValueError(f"rivals: got {name!r}, wanted an edit's name of {', '.join(names)}")
+            raise ValueError(
+                f"rivals: got {name!r}, wanted the name of an edit: {', '.join(names)}"
+            )
         found[name] = load_plain(spec, device)
     return found
 
@@ -228,7 +230,7 @@ def subject_of(
     visited, folder = editing_times(model.schedule, cmd.steps), cmd.out / "inversions"
     lower = tuple(t for t in visited if t <= cmd.t_0)
     if rivals and len(lower) < 2:
-        raise ValueError(f"t_0: no step of {cmd.steps} lies at or below {cmd.t_0}")
+        raise ValueError(f"t_0: got {cmd.t_0}, below all times of --steps {cmd.steps}; wanted more")
     x = noises_of(model, images, lower, folder) if rivals else torch.empty(0)
     return Subject(
         model=model,

@@ -88,18 +88,15 @@ class EvalAsyrp:
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
 
     def __post_init__(self) -> None:
         """Refuse what no measurement could use, before torch is imported."""
         known = PROPERTIES + ASKED
         if unknown := sorted(set(self.properties) - set(known)):
-            raise ValueError(f"properties: got {unknown[0]!r}, wanted of {', '.join(known)}")
+            raise ValueError(f"properties: got {unknown[0]!r}, wanted some of {', '.join(known)}")
         if not self.edits or not self.properties:
-            raise ValueError("edits and properties: wanted at least one of each")
+            raise ValueError("edits and properties: got none of one, wanted at least one of each")
         at_least(self, 1, "averaged", "learned_steps", "batch", "t_0")
         at_least(self, 2, "n_images", "steps")
         if any(length < 2 for length in self.lengths):
@@ -143,10 +140,7 @@ class EvalIntervals:
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

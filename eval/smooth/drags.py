@@ -194,11 +194,12 @@ def read_cases(path: Path) -> list[Case]:
     Raises FileNotFoundError, or ValueError for a file of another form or without a case.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of cases")
+        raise FileNotFoundError(f"cases: no such file: {path}")
     try:
         cases = [Case(**one) for one in json.loads(read_text(path))["cases"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a file of cases: {error!r}") from None
+    except (ValueError, KeyError, TypeError):
+        wanted = '{"cases": [{"image", "what", "points", "editable"}, ...]}'
+        raise ValueError(f"{path}: not a file of cases, wanted {wanted}") from None
     if not cases:
         raise ValueError(f"{path}: has no case")
     return cases

@@ -125,10 +125,7 @@ class EvalDrag:
     )
     data: str | None = option(None, DATA)
     seed: int = option(0, "seed of the identity LoRAs")
-    device: str = option(
-        "auto",
-        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
-    )
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
     dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:

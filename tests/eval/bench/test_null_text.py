@@ -68,7 +68,7 @@ def test_the_account_of_one_update():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--steps", "101"], "the published rate ends at 100"),
+        (["--steps", "101"], "where the published rate ends, got 101"),
         (["--n-images", "0"], "n_images must be at least 1, got 0"),
         (["--device", "tpu"], "tpu"),
     ],

@@ -39,7 +39,7 @@ def test_benches_refuse_nothing_to_measure(name, flag, capsys):
         (["--seconds", "0"], "seconds must be positive, got 0.0"),
         (["--seconds", "nan"], "seconds must be positive, got nan"),
         (["--timeout", "-1"], "timeout must be positive, got -1.0"),
-        (["--profile", "a", "--out", "b"], "profile writes traces instead of rows"),
+        (["--profile", "a", "--out", "b"], "--profile and --out: got both"),
     ],
 )
 def test_bench_kernels_refuses_what_no_run_could_use(words, message, capsys):

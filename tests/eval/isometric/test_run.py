@@ -108,7 +108,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, more, message):
 
 def test_models_that_do_not_fit_are_refused(models, tiny, tmp_path, capsys):
     for wrong, message in (
-        ([str(tiny.model)], "is not a model of images without text"),
+        ([str(tiny.model)], "a model with text, wanted one without"),
         (["nowhere"], "nowhere"),
         (
             [models[0], "--times", "1001", "--data", str(tiny.data)],

@@ -115,7 +115,7 @@ def test_the_command_knows_the_same_choices():
     [
         (["--arch", "sm_70"], "--arch: got 'sm_70', wanted a list, each one of sm_80, sm_90"),
         (["--kernels", "attentoin"], "kernels must be of attention, norms"),
-        (["--head-dims", "40,512"], "head_dims must be from 1 to 256, got [40, 512]"),
+        (["--head-dims", "40,512"], "--head-dims must be from 1 to 256, got [40, 512]"),
         (["--jobs", "0"], "jobs must be at least 1, got 0"),
     ],
 )

@@ -69,7 +69,7 @@ def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
     ("edits", "words", "named"),
     [
         (("smile",), ("--properties", "beauty"), "properties: got 'beauty'"),
-        (("smile",), ("--rivals", "frown=m"), "rivals: got 'frown', wanted an edit's name"),
+        (("smile",), ("--rivals", "frown=m"), "rivals: got 'frown', wanted the name of an edit"),
         (("smile",), ("--rivals", "smile"), "wanted NAME=MODEL"),
         (("silent",), (), "does not say its texts"),
         (("zombie",), (), "no change of an attribute"),

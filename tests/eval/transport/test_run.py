@@ -51,7 +51,7 @@ def test_prompts_come_from_a_file(tiny, tmp_path, capsys):
         (("--frames", "2"), "frames"),
         (("--noises", "0"), "noises"),
         (("--limit", "6"), "limit must lie in 1..5"),
-        (("--n-prompts", "9"), "at least 2 per pair"),
+        (("--n-prompts", "9"), "--n-prompts must be at least 10, 2 per pair"),
         (("--couplings", "index"), "couplings"),
         (("--couplings", "index", "best"), "couplings"),
         (("--pairs", "7"), "wanted 2 for each of 7 pairs"),
