@@ -2,23 +2,24 @@
 
 A sentence is what a `raise` or a `warnings.warn` says, as it stands in the code: `steps must be at
 least 1, got {steps}`. tests/messages/<folder>.toml lists each by its file, with a test that meets
-it; tests/conftest.py sees to it that this test does (`Recorder`), and tests/test_messages.py that
+it; tests/conftest.py sees to it that this test does (`Recorder`), and tests/test_sentences.py that
 the lists are whole. To mend them after a change:
 
-    LATENTGEO_MESSAGES=met.jsonl pytest tests/core    # add to a file what these tests meet
-    python -m tests.sentences met.jsonl               # mend the lists; say what is missing
+    LATENTGEO_MESSAGES=met.jsonl pytest tests/core  # add to a file what these tests meet
+    python -m tests.sentences met.jsonl             # mend the lists by it; say what is missing
 """
 
 import ast
 import functools
 import json
 import os
+import re
 import sys
 import tomllib
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -214,12 +215,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     RECORDER.met.clear()
     result = yield
     met = {(one.file, one.sentence) for one in RECORDER.met}
-    lost = tests_of().get(item.nodeid, set()) - met
-    assert not lost, f"tests/messages says that this test meets {sorted(lost)}; {MEND}"
     if record := os.environ.get("LATENTGEO_MESSAGES"):
         with open(record, "a", encoding="utf-8") as file:
-            for one in dict.fromkeys(RECORDER.met):
+            for one in dict.fromkeys([(), *RECORDER.met]):
                 file.write(json.dumps([item.nodeid, *one], ensure_ascii=False) + "\n")
+    else:
+        lost = tests_of().get(item.nodeid, set()) - met
+        assert not lost, f"tests/messages says that this test meets {sorted(lost)}; {MEND}"
     return result
 
 
@@ -231,3 +233,99 @@ def tests_of() -> dict[str, set[tuple[str, str]]]:
         for sentence, test in listed.items():
             found.setdefault(test, set()).add((file, sentence))
     return found
+
+
+def mended(
+    listed: Mapping[str, Mapping[str, str]], met: Iterable[Sequence[str]]
+) -> dict[str, dict[str, str]]:
+    """Return the lists without what is gone, and with tests of a record for what they lack.
+
+    A test whose file was recorded and which did not meet its sentence gives its place to one that
+    did.
+    """
+    tests: dict[tuple[str, str], set[str]] = {}
+    ran = set()
+    for test, *what in met:
+        ran.add(test)
+        if what:
+            tests.setdefault((what[0], what[1]), set()).add(test)
+    files = {_file(test) for test in ran}
+    found: dict[str, dict[str, str]] = {}
+    for file, there in all_sites().items():
+        for site in there:
+            test = listed.get(file, {}).get(site.sentence)
+            meet = tests.get((file, site.sentence), set())
+            if test in ran - meet or (meet and test not in meet and _file(test) in files):
+                test = None
+            if test is None and meet:
+                test = min(meet, key=lambda one: _rank(one, file))
+            if test is not None:
+                found.setdefault(file, {})[site.sentence] = test
+    return found
+
+
+def _file(test: str | None) -> str:
+    return (test or "").partition("::")[0]
+
+
+def _rank(test: str, file: str) -> tuple[object, ...]:
+    """Return what the best of several tests has least of: that of the file, with a stable name."""
+    own = f"tests/{file.rpartition('/')[0]}/test_{Path(file).stem}"
+    return not test.startswith(own), "[" in test, bool(re.search(r"\d\W*\]", test)), len(test), test
+
+
+def unlisted(listed: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the sentences that the lists lack, each with its place."""
+    return [
+        f"{file}:{site.first}: {site.sentence}"
+        for file, there in all_sites().items()
+        for site in there
+        if site.sentence not in listed.get(file, {})
+    ]
+
+
+def stale(listed: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the rows of sentences that the code no longer has."""
+    there = {(file, site.sentence) for file, several in all_sites().items() for site in several}
+    return [
+        f"{file}: {sentence}"
+        for file, listed_there in listed.items()
+        for sentence in listed_there
+        if (file, sentence) not in there
+    ]
+
+
+def write(listed: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the lists, a file for each folder of the package."""
+    LISTS.mkdir(exist_ok=True)
+    for folder in FOLDERS:
+        tables = [
+            "\n".join(
+                [f"[{_quoted(file)}]", *(f"{_quoted(a)} = {_quoted(b)}" for a, b in there.items())]
+            )
+            for file, there in listed.items()
+            if file.split("/")[0] == folder
+        ]
+        text = (
+            f"# What {folder} says to users, and a test that meets it: see tests/sentences.py\n\n"
+        )
+        (LISTS / f"{folder}.toml").write_text(text + "\n\n".join(tables) + "\n", encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def main(records: Sequence[str]) -> None:
+    """Mend the lists by records, if there are any; print what is missing and what is stale."""
+    listed = rows()
+    if records:
+        lines = [line for one in records for line in Path(one).read_text("utf-8").splitlines()]
+        listed = mended(listed, map(json.loads, lines))
+        write(listed)
+    for title, found in (("missing", unlisted(listed)), ("stale", stale(listed))):
+        print(f"{title}: {len(found)}", *found, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

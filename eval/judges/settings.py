@@ -48,5 +48,7 @@ class EvalSegmenter:
     masks: Path = required("folder of the held-out faces' masks, which render-masks wrote")
     segmenter: Path | None = option(None, "file of the segmenter; unset: the embedded one")
     data: str | None = option(None, "folder or .zip of the faces; unset: the embedded avatars")
-    through_vae: bool = option(False, "encode and decode the faces by the embedded autoencoder first")
+    through_vae: bool = option(
+        False, "encode and decode the faces by the embedded autoencoder first", was="vae"
+    )
     device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
