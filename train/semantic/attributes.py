@@ -9,6 +9,12 @@ from pathlib import Path
 from latentgeo.core.run.config import nearest
 from latentgeo.core.run.text import read_text
 
+KINDS: Mapping[str, tuple[type, str]] = {  # other keys have numbers
+    "source": (str, "text"),
+    "target": (str, "text"),
+    "t_edit": (int, "an integer"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -46,9 +52,8 @@ def _wanted(path: Path, name: str, row: object) -> Wanted:
     for key, value in row.items():
         if key not in known:
             raise ValueError(f"{path}: {name}: unknown key {key!r}{nearest(key, known)}")
-        kinds = str if key in ("source", "target") else int if key == "t_edit" else int | float
+        kinds, kind = KINDS.get(key, (int | float, "a number"))
         if not isinstance(value, kinds) or isinstance(value, bool):
-            kind = {str: "text", int: "an integer"}.get(kinds, "a number")  # type: ignore[call-overload]
             raise ValueError(f"{path}: {name}: {key} is {value!r}, wanted {kind}")
     if missing := {"source", "target"} - row.keys():
         raise ValueError(f"{path}: {name}: {min(missing)} is missing")

@@ -182,7 +182,7 @@ def test_a_missing_file_is_named(folder, name):
     [
         (
             {"unet": ["diffusers", "UNet2DModel"]},
-            "unet is 'UNet2DModel', wanted UNet2DConditionModel",
+            "a model without text, wanted one with text",
         ),
         ({"text_encoder": None}, "text_encoder is None, wanted CLIPTextModel"),
         ({"tokenizer": ["transformers", "T5Tokenizer"]}, "tokenizer is 'T5Tokenizer'"),
