@@ -110,7 +110,7 @@ def build_parser(command: type) -> Parser:
     text = f"TOML file with any of the settings below{named}"
     parser.add_argument("--config", metavar="FILE", help=text)
     known = kinds(command)
-    for field in dataclasses.fields(command):
+    for field in sorted(dataclasses.fields(command), key=lambda one: not _is_required(one)):
         _add_flag(parser, field, known[field.name])
     return parser
 

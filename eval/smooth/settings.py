@@ -56,7 +56,7 @@ class EvalQuality(Evaluation):
 class EvalReconstruction(Evaluation):
     """Invert held-out images and make them again: MSE, PSNR, SSIM, LPIPS; resumes, runs on ranks.
 
-    Guidance is that of the way back for ddim-guided and null-text; every way up has none.
+    --guidance is that of the way back, of ddim-guided and null-text; the way to the noise has none.
     """
 
     n_images: int = option(

@@ -13,8 +13,8 @@ from latentgeo.models.bundles.settings import PREDICTION, Dtype, Prediction
 class Drag:
     """Drag points of an image to other places, and what is there with them (DragDiffusion).
 
-    A setting that is unset is the released one for a model of 512 pixels, and for a model of up to
-    128 pixels one that was measured on the embedded one.
+    What is unset is, for a model of 512 pixels, as in the released code, and for one of up to 128
+    pixels as was best with the embedded model.
     """
 
     image: Path = required("image file of any size")

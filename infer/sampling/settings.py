@@ -13,7 +13,7 @@ Sampler = Literal["ddim", "ddpm"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Draw images, of prompts if the model takes any: a PNG for each seed of each, and a grid."""
+    """Draw images: of prompts, or of a model that takes none; a PNG for each, and a grid."""
 
     out: Path = output("folder for the images; files of the same name are replaced")
     prompts: tuple[str, ...] = option((), "prompts, each drawn --count times")
