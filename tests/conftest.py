@@ -35,7 +35,7 @@ from latentgeo.models.judges.classifier import (
 )
 from latentgeo.models.judges.headed import write_headed
 from latentgeo.models.lora import adapter as lora
-from tests.sentences import pytest_runtest_call  # noqa: F401 - a hook
+from tests.recorder import pytest_runtest_call  # noqa: F401 - a hook
 
 SIZE = 32  # pixels a side; AlexNet takes no less than 31
 FACES = 24  # of which half are held out

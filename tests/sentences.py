@@ -2,8 +2,8 @@
 
 A sentence is what a `raise` or a `warnings.warn` says, as it stands in the code: `steps must be at
 least 1, got {steps}`. tests/messages/<folder>.toml lists each by its file, with a test that meets
-it; tests/conftest.py sees to it that this test does (`Recorder`), and tests/test_sentences.py that
-the lists are whole. To mend them after a change:
+it; tests/recorder.py sees to it that this test does, and tests/test_sentences.py that the lists are
+whole. To mend them after a change:
 
     LATENTGEO_MESSAGES=met.jsonl pytest tests/core  # add to a file what these tests meet
     python -m tests.sentences met.jsonl             # mend the lists by it; say what is missing
@@ -12,23 +12,13 @@ the lists are whole. To mend them after a change:
 import ast
 import functools
 import json
-import os
 import re
 import sys
 import tomllib
-import traceback
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
-
-import pytest
-
-from latentgeo.core.run import cli
-from latentgeo.infer.pictures.decoding import Unreadable
-from latentgeo.train.data.items import BadItem
+from typing import NamedTuple
 
 MEND = "see tests/sentences.py for how to mend the lists"
 ROOT = Path(__file__).parents[1]
@@ -38,7 +28,7 @@ PASSED_ON = ("stop", "lost", "bad", "item", "file.refused", "self.refused[i]")  
 NOT_FOR_USERS = {  # exceptions that no command prints as a line
     *("TypeError", "KeyError", "LookupError", "NotImplementedError", "pickle.UnpicklingError"),
     *("SystemExit", "KeyboardInterrupt"),
-    *("Unparsed", "Stalled", "DeviceLost", "WrongResult"),  # caught by those who call
+    *("Unparsed", "DeviceLost", "WrongResult"),  # caught by those who call
 }
 
 
@@ -49,14 +39,6 @@ class Site(NamedTuple):
     last: int
     function: str
     sentence: str
-
-
-class Met(NamedTuple):
-    """A sentence that was said: where it stands, and what was said."""
-
-    file: str
-    sentence: str
-    said: str
 
 
 def sites(source: str) -> list[Site]:
@@ -134,105 +116,6 @@ def rows() -> dict[str, dict[str, str]]:
     for path in sorted(LISTS.glob("*.toml")):
         listed |= tomllib.loads(path.read_text(encoding="utf-8"))
     return listed
-
-
-@functools.cache
-def _real(name: str) -> Path:
-    return Path(name).resolve()
-
-
-def _met(file: str, line: int, said: str) -> Iterator[Met]:
-    path = _real(file)
-    if path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in FOLDERS:
-        over = [site for site in sites_of(path) if site.first <= line <= site.last]
-        for site in over[-1:]:  # the innermost
-            yield Met(path.relative_to(ROOT).as_posix(), site.sentence, said)
-
-
-class Recorder:
-    """Notes the sentences that a test meets.
-
-    Those of errors that `pytest.raises` expects or that a command prints, with the errors behind
-    them; of warnings; and of what is kept to be told at the end (`BadItem`, `Unreadable`).
-    """
-
-    def __init__(self) -> None:
-        self.met: list[Met] = []
-
-    def error(self, error: BaseException | None) -> None:
-        """Note an error and those it came from, each where it was raised."""
-        seen: set[int] = set()
-        while error is not None and id(error) not in seen:
-            seen.add(id(error))
-            frames = list(traceback.walk_tb(error.__traceback__))
-            if frames:
-                frame, line = frames[-1]
-                self.met += _met(frame.f_code.co_filename, line, str(error))
-            error = error.__cause__ or error.__context__
-
-    def frame(self, frame: FrameType, said: object) -> None:
-        """Note what is said at a frame."""
-        self.met += _met(frame.f_code.co_filename, frame.f_lineno, str(said))
-
-    def install(self) -> None:
-        """Listen at the places where sentences come by."""
-        _before(pytest.RaisesExc, "__exit__", lambda _self, _type, error, _tb: self.error(error))
-        _before(cli, "_fail", lambda *_: self.error(sys.exc_info()[1]))
-        warnings.warn = self._warn(warnings.warn)
-        for kept in (BadItem, Unreadable):
-            _before(kept, "__init__", lambda _self, *text: self.frame(sys._getframe(2), text))
-
-    def _warn(self, usual: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(usual)
-        def warn(
-            message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any
-        ) -> None:
-            self.frame(sys._getframe(1), message)
-            usual(message, category, stacklevel + 1, *rest, **more)
-
-        return warn
-
-
-def _before(owner: Any, name: str, note: Callable[..., object]) -> None:
-    """Have `note` called with the arguments of a function before it."""
-    usual = getattr(owner, name)
-
-    @functools.wraps(usual)
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        note(*args, **kwargs)
-        return usual(*args, **kwargs)
-
-    setattr(owner, name, noted)
-
-
-RECORDER = Recorder()
-RECORDER.install()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail a test that does not meet a sentence which the lists say it meets."""
-    RECORDER.met.clear()
-    result = yield
-    met = {(one.file, one.sentence) for one in RECORDER.met}
-    if record := os.environ.get("LATENTGEO_MESSAGES"):
-        with open(record, "a", encoding="utf-8") as file:
-            for one in dict.fromkeys([(), *RECORDER.met]):
-                file.write(json.dumps([item.nodeid, *one], ensure_ascii=False) + "\n")
-    else:
-        lost = tests_of().get(item.nodeid, set()) - met
-        assert not lost, f"tests/messages says that this test meets {sorted(lost)}; {MEND}"
-    return result
-
-
-@functools.cache
-def tests_of() -> dict[str, set[tuple[str, str]]]:
-    """Return what each test of the lists has to meet."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for file, listed in rows().items():
-        for sentence, test in listed.items():
-            found.setdefault(test, set()).add((file, sentence))
-    return found
 
 
 def mended(

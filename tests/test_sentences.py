@@ -9,7 +9,8 @@ import pytest
 from latentgeo.core.run import cli
 from latentgeo.train.data.items import BadItem
 from tests import sentences
-from tests.sentences import MEND, RECORDER, ROOT, Recorder, mended, rows, sites, stale, unlisted
+from tests.recorder import RECORDER, Recorder
+from tests.sentences import MEND, ROOT, mended, rows, sites, stale, unlisted
 
 SOURCE = """
 def check(steps, fail):
