@@ -20,7 +20,9 @@ class EvalJudge:
         False,
         "take for a text the mean over 79 sentences that contain it, as the released code does",
     )
-    data: str | None = option(None, "folder or .zip of faces with attributes; unset: the embedded avatars")
+    data: str | None = option(
+        None, "folder or .zip of faces with attributes; unset: the embedded avatars"
+    )
     n_images: int = option(1024, "held-out faces", was="images")
     captions: int = option(256, "how many of the --images are matched with their captions")
     pair_folder: Path | None = option(

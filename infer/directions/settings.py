@@ -45,7 +45,9 @@ class Directions(Unprompted):
             got = f"{self.count} and {self.shoot}"
             raise ValueError(f"count must be at least 1 and shoot not negative, got {got}")
         if self.shoot and self.shoot_rank < self.count:
-            raise ValueError(f"shoot_rank must be at least --count {self.count}, got {self.shoot_rank}")
+            raise ValueError(
+                f"shoot_rank must be at least --count {self.count}, got {self.shoot_rank}"
+            )
         for name, most in (("at", 1), ("angle", 90)):
             if not 0 < getattr(self, name) <= most:
                 raise ValueError(f"{name} must be in (0, {most}], got {getattr(self, name)}")

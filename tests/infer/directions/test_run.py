@@ -172,7 +172,11 @@ def test_the_middle_column_is_the_image_of_the_seed(places, tmp_path):
             ("--shoot", 1, "--gammas", 0.5),
             "--shoot: got 1, wanted whole steps to each of --gammas",
         ),
-        ("ddpm", ("--shoot", 1, "--shoot-rank", 1), "--shoot-rank must be at least --count 2, got 1"),
+        (
+            "ddpm",
+            ("--shoot", 1, "--shoot-rank", 1),
+            "--shoot-rank must be at least --count 2, got 1",
+        ),
         ("ddpm", ("--label", 1), "label: got 1, wanted none: ddpm"),
         ("adm", (), "label: got None, wanted one of 0 to 4: adm"),
         ("adm", ("--label", -1), "label: got -1, wanted one of 0 to 4: adm"),
