@@ -14,16 +14,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 from latentgeo.core.precision import wide
 
 Spacing = Literal["leading", "trailing", "linspace"]
 Landing = Literal["first", "zero"]
+Place = tuple[str, torch.device, torch.dtype]  # of a table: which, where, in what
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,7 @@ class Schedule:
 
     beta: Tensor  # (T+1,)
     alpha_bar: Tensor  # (T+1,)
+    moved: dict[Place, Tensor] = field(default_factory=dict, init=False, repr=False)  # see `_table`
 
     def __post_init__(self) -> None:
         """Check the boundary values and that ᾱ is the running product of 1 - β."""
@@ -67,8 +70,8 @@ class Schedule:
     def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return β_t, ᾱ_t, ᾱ_{t-1} (B, 1, ...) to go with `like` (B, ...); t (B,) in 1..T."""
         self._check(t, lowest=1)
-        bar_prev = _rows(self.alpha_bar, t - 1, like)
-        return _rows(self.beta, t, like), _rows(self.alpha_bar, t, like), bar_prev
+        bar_prev = self._rows("alpha_bar", t - 1, like)
+        return self._rows("beta", t, like), self._rows("alpha_bar", t, like), bar_prev
 
     def bar(self, t: Tensor, like: Tensor) -> Tensor:
         """Return ᾱ_t (B, 1, ...) to go with `like` (B, ...); t (B,) in 0..T.
@@ -77,7 +80,21 @@ class Schedule:
         and √(1-ᾱ_1) would vanish.
         """
         self._check(t, lowest=0)
-        return _rows(self.alpha_bar, t, like)
+        return self._rows("alpha_bar", t, like)
+
+    def _rows(self, name: str, t: Tensor, like: Tensor) -> Tensor:
+        return column(self._table(name, like)[t.to(like.device)], like)
+
+    def _table(self, name: str, like: Tensor) -> Tensor:
+        """Return a table on like's device, moved there once: every copy would make a GPU wait."""
+        place = name, like.device, wide(like.dtype)
+        if place in self.moved:
+            return self.moved[place]
+        with torch.inference_mode(False):
+            table: Tensor = getattr(self, name).to(place[2]).to(like.device)
+        if not torch.compiler.is_compiling() and peek_interpreter_stack() is None:
+            self.moved[place] = table  # what a transform is given is of no use outside of it
+        return table
 
     def _check(self, t: Tensor, lowest: int) -> None:
         if t.ndim != 1 or t.is_floating_point():
@@ -88,11 +105,6 @@ class Schedule:
             raise ValueError(
                 f"t must lie in {lowest}..{self.T}, got {t.min().item()}..{t.max().item()}"
             )
-
-
-def _rows(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    rows = table.to(wide(like.dtype)).to(like.device)[t.to(like.device)]
-    return column(rows, like)
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:

@@ -52,21 +52,23 @@ class RunningMean:
     compare between processes.
     """
 
-    raw: Tensor  # (K,) float64
+    raw: Tensor  # (K,) float64, on Metal float32
     count: Tensor  # (K,) int64
     decay: float = 0.99  # StyleGAN2's and the released code's
 
 
-def running_mean(ranges: int = 1, decay: float = 0.99) -> RunningMean:
+def running_mean(
+    ranges: int = 1, decay: float = 0.99, device: torch.device | str = "cpu"
+) -> RunningMean:
     """Return the state before any update: one a for all t (the paper's) or one per K-th of 1..T.
 
-    Raises ValueError unless ranges ≥ 1 and 0 ≤ decay < 1.
+    It is kept on `device`, and so is what `update` and `mean_at` return. Raises ValueError unless
+    ranges ≥ 1 and 0 ≤ decay < 1.
     """
     if ranges < 1 or not 0 <= decay < 1:
         raise ValueError(f"ranges must be at least 1 and decay in [0, 1), got {ranges} and {decay}")
-    return RunningMean(
-        torch.zeros(ranges, dtype=torch.float64), torch.zeros(ranges, dtype=torch.int64), decay
-    )
+    raw = torch.zeros(ranges, dtype=widest(torch.device(device)), device=device)
+    return RunningMean(raw, torch.zeros(ranges, dtype=torch.int64, device=device), decay)
 
 
 def range_of(state: RunningMean, schedule: Schedule, t: Tensor) -> Tensor:
@@ -109,10 +111,11 @@ def mean_at(state: RunningMean, schedule: Schedule, t: Tensor) -> Tensor:
     Smooth Eq. 9   a = raw / (1 - decay^count)   (corrected: the released code uses `raw`)
 
     The division undoes the start at zero, as Adam does: after one update a is that batch's mean of
-    v, where `raw` is 0.01 of it. Raises ValueError for a t whose range has had no update.
+    v, where `raw` is 0.01 of it. Raises ValueError for a t whose range has had no update; on a GPU,
+    which looking would make wait, a is NaN there.
     """
     index = range_of(state, schedule, t).to(state.raw.device)
-    if bool((state.count[index] == 0).any()):
+    if index.device.type == "cpu" and bool((state.count[index] == 0).any()):
         raise ValueError("the running mean is empty for some t: update it with the batch first")
     return (state.raw / (1 - state.decay ** state.count.to(state.raw.dtype)))[index]
 

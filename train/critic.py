@@ -43,7 +43,7 @@ class Critic:
             return {}
         self.net.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.device)
         for x, y in self.seen:
             with torch.autocast(
                 self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bf16"
@@ -51,7 +51,7 @@ class Critic:
                 real, fake = self.net(x), self.net(y)
             loss = discriminator_loss(real.float(), fake.float()) / len(self.seen)
             loss.backward()
-            total += loss.detach().cpu()
+            total += loss.detach()
         average_gradients(self.net.parameters())
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate_at(step)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample, simple_loss
 from latentgeo.core.parameterization import target
+from latentgeo.core.run.device import moved
 from latentgeo.core.run.seeds import mix
 from latentgeo.infer.sampling.pipeline import seed_noises
 from latentgeo.infer.sampling.unprompted import ImageSampling, generate_images
@@ -34,7 +35,7 @@ from latentgeo.train.loop.session import (
     stream,
     weight_hashes,
 )
-from latentgeo.train.loop.task import Batch, Data, Stateless, Terms
+from latentgeo.train.loop.task import Batch, Data, Part, Stateless, Terms
 from latentgeo.train.settings import TrainDdpm
 from latentgeo.train.vae import load_vae
 
@@ -57,18 +58,34 @@ class DdpmTask(Stateless):
 
         DDPM Eq. 14   L_simple = E ‖ε - ε_θ(x_t, t)‖²
         """
-        return self.denoising(self.clean(batch, draws), draws), {}
+        return self.loss_of(self.stage(batch, draws))
 
-    def clean(self, batch: Batch, draws: Draws) -> Tensor:
+    def stage(self, batch: Batch, draws: Draws) -> Part:
+        """Return the images or moments, and the times and noises of their samples."""
+        tensors = {"kept": moved(batch[0], self.device)}
+        like = tensors["kept"]
+        if self.model.autoencoder is not None:
+            like = like.chunk(2, dim=1)[0]
+            tensors["latent"] = draws.normal_like(like)
+        tensors["t"] = draws.integers(1, self.model.schedule.T, self.device)
+        return Part(tensors=tensors | {"eps": draws.normal_like(like)})
+
+    def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
+        """Return the mean loss () of what was staged; there is nothing else to log.
+
+        DDPM Eq. 14   L_simple = E ‖ε - ε_θ(x_t, t)‖²
+        """
+        return self.denoising(part), {}
+
+    def clean(self, part: Part) -> Tensor:
         """Return x_0 (B, C, h, w): the images, or a sample of their latents."""
-        kept = batch[0].to(self.device)
-        return kept if self.model.autoencoder is None else sample_latent(kept, draws)
+        kept, noise = part.tensors["kept"], part.tensors.get("latent")
+        return kept if noise is None else sample_latent(kept, noise)
 
-    def denoising(self, x_0: Tensor, draws: Draws) -> Tensor:
+    def denoising(self, part: Part) -> Tensor:
         """Return the mean denoising loss () of x_0 (B, C, h, w)."""
         schedule, kind = self.model.schedule, self.model.config.prediction
-        t = draws.integers(1, schedule.T, self.device)
-        eps = draws.normal_like(x_0)
+        x_0, t, eps = self.clean(part), part.tensors["t"], part.tensors["eps"]
         with dropping_out(self.model.unet):
             raw = self.model.raw()(q_sample(schedule, x_0, t, eps), t)
         wanted = target(schedule, x_0, eps, t, kind)
@@ -157,8 +174,7 @@ def train(settings: TrainDdpm, task: type[DdpmTask] = DdpmTask) -> None:
         model = build(settings)
         for module in model.modules.values():
             module.to(device)
-        if settings.channels_last:
-            channels_last(model.unet)
+        channels_last(settings, device, model.unet)
         if settings.compile:
             compiled(model.unet)
         batches = open_batches(settings, model, device)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import q_sample
 from latentgeo.core.parameterization import target
+from latentgeo.core.precision import widest
+from latentgeo.core.run.device import moved
 from latentgeo.core.run.seeds import mix
 from latentgeo.core.schedule import Schedule
 from latentgeo.infer.data.shards import Shards
@@ -57,7 +59,7 @@ def snr_weight(schedule: Schedule, t: Tensor, kind: str, gamma: float) -> Tensor
 
     SNR = ᾱ_t / (1 - ᾱ_t);  ‖ε - ε̂‖² = SNR ‖x_0 - x̂_0‖²,  ‖v - v̂‖² = (SNR + 1) ‖x_0 - x̂_0‖²
     """
-    bar = schedule.alpha_bar.to(t.device)[t]
+    bar = schedule.bar(t, t.to(widest(t.device)))
     snr = bar / (1 - bar)
     return snr.clamp(max=gamma) / (snr if kind == "eps" else snr + 1)
 
@@ -100,10 +102,10 @@ class DiffusionTask(Stateless):
 
         LDM Eq. 3   L = E ‖ε - ε_θ(z_t, t, τ_θ(y))‖²
         """
-        kept, captions = batch[0].to(self.device), batch[1]
+        kept, captions = moved(batch[0], self.device), batch[1]
         if not self.settings.cache_latents:
             kept = moments(self.bundle.vae, kept)
-        z_0 = sample_latent(kept, draws)
+        z_0 = sample_latent(kept, draws.normal_like(kept.chunk(2, dim=1)[0]))
         t = draws.integers(1, self.bundle.schedule.T, self.device)
         eps = draws.normal_like(z_0)
         z_t = q_sample(self.bundle.schedule, z_0, t, eps)
@@ -185,8 +187,7 @@ def train(settings: TrainDiffusion) -> None:
         bundle = build(settings, vae)
         for module in bundle.modules.values():
             module.to(device)
-            if settings.channels_last:
-                channels_last(module)
+        channels_last(settings, device, *bundle.modules.values())
         if settings.compile:
             compiled(bundle.unet, bundle.text)
         source = open_data(settings, vae)

@@ -190,8 +190,7 @@ def train(settings: TrainVae) -> None:
         source = remembered(opened)
         shown = collate(first_examples(source, SHOWN))[0]
         vae = begun(settings).to(device)
-        if settings.channels_last:
-            channels_last(vae)
+        channels_last(settings, device, vae)
         if settings.compile:
             compiled(vae.encoder, vae.decoder)
         lpips = load_lpips(device) if settings.perceptual_weight else None

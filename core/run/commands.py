@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 GROUPS = {  # in the order of `latentgeo --help`
@@ -16,6 +17,9 @@ GROUPS = {  # in the order of `latentgeo --help`
     "profile": "time, memory and traffic, beside peers",
     "data": "sets of images, and files of weights",
 }
+
+
+IN_FULL = ("measure", "compare")  # groups whose numbers are not to depend on a GPU's TF32
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,20 @@ class Command:
         return found
 
     def work_function(self) -> Callable[[Any], object]:
-        """Import and return the function."""
+        """Import and return the function; what measures computes float32 in full on a GPU."""
         file, _, name = self.work.partition(":")
         found: Callable[[Any], object] = getattr(
             importlib.import_module(f"latentgeo.{self.room}.{file}"), name
         )
-        return found
+        return in_full(found) if self.group in IN_FULL else found
+
+
+def in_full(work: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Return the same work, without TF32."""
+
+    @wraps(work)
+    def done(settings: Any) -> object:
+        with importlib.import_module("latentgeo.core.run.device").tf32(False):
+            return work(settings)
+
+    return done

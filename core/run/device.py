@@ -3,7 +3,11 @@
 No mathematics; it imports torch alone.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import Tensor
 
 from latentgeo.core.run.ranks import ranks
 
@@ -49,3 +53,30 @@ def pick_dtype(name: str = "fp32") -> torch.dtype:
     if name not in DTYPES:
         raise ValueError(f"dtype: got {name!r}, wanted one of {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def moved(x: Tensor, device: torch.device) -> Tensor:
+    """Return x (...) of the CPU on a device; nobody waits for a copy to a GPU."""
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def tf32(on: bool) -> Iterator[None]:
+    """Multiply float32 matrices and convolve on GPUs in TF32, or in full, in a `with` block.
+
+    TF32 has 10 bits of a fraction in place of 23. PyTorch's own default is both: convolutions in
+    TF32, products in full.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    _set_tf32("high" if on else "highest", on)
+    try:
+        yield
+    finally:
+        _set_tf32(*before)
+
+
+def _set_tf32(products: str, convolutions: bool) -> None:
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = convolutions

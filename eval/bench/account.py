@@ -1,21 +1,27 @@
 """What a step of `train-smooth` costs: launches, bytes moved, FLOP and memory, without a GPU.
 
-The step runs in bfloat16 on PyTorch's meta device, once for each way to run it; `meter.py` says
+The step runs on tensors that have a shape and no data, once for each way to run it; `meter.py` says
 what is counted. The gradients of the trained weights are; the weights are not, which are there
 before the step, nor are the optimizer, the VAE and the text encoder.
+
+Dtype   bf16 and fp32 are `train-smooth --dtype`: weights in fp32, which autocast casts, but for the
+        frozen ones, cast before the step, and a LoRA's (`models/held_casts.py`). all-bf16 has
+        weights and inputs in bfloat16. Autocast takes no meta tensors: it is counted on fake
+        tensors of a CPU
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from latentgeo.core.schedule import scaled_linear
@@ -26,6 +32,7 @@ from latentgeo.eval.bench.meter import Meter
 from latentgeo.eval.bench.settings import BenchAccount
 from latentgeo.kernels.aot.launches import kernels_on_meta, replaced
 from latentgeo.models.bundles.presets import UNET_PRESETS
+from latentgeo.models.held_casts import HeldCasts
 from latentgeo.models.lora import adapter as lora
 from latentgeo.models.unet import UNet
 
@@ -96,31 +103,55 @@ VARIANTS: Final[dict[str, Variant]] = {
 
 def account(step: BenchAccount, variant: Variant) -> Account:
     """Return what the step costs when run in this way."""
-    schedule, unet, meter = scaled_linear(), build(step), Meter()
-    with torch.device(DEVICE):
+    schedule, meter = scaled_linear(), Meter()
+    with placed(step):
+        unet, inner = build(step), torch.float32 if step.dtype == "fp32" else DTYPE
+        casts = HeldCasts(unet, DTYPE) if step.dtype == "bf16" and step.rank else None
+        outer = DTYPE if step.dtype == "all-bf16" else torch.float32
         shape = step.batch, unet.config.in_channels, step.latent_size, step.latent_size
-        x_0, eps, direction = (torch.empty(shape, dtype=DTYPE) for _ in range(3))
-        context = torch.empty(step.batch, TOKENS, unet.config.context or 0, dtype=DTYPE)
+        x_0, eps, direction = (torch.empty(shape, dtype=outer) for _ in range(3))
+        context = torch.empty(step.batch, TOKENS, unet.config.context or 0, dtype=inner)
         t, a = torch.ones(step.batch, dtype=torch.int64), torch.empty(())
         with running(variant, meter), meter:
-            raw, v = ROUTES[step.route](
-                lambda x_t, t: unet(x_t, t - 1, context),
-                schedule, x_0, eps, t, direction, "eps",
-            )  # fmt: skip
+            with autocast(step), nullcontext() if casts is None else casts.of_a_pass():
+                raw, v = ROUTES[step.route](
+                    lambda x_t, t: unet(x_t, t - 1, context),
+                    schedule, x_0, eps, t, direction, "eps",
+                )  # fmt: skip
+                loss = objective((raw.to(outer) - eps).square().mean(), regularizer(v, a))
             live = meter.live
-            objective((raw - eps).square().mean(), regularizer(v, a)).backward()
+            loss.backward()
     return Account(
         calls=meter.calls, moved=meter.moved, flop=meter.flop, live=live, peak=meter.peak
     )
 
 
 def build(step: BenchAccount) -> UNet:
-    """Return the UNet with its adapters, in bfloat16 on the meta device."""
-    with torch.device(DEVICE):
-        unet = UNet(UNET_PRESETS[step.preset])
-        if step.rank:
-            lora.attach(unet, rank=step.rank)
-    return unet.to(DTYPE)
+    """Return the UNet with its adapters, ready for the step, where `placed` has it."""
+    unet = UNet(UNET_PRESETS[step.preset])
+    if step.rank:
+        lora.attach(unet, rank=step.rank)
+    return unet.to(DTYPE) if step.dtype == "all-bf16" else unet
+
+
+@contextmanager
+def placed(step: BenchAccount) -> Iterator[None]:
+    """Have tensors made on the device that the step is counted on, in a `with` block."""
+    if step.dtype == "all-bf16":
+        with torch.device(DEVICE):
+            yield
+        return
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True),
+        replaced("latentgeo.core.schedule:Schedule._check", lambda *_, **__: None),  # no values
+        replaced("torch.nn:Module._apply", lambda module, *_: module),  # `to` takes no fake tensor
+    ):
+        yield
+
+
+def autocast(step: BenchAccount) -> AbstractContextManager[Any]:
+    """Return the context that the forward passes run in."""
+    return torch.autocast("cpu", DTYPE) if step.dtype == "bf16" else nullcontext()
 
 
 @contextmanager
@@ -142,7 +173,8 @@ def running(variant: Variant, meter: Meter) -> Iterator[None]:
 
 def bench_account(cmd: BenchAccount) -> str:
     """Return a table of what the step costs in each of these ways, and what `top` of it is."""
-    weights = sum(weight.numel() for weight in build(cmd).parameters()) * DTYPE.itemsize
+    with placed(cmd):
+        weights = sum(weight.nbytes for weight in build(cmd).parameters())
     found = {name: account(cmd, VARIANTS[name]) for name in cmd.variants}
     lines = [
         f"{'':<28}{'launches':>9}{'GB moved':>10}{'TFLOP':>8}{'GB live':>9}{'GB peak':>9}",

@@ -92,6 +92,11 @@ class BenchAccount:
     latent_size: int = option(64, "side of the latents", was="size")
     batch: int = option(1, "samples at a time")
     rank: int = option(8, "rank of the LoRA; 0 trains every weight")
+    dtype: Literal["bf16", "all-bf16", "fp32"] = option(
+        "bf16",
+        "number formats: bf16 as trained, by autocast over fp32 weights; all-bf16, weights too; "
+        "or fp32",
+    )
     route: Route = option("double-backward", "how the regularizer's gradient is computed")
     variants: tuple[Literal["math", "reference", "fused-attention", "fused"], ...] = option(
         ("math", "reference", "fused-attention", "fused"),

@@ -119,8 +119,8 @@ class EditText(EditOptions):
         if self.inversion_method == "null-text" and (drawn or self.source_guidance is not None):
             got = "no --image" if drawn else "--source-guidance"
             raise ValueError(
-                f"inversion_method: got null-text with {got}, wanted an --image alone: it is inverted for "
-                "--guidance"
+                f"inversion_method: got null-text with {got}, wanted an --image alone: it is "
+                "inverted for --guidance"
             )
         if self.method != "prompt-to-prompt":
             for name in ("reweight", "blend", "blend_words"):

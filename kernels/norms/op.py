@@ -4,8 +4,9 @@ All three are one operator, `norms_reference.Norm`, in closed form; the same as 
 `kernels.py`, what ties them together for autograd, with the orders that exist, in
 `kernels/wiring/autograd.py`. Derivatives are in x and in both weights, forward and reverse.
 
-Autocast   as PyTorch's own: on a GPU the result is float32 (and 16-bit inputs are computed in
-           float32 with or without it)
+Autocast   changes nothing, where PyTorch's own norms return float32 on a GPU: y has x's dtype, and
+           statistics, products and sums are float32 with or without it. A layer behind would round
+           y to 16 bits again
 Traffic    numbers per element where a row or group fits on chip: 2 forward, 3 for a derivative, 4
            for a second one, 2 or 3 more for those in the weights
 """
@@ -14,12 +15,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from latentgeo.kernels.norms.reference import Norm
 from latentgeo.kernels.wiring.differentiable import differentiable
-from latentgeo.kernels.wiring.dispatch import autocasting
 from latentgeo.kernels.wiring.op import Choice, Op
 
 
@@ -88,13 +87,11 @@ def _group_norm(
 def _operands(
     name: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, channels: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return x, γ (1, C) and β (1, C), in float32 where PyTorch's autocast would have them so."""
+    """Return x, γ (1, C) and β (1, C)."""
     weight = x.new_ones(channels) if weight is None else weight
     bias = x.new_zeros(channels) if bias is None else bias
     for tensor, shape in (x, x.shape), (weight, (channels,)), (bias, (channels,)):
         if tensor.shape != shape or not tensor.dtype.is_floating_point:
             got = f"{tuple(tensor.shape)} of {tensor.dtype}"
             raise ValueError(f"{name}: got a tensor {got}, wanted {tuple(shape)}, floating")
-    if x.is_cuda and x.dtype != torch.float64 and autocasting(x.device):
-        x, weight, bias = x.float(), weight.float(), bias.float()
     return x, weight.unsqueeze(0), bias.unsqueeze(0)

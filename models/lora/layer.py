@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from latentgeo.kernels.wiring.dispatch import autocasting
+
 Layer = nn.Linear | nn.Conv2d
 
 
@@ -60,7 +62,9 @@ class Update(nn.Module):
 
         LoRA Eq. 3   h = W_0 x + ΔW x = W_0 x + B A x; this is the second term, times s α / r
         """
-        update = self.B(self.A(x.to(self.A.weight.dtype)))
+        if not autocasting(x.device):  # which casts as it needs to
+            x = x.to(self.A.weight.dtype)
+        update = self.B(self.A(x))
         return update if self.scale == 1 else self.scale * update
 
     def weight(self) -> Tensor:

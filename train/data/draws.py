@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from latentgeo.core.run.device import moved
+
 WORD = 2**64  # Philox's key is two words
 SEEDS = 2**31 - 1  # largest seed of a torch generator that a sample's stream may draw
 
@@ -29,7 +31,7 @@ class Draws:
         """Return standard normals (B, *shape) in like's dtype, on its device."""
         kind = np.float64 if like.dtype == torch.float64 else np.float32
         values = np.stack([s.standard_normal(tuple(shape), dtype=kind) for s in self.streams])
-        return torch.from_numpy(values).to(like.device, like.dtype)
+        return moved(torch.from_numpy(values), like.device).to(like.dtype)
 
     def normal_like(self, like: Tensor) -> Tensor:
         """Return standard normals like `like` (B, ...)."""
@@ -38,7 +40,8 @@ class Draws:
     def integers(self, low: int, high: int, device: torch.device | None = None) -> Tensor:
         """Return int64 (B,), uniform on low … high, both included."""
         values = [int(s.integers(low, high, endpoint=True)) for s in self.streams]
-        return torch.tensor(values, dtype=torch.int64, device=device)
+        drawn = torch.tensor(values, dtype=torch.int64)
+        return drawn if device is None else moved(drawn, device)
 
     def chance(self, probability: float) -> list[bool]:
         """Return B booleans, each true with the given probability."""

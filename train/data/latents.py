@@ -14,7 +14,6 @@ from latentgeo.core.run.progress import progress
 from latentgeo.infer.data.items import BadItem, Example
 from latentgeo.infer.data.shards import Shards
 from latentgeo.models.vae import VAE
-from latentgeo.train.data.draws import Draws
 from latentgeo.train.data.stream import Source, collate
 
 ENCODED_AT_ONCE = 32
@@ -27,13 +26,15 @@ def moments(vae: VAE, images: Tensor) -> Tensor:
     return torch.cat([mean, (0.5 * log_variance).exp()], dim=1).float() * vae.config.scale
 
 
-def sample_latent(kept: Tensor, draws: Draws) -> Tensor:
+def sample_latent(kept: Tensor, noise: Tensor) -> Tensor:
     """Return z_0 (B, C, h, w), a posterior sample, from mean and standard deviation (B, 2 C, h, w).
 
     SmoothS Eq. 1   z_0 = E(x_0)
+
+    The noise (B, C, h, w) is standard normal.
     """
     mean, std = kept.chunk(2, dim=1)
-    return mean + std * draws.normal_like(mean)
+    return mean + std * noise
 
 
 class Latents:

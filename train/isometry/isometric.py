@@ -25,6 +25,8 @@ from latentgeo.core.isometry import (
     traces,
     weight,
 )
+from latentgeo.core.precision import widest
+from latentgeo.core.run.device import moved
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.ranks import all_reduce_mean, ranks
 from latentgeo.core.sphere import onto, radius
@@ -33,7 +35,7 @@ from latentgeo.models.lora.adapter import attach, save_lora
 from latentgeo.train import ddpm
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.isometry.settings import TrainIsometric
-from latentgeo.train.loop.task import Batch, Terms
+from latentgeo.train.loop.task import Batch, Part, Terms
 from latentgeo.train.settings import TrainDdpm
 
 FILE, METHOD = "isometric_lora", "Isometric Diffusion as a LoRA, arXiv 2407.11451"
@@ -49,35 +51,53 @@ class IsometricTask(ddpm.DdpmTask):
         self.settings: TrainIsometric = settings
         if settings.adapter == "lora":
             adapt(model, settings)
-        self.sums = torch.zeros(3, dtype=torch.float64)  # of this step: L_iso, Tr(R), parts with it
+        zeros = torch.zeros(3, dtype=widest(device), device=device)
+        self.sums = zeros  # of this step: L_iso, Tr(R), parts with it
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return what is trained: the UNet's weights, or the LoRA's."""
         return {name: w for name, w in super().parameters().items() if w.requires_grad}
 
-    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
-        """Return the mean loss of a batch of images (B, 3, H, W) or moments (B, 2 C, h, w).
+    def stage(self, batch: Batch, draws: Draws) -> Part:
+        """Return what both terms are computed from; of kind "iso" where λ_iso(p, t) is not 0.
+
+        Iso Eq. 7   λ_iso(p, t) = λ_iso 1_{t > pT}
+        """
+        plain, T = super().stage(batch, draws), self.model.schedule.T
+        t = draws.integers(1, T)[:1]  # of all images
+        if not weight(t, T, self.settings.p, 1.0):  # with λ_iso = 0 L_iso is still measured
+            return plain
+        like = plain.tensors["eps"]
+        more = {
+            "t_iso": moved(t, self.device),
+            "noise": draws.normal_like(like),
+            "probes": torch.stack([draws.normal_like(like) for _ in range(self.settings.probes)]),
+        }
+        return Part(tensors={**plain.tensors, **more}, kind="iso")
+
+    def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
+        """Return the mean loss () of images or moments of their latents.
 
         Iso Eq. 7   L = L_dsm + λ_iso(p, t) L_iso
         """
-        x_0, T = self.clean(batch, draws), self.model.schedule.T
-        base = self.denoising(x_0, draws)
+        base = self.denoising(part)
         terms = {"base": base.detach()}
-        t = draws.integers(1, T, self.device)[:1]  # of all images
-        above = weight(t, T, self.settings.p, 1.0).item()  # with λ_iso = 0 L_iso is still measured
-        if not above:
+        if part.kind != "iso":
             return base, terms
-        found = self.traces(x_0, t.expand(len(x_0)), draws)
+        x_0, given = self.clean(part), part.tensors
+        found = self.traces(x_0, given["t_iso"].expand(len(x_0)), given["noise"], given["probes"])
         iso = LOSSES[self.settings.ratio](found)
-        self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach().cpu()
-        return base + above * self.settings.iso_weight * iso, terms
+        self.sums += torch.stack([iso, found.first.mean(), torch.ones_like(iso)]).detach()
+        return base + self.settings.iso_weight * iso, terms
 
-    def traces(self, x_0: Tensor, t: Tensor, draws: Draws) -> Traces:
-        """Return estimates of Tr(R) and Tr(R²) at x_t of x_0 (B, C, h, w), t (B,), by R probes."""
+    def traces(self, x_0: Tensor, t: Tensor, noise: Tensor, probes: Tensor) -> Traces:
+        """Return estimates of Tr(R) and Tr(R²) at x_t of x_0 (B, C, h, w), t (B,).
+
+        x_t has the noise (B, C, h, w), and there are R probes (R, B, C, h, w).
+        """
         schedule = self.model.schedule
-        x_t = q_sample(schedule, x_0, t, draws.normal_like(x_0))
+        x_t = q_sample(schedule, x_0, t, noise)
         x = onto(x_t, radius(schedule, x_t, t, self.settings.radius))
-        probes = torch.stack([draws.normal_like(x) for _ in range(self.settings.probes)])
         return traces(lambda x: self.model.encode_h(x, t)[0], x, probes, self.settings.geometry)
 
     def save(self, folder: Path) -> None:
@@ -91,12 +111,13 @@ class IsometricTask(ddpm.DdpmTask):
         print(f"wrote {path}", flush=True)
 
     def end_step(self) -> Terms:
-        """Return the means of L_iso and Tr(R) over the parts of the step that had them, if any."""
-        sums, self.sums = self.sums, torch.zeros_like(self.sums)
+        """Return the means of L_iso and Tr(R) over the parts of the step that had them, or NaN."""
+        sums = self.sums.clone()
+        self.sums.zero_()
         if ranks().world > 1:
-            sums = all_reduce_mean(sums.float().to(self.device)).cpu()
-        iso, trace, count = sums.tolist()
-        return {"iso": iso / count, "trace": trace / count} if count else {}
+            sums = all_reduce_mean(sums.float()).to(sums)
+        iso, trace, count = sums
+        return {"iso": iso / count, "trace": trace / count}
 
 
 def adapt(model: ImageModel, settings: TrainIsometric) -> None:

@@ -5,11 +5,13 @@ h is a function of z_t and the text, and the isometry is that of z_t ↦ h for e
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from latentgeo.core.run.device import moved
 from latentgeo.models.bundles.prompted import Prompted
 from latentgeo.models.bundles.text_to_image import save_bundle
 from latentgeo.models.formats.load import find_model, load_text_to_image
@@ -29,7 +31,7 @@ from latentgeo.train.loop.session import (
     stream,
     weight_hashes,
 )
-from latentgeo.train.loop.task import Batch, Terms
+from latentgeo.train.loop.task import Batch, Part, Terms
 
 
 class PromptedTask(IsometricTask):
@@ -45,13 +47,21 @@ class PromptedTask(IsometricTask):
         super().__init__(model, settings, device)
         self.prompted, self.captions = model, list(captions)
 
-    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
-        """Return the mean loss of a batch of moments (B, 2 C, h, w) with captions.
+    def stage(self, batch: Batch, draws: Draws) -> Part:
+        """Return what both terms are computed from, and the tokens of the captions."""
+        captions = drop_captions(batch[1], draws, self.settings.drop_caption)
+        tokens = moved(self.prompted.bundle.tokenizer(captions), self.device)
+        part = super().stage(batch, draws)
+        return replace(part, tensors={**part.tensors, "tokens": tokens})
+
+    def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
+        """Return the mean loss () of moments (B, 2 C, h, w) with captions.
 
         Iso Eq. 7   L = L_dsm + λ_iso(p, t) L_iso, both terms under the same captions
         """
-        self.prompted.tell(drop_captions(batch[1], draws, self.settings.drop_caption))
-        return super().loss(batch, draws)
+        with torch.no_grad():
+            self.prompted.context = self.prompted.bundle.text(part.tensors["tokens"])
+        return super().loss_of(part)
 
     def sample_grid(self) -> Tensor | None:
         """Return images (N, 3, H, W) of the data's first captions, the same noise each time."""
@@ -74,8 +84,7 @@ def train(settings: TrainIsometric) -> None:
         raise ValueError(f"vae: got {settings.vae}, but {settings.start} has its own; leave it out")
     with session(settings, weight_hashes(settings.start)) as device:
         model = Prompted(load_text_to_image(settings.start, device=device))
-        if settings.channels_last:
-            channels_last(model.unet)
+        channels_last(settings, device, model.unet)
         size = model.config.sampling.size
         source = open_source(
             settings.data, size, settings.on_bad, flip=settings.flip, where=settings.where

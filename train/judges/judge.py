@@ -121,8 +121,7 @@ def train(settings: TrainJudge) -> None:
     with session(settings) as device:
         opened = open_source(settings.data, settings.size, settings.on_bad, where=settings.where)
         model = SmallClip(SmallClipConfig(size=settings.size)).to(device)
-        if settings.channels_last:
-            channels_last(model)
+        channels_last(settings, device, model)
         batches = stream(remembered(opened), settings)
         seen = predictions_of(settings.predictions, settings.size, device)
         Loop(JudgeTask(model, device, seen), batches, settings, device).run()

@@ -117,7 +117,6 @@ def train(settings: TrainSegmenter) -> None:
     with session(settings) as device:
         source = Masked(open_source(settings.data, settings.size), settings.masks)
         model = Segmenter(SegmenterConfig()).to(device)
-        if settings.channels_last:
-            channels_last(model)
+        channels_last(settings, device, model)
         batches = stream(remembered(source), settings)
         Loop(SegmenterTask(model, device), batches, settings, device).run()

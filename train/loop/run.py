@@ -7,6 +7,8 @@ the log, sample grids, checkpoints, and an end from which a later call continues
 Ranks      A batch is counted over all ranks; sample n of the run has its own noise
            (train/data/draws.py). The gradient is the same up to rounding, however many ranks
            compute it.
+GPU        A step asks a GPU for nothing: losses and terms stay there, and are read once per record
+           of the log, and before anything is written. Several ranks agree once per step.
 Disk       A checkpoint, record or grid that the disk refuses is one line on stderr, and the run
            goes on with the checkpoint before it. The last one of a run has to be written.
 """
@@ -16,11 +18,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from latentgeo.core.precision import widest
 from latentgeo.core.run.ranks import all_reduce_mean, average_gradients, barrier, ranks
 from latentgeo.core.run.seeds import capture_random_state, restore_random_state
 from latentgeo.train.data.draws import Draws
@@ -28,6 +32,7 @@ from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.ema import EMA
 from latentgeo.train.loop.grids import save_grid
 from latentgeo.train.loop.log import Log
+from latentgeo.train.loop.phases import phases
 from latentgeo.train.loop.session import as_written, refuse_to_overwrite
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.sharded import Sharded, cut_state, gathered, whole
@@ -57,7 +62,10 @@ class Loop:
         self.ema = EMA(self.weights, settings.ema)
         self.folder = checkpoint.folder_of(settings.out)
         self.step, self.elapsed = 0, 0.0
+        self.phase = phases(settings.nvtx)
         self.terms: dict[str, list[Tensor]] = {}
+        self.losses: list[Tensor] = []  # of the steps since they were last read
+        self.partial: set[str] = set()  # terms that some steps do not have, where they are NaN
 
     def new_optimizer(self) -> torch.optim.Optimizer:
         """Return what takes the steps, with the settings' constants."""
@@ -67,6 +75,7 @@ class Loop:
             betas=(self.settings.beta_1, self.settings.beta_2),
             eps=self.settings.epsilon,
             weight_decay=self.settings.weight_decay,
+            fused=True if self.device.type == "cuda" else None,  # counts its steps on the GPU
         )
 
     def run(self) -> None:
@@ -95,13 +104,16 @@ class Loop:
     def _steps(self, stop: Stop) -> None:
         ended = self.step >= self.settings.steps
         while not ended:
-            loss = self.compute_gradients()
-            bad, stopped, late, due = self._agree(
-                not math.isfinite(loss), stop.signal > 0, self._late(), self._due()
-            )
-            if bad:
+            self.compute_gradients()
+            flags = stop.signal > 0, self._late(), self._due()
+            bad = None
+            if self._reads() or any(flags):
+                loss, bad = self._read_losses()
+            broken, stopped, late, due = self._agree(bad is not None, *flags)
+            if broken:
                 raise RuntimeError(
-                    f"the loss is {loss} at step {self.step + 1}; the last checkpoint is intact"
+                    f"the loss is {loss} at step {bad or self.step + 1}; the last checkpoint is "
+                    "intact"
                 )
             self.update()
             stop.signal = signal.SIGTERM if stopped and not stop.signal else stop.signal
@@ -115,44 +127,86 @@ class Loop:
             elif due or self._every(self.settings.checkpoint_every):
                 self._if_the_disk_lets(self.save)
 
-    def compute_gradients(self) -> float:
-        """Add up the gradients of one step's parts on this rank; return its mean loss."""
+    def compute_gradients(self) -> None:
+        """Add up the gradients of one step's parts on this rank."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = 0.0
+        losses = []
         for _ in range(self.settings.accumulate):
             first = self.data.state()["position"] + self.here.rank * self.part
-            batch, draws = next(self.data), Draws(self.settings.seed, first, self.part)
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.settings.dtype == "bf16"
-            ):
+            with self.phase("data"):
+                batch, draws = next(self.data), Draws(self.settings.seed, first, self.part)
+            with self.phase("forward"), self._precision():
                 loss, terms = self.task.loss(batch, draws)
-            (loss / self.settings.accumulate).backward()
+            with self.phase("backward"):
+                (loss / self.settings.accumulate).backward()
             self._collect({"loss": loss, **terms})
-            total += loss.item() / self.settings.accumulate
-        return total
+            losses.append(loss.detach())
+        self.losses.append(torch.stack(losses).mean())
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.settings.dtype == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def update(self) -> None:
         """Take one optimiser step with the gradients averaged over ranks."""
-        if self.sharded is None:
-            average_gradients(self.weights.values())
-        else:
-            self.sharded.let_go()
-        if self.settings.clip:
-            norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
-            self._collect({"gradient": whole(norm)})
+        with self.phase("gradients"):
+            if self.sharded is None:
+                average_gradients(self.weights.values())
+            else:
+                self.sharded.let_go()
+            if self.settings.clip:
+                norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
+                self._collect({"gradient": whole(norm)})
         self.rate = self.settings.rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        self.optimizer.step()
-        self.ema.update()
-        self._collect(self.task.end_step())
+        with self.phase("optimizer"):
+            self.optimizer.step()
+            self.ema.update()
+        terms = self.task.end_step()
+        self.partial |= terms.keys()
+        self._collect(terms)
         self.step += 1
         self.log.advance()
 
     def _collect(self, terms: Terms) -> None:
+        exact = widest(self.device)
         for name, value in terms.items():
-            value = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
-            self.terms.setdefault(name, []).append(value)
+            kept = torch.as_tensor(value).detach().to(exact, copy=True)
+            self.terms.setdefault(name, []).append(kept)
+
+    def _reads(self) -> bool:
+        """Whether this step waits for its loss: on a CPU, on ranks, or if anything is written."""
+        step, made = self.step + 1, self.settings
+        often = made.log_every, made.sample_every, made.checkpoint_every
+        written = step >= made.steps or any(n and step % n == 0 for n in often)
+        return written or self.here.world > 1 or self.device.type == "cpu"
+
+    def _read_losses(self) -> tuple[float, int | None]:
+        """Return the first loss that is not finite and its step; else the last, and None."""
+        losses = torch.stack(self.losses).tolist()
+        self.losses.clear()
+        for ahead, loss in enumerate(losses, start=1 - len(losses)):
+            if not math.isfinite(loss):
+                return loss, self.step + 1 + ahead
+        return losses[-1], None
+
+    def _means(self) -> dict[str, float]:
+        """Return the terms' means over the steps that had them, and over ranks."""
+        names = sorted(self.terms)
+        sizes = [len(self.terms[name]) for name in names]
+        on_device = [value.to(self.device) for name in names for value in self.terms[name]]
+        values = torch.stack(on_device).cpu().split(sizes)
+        self.terms.clear()
+        found = {
+            name: one[~one.isnan()] if name in self.partial else one
+            for name, one in zip(names, values, strict=True)
+        }
+        found = {name: one for name, one in found.items() if len(one)}
+        means = torch.stack([one.mean() for one in found.values()]).float()
+        reduced = all_reduce_mean(means.to(self.device)).tolist()
+        return dict(zip(found, reduced, strict=True))
 
     def _agree(self, *flags: bool) -> list[bool]:
         """Return which flags are up on any rank."""
@@ -172,18 +226,15 @@ class Loop:
         return time.monotonic() - self.saved[0] > 60 * self.settings.checkpoint_minutes
 
     def _log(self) -> None:
-        now, names = time.monotonic(), sorted(self.terms)
-        if not names:
+        if not self.terms:
             return
-        means = torch.stack([torch.stack(self.terms[name]).mean() for name in names])
-        means = all_reduce_mean(means.float().to(self.device))
-        self.terms.clear()
+        means, now = self._means(), time.monotonic()
         steps, seconds = self.step - self.logged[1], now - self.logged[0]
         self.logged = (now, self.step)
         self.log.write(
             {
                 "step": self.step,
-                **dict(zip(names, means.tolist(), strict=True)),
+                **means,
                 "rate": self.rate,
                 "images_per_second": steps * self.settings.batch / seconds,
                 "elapsed": self.elapsed + now - self.begun,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from latentgeo.core.run.cli import environment, write_run
-from latentgeo.core.run.device import pick_device
+from latentgeo.core.run.device import pick_device, tf32
 from latentgeo.core.run.files import atomic_write, sha256
 from latentgeo.core.run.lock import locked
 from latentgeo.core.run.ranks import barrier, is_main, process_group, ranks
@@ -38,7 +38,7 @@ def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iter
     ValueError as `refuse_to_overwrite`, `locked` and `Training.part` do.
     """
     device = pick_device(settings.device)
-    with locked(settings.out), process_group(device):
+    with locked(settings.out), process_group(device), on_gpu(settings, device):
         settings.part(ranks().world)
         refuse_to_overwrite(settings)
         barrier()
@@ -163,9 +163,41 @@ def first_examples(source: Source | Shards, count: int) -> list[Example]:
     return found
 
 
-def channels_last(module: nn.Module) -> None:
-    """Keep a network's convolution weights channels-last."""
-    module.to(memory_format=torch.channels_last)
+def channels_last(settings: Training, device: torch.device, *modules: nn.Module) -> None:
+    """Keep networks' convolution weights channels-last, if the settings or the device say so.
+
+    Unset, it is so in bf16 on a GPU, whose tensor cores take 16-bit images in this layout alone.
+    """
+    wanted = settings.channels_last
+    if wanted is None:
+        wanted = device.type == "cuda" and settings.dtype == "bf16"
+        if wanted:
+            tell("convolutions are channels-last; --no-channels-last: they are not")
+    for module in modules if wanted else ():
+        module.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def on_gpu(settings: Training, device: torch.device) -> Iterator[None]:
+    """Have a GPU compute in TF32 or in full, as the settings say, in a `with` block.
+
+    Raises ValueError on other devices for what only a GPU has.
+    """
+    if device.type != "cuda":
+        if settings.nvtx:
+            raise ValueError(f"nvtx: got device {device.type}, wanted a GPU; leave --nvtx out")
+        yield
+        return
+    if settings.tf32 and settings.dtype == "fp32":
+        tell("linear layers, convolutions and attention compute in TF32; --no-tf32: in full")
+    with tf32(settings.tf32):
+        yield
+
+
+def tell(line: str) -> None:
+    """Print a line of the run, once over all ranks."""
+    if is_main():
+        print(line, flush=True)
 
 
 def compiled(*modules: nn.Module) -> None:

@@ -23,9 +23,12 @@ class Training:
     dtype: Literal["fp32", "bf16"] = option(
         "fp32", "number format of the computation: fp32, or bf16 by autocast; weights stay fp32"
     )
-    channels_last: bool = option(
-        False, "keep tensors of convolutions channels-last, which is faster in bf16 on a GPU"
+    tf32: bool = option(True, "on a GPU in fp32, compute linear layers and convolutions in TF32")
+    channels_last: bool | None = option(
+        None,
+        "keep tensors of convolutions channels-last; unset: on a GPU in bf16, where it is faster",
     )
+    nvtx: bool = option(False, "name a step's phases for the profilers of a GPU (nsys, ncu)")
     steps: int = option(30_000, "optimiser steps of the whole run")
     minutes: float | None = option(
         None, "stop after so many minutes; --resume goes on; unset: at --steps alone"

@@ -1,6 +1,7 @@
 """What a training method gives the loop, and what the loop needs of a stream of data."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +10,15 @@ from torch import Tensor, nn
 from latentgeo.train.data.draws import Draws
 
 Batch = tuple[Tensor, list[str]]  # images or latents (B, ...), captions
-Terms = Mapping[str, Tensor | float]  # what to log, by name
+Terms = Mapping[str, Tensor | float]  # what to log, by name; `end_step` may give NaN for nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """All that one part of a step is computed from besides the weights, on the device."""
+
+    tensors: Mapping[str, Tensor]  # the batch and the random numbers of its samples, by name
+    kind: str = ""  # which operations are to run, where that is no matter of shapes
 
 
 class Task(Protocol):
@@ -35,6 +44,19 @@ class Task(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the weights as files for use."""
+
+
+class Staged(Task, Protocol):
+    """A task that moves all that a part needs to the device first: `loss` is both, in turn.
+
+    What `loss_of` does then neither waits for a GPU nor copies anything to it.
+    """
+
+    def stage(self, batch: Batch, draws: Draws) -> Part:
+        """Return what the loss of a batch is computed from."""
+
+    def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
+        """Return the mean loss () of a part, and what to log."""
 
 
 class Stateless:

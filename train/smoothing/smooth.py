@@ -16,7 +16,8 @@ Parts       The a that a part is compared with has moved by the parts of its ste
             included, as in the released code; what is kept moves once, at the end of the step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import simple_loss
 from latentgeo.core.parameterization import target
+from latentgeo.core.run.device import moved
 from latentgeo.core.run.ranks import all_reduce_mean, ranks
 from latentgeo.core.smooth import (
     RunningMean,
@@ -37,8 +39,10 @@ from latentgeo.core.smooth import (
 )
 from latentgeo.core.variation_routes import ROUTES, Variation, central_difference
 from latentgeo.infer.data.shards import Shards
+from latentgeo.kernels.wiring.dispatch import cast
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.formats.load import load_text_to_image
+from latentgeo.models.held_casts import HeldCasts
 from latentgeo.models.recompute import recompute_blocks
 from latentgeo.train.data.cache import Cached, is_cache, open_cache
 from latentgeo.train.data.draws import Draws
@@ -55,7 +59,7 @@ from latentgeo.train.loop.session import (
     weight_hashes,
 )
 from latentgeo.train.loop.sharded import shard
-from latentgeo.train.loop.task import Batch, Terms
+from latentgeo.train.loop.task import Batch, Part, Terms
 from latentgeo.train.smoothing.adapter import adapt, save_adapter
 from latentgeo.train.smoothing.settings import TrainSmooth
 
@@ -63,15 +67,14 @@ BINS = 10  # ranges of t for which the log has a mean of v
 BF16_STEP = 0.05  # of central differences in bfloat16, see core/variation_routes.py
 
 
-def direction_of(draws: Draws, like: Tensor, kind: str) -> Tensor:
-    """Return Δx̂_0 (B, ...) from the samples' own streams: of unit length, or N(0, I / n).
+def direction_of(normal: Tensor, kind: str) -> Tensor:
+    """Return Δx̂_0 (B, ...) of standard normals (B, ...): of unit length, or N(0, I / n).
 
     Smooth Eq. 9   "unit": ‖Δx̂_0‖ = 1; "official": as in the released code, in the mean square only
     """
-    normal = draws.normal_like(like)
     if kind == "official":
-        return normal / like[0].numel() ** 0.5
-    return normal / normal.flatten(1).norm(dim=1).reshape(-1, *[1] * (like.ndim - 1))
+        return normal / normal[0].numel() ** 0.5
+    return normal / normal.flatten(1).norm(dim=1).reshape(-1, *[1] * (normal.ndim - 1))
 
 
 class SmoothTask:
@@ -90,10 +93,11 @@ class SmoothTask:
     ) -> None:
         self.bundle, self.settings, self.captions, self.device = bundle, settings, captions, device
         self.cache, self.means = cache, settings.means(bundle.schedule.T)
-        self.mean = running_mean(self.means, settings.decay)
-        self.bins = running_mean(BINS)
-        self.sums = torch.zeros(2, self.means, dtype=torch.float64)  # of this step's parts
-        self.bin_sums = torch.zeros(2, BINS, dtype=torch.float64)
+        self.casts = held_casts(bundle.unet, settings, device)
+        self.mean = running_mean(self.means, settings.decay, device)
+        self.bins = running_mean(BINS, device=device)
+        self.sums = self.mean.raw.new_zeros(2, self.means)  # of this step's parts
+        self.bin_sums = self.bins.raw.new_zeros(2, BINS)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Return what is trained, A and B of every adapted layer, by their names in the UNet."""
@@ -105,12 +109,40 @@ class SmoothTask:
 
         Smooth Eq. 14   L = L_base + λ L_reg
         """
+        return self.loss_of(self.stage(batch, draws))
+
+    def stage(self, batch: Batch, draws: Draws) -> Part:
+        """Return the batch, its captions as tokens or encoded, and the noises of its samples."""
+        captions = drop_captions(batch[1], draws, self.settings.drop_caption)
+        like = self.bundle.unet.conv_in.weight
+        if self.cache is None:
+            text = moved(self.bundle.tokenizer(captions), self.device)
+        else:
+            text = moved(self.cache.context(captions), self.device).to(like.dtype)
+        kept = moved(batch[0], self.device)
+        shape = self._latent_shape(kept)
+        return Part(
+            tensors={
+                "kept": kept,
+                "text": text,
+                "latent": draws.normal(shape, like),
+                "t": draws.integers(1, self.bundle.schedule.T, self.device),
+                "eps": draws.normal(shape, like),
+                "direction": draws.normal(shape, like),
+            }
+        )
+
+    def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
+        """Return the mean objective () of what was staged.
+
+        Smooth Eq. 14   L = L_base + λ L_reg
+        """
         schedule, kind = self.bundle.schedule, self.bundle.config.prediction
-        z_0, context = self._inputs(batch, draws)
-        t = draws.integers(1, schedule.T, self.device)
-        eps = draws.normal_like(z_0)
-        direction = direction_of(draws, z_0, self.settings.delta_length)
-        raw, v = self._variation(context, z_0, eps, t, direction)
+        z_0, context = self._inputs(part)
+        t, eps = part.tensors["t"], part.tensors["eps"]
+        direction = direction_of(part.tensors["direction"], self.settings.delta_length)
+        with self.casts():
+            raw, v = self._variation(cast(context), z_0, eps, t, direction)
         wanted = target(schedule, z_0, eps, t, kind)
         base = simple_loss(wanted, raw.to(wanted.dtype))
         a = self._a(v, t)
@@ -119,18 +151,26 @@ class SmoothTask:
         loss = objective(base, reg, self.settings.reg_weight)
         return loss, {name: term.detach() for name, term in terms.items()}
 
+    @property
+    def _encodes(self) -> bool:
+        """Whether a batch is of images, to be encoded."""
+        return self.cache is None and not self.settings.cache_latents
+
+    def _latent_shape(self, kept: Tensor) -> tuple[int, int, int]:
+        """Return (C, h, w) of the latents of a batch."""
+        vae, (channels, height, width) = self.bundle.config.vae, kept.shape[1:]
+        if self._encodes:
+            return vae.latent_channels, height // vae.factor, width // vae.factor
+        return channels // 2, height, width
+
     @torch.no_grad()
-    def _inputs(self, batch: Batch, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return z_0 (B, C, h, w) and the context (B, L, K) of a batch."""
-        kept = batch[0].to(self.device)
-        if self.cache is None and not self.settings.cache_latents:
+    def _inputs(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Return z_0 (B, C, h, w) and the context (B, L, K) of a part."""
+        kept, text = part.tensors["kept"], part.tensors["text"]
+        if self._encodes:
             kept = moments(self.bundle.vae, kept)
-        kept = kept.to(self.bundle.dtype)
-        captions = drop_captions(batch[1], draws, self.settings.drop_caption)
-        if self.cache is None:
-            return sample_latent(kept, draws), self.bundle.encode_text(captions)
-        context = self.cache.context(captions).to(self.device, self.bundle.dtype)
-        return sample_latent(kept, draws), context
+        z_0 = sample_latent(kept.to(self.bundle.dtype), part.tensors["latent"])
+        return z_0, self.bundle.text(text) if self.cache is None else text
 
     def _variation(
         self, context: Tensor, z_0: Tensor, eps: Tensor, t: Tensor, direction: Tensor
@@ -148,27 +188,26 @@ class SmoothTask:
 
         Smooth Eq. 9   a is the exponential moving average of v
         """
-        schedule, t = self.bundle.schedule, t.cpu()
-        v = v.detach().cpu()
+        schedule, v = self.bundle.schedule, v.detach()
         self.sums += self._over_ranks(batch_sums(self.mean, schedule, v, t))
         self.bin_sums += batch_sums(self.bins, schedule, v, t)
         return mean_at(update(self.mean, self.sums), schedule, t)
 
     def _over_ranks(self, sums: Tensor) -> Tensor:
         world = ranks().world
-        return sums if world == 1 else all_reduce_mean(sums.to(self.device)).cpu() * world
+        return sums if world == 1 else all_reduce_mean(sums) * world
 
     def end_step(self) -> Terms:
-        """Move a by all samples of the step; return the mean of v per tenth of t."""
-        self.mean = update(self.mean, self.sums)
+        """Move a by all samples of the step; return the mean of v per tenth of t, or NaN."""
+        moved_on = update(self.mean, self.sums)
+        self.mean.raw.copy_(moved_on.raw)  # in place: a captured step reads what is there
+        self.mean.count.copy_(moved_on.count)
         total, count = self._over_ranks(self.bin_sums)
-        self.sums, self.bin_sums = torch.zeros_like(self.sums), torch.zeros_like(self.bin_sums)
+        means = (total / count).unbind()
+        self.sums.zero_()
+        self.bin_sums.zero_()
         width = self.bundle.schedule.T // BINS
-        return {
-            f"v_{i * width + 1}_{(i + 1) * width}": total[i] / count[i]
-            for i in range(BINS)
-            if count[i] > 0
-        }
+        return {f"v_{i * width + 1}_{(i + 1) * width}": mean for i, mean in enumerate(means)}
 
     def state(self) -> dict[str, Any]:
         """Return the running mean a."""
@@ -180,7 +219,9 @@ class SmoothTask:
             raise ValueError(
                 f"ranges: got {self.means}, but the checkpoint has {len(state['raw'])}"
             )
-        self.mean = RunningMean(state["raw"], state["count"], self.settings.decay)
+        self.mean = RunningMean(
+            state["raw"].to(self.mean.raw), state["count"].to(self.device), self.settings.decay
+        )
 
     def sample_grid(self) -> Tensor | None:
         """Return images (N, 3, H, W) of the data's first captions, the same noise each time."""
@@ -190,6 +231,19 @@ class SmoothTask:
         """Write the adapter, or the whole model, and how it was made."""
         a = {"raw": self.mean.raw.tolist(), "count": self.mean.count.tolist()}
         save_adapter(self.bundle, self.settings, folder, {"running_mean": a})
+
+
+def held_casts(
+    unet: nn.Module, settings: TrainSmooth, device: torch.device
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return what the UNet's passes run in: with its weights cast ahead, in bf16 with a LoRA.
+
+    On a CPU, whose time they are no part of, casts are autocast's.
+    """
+    if settings.dtype != "bf16" or settings.adapter == "full" or device.type == "cpu":
+        return nullcontext
+    held = HeldCasts(unet, torch.bfloat16)
+    return nullcontext if settings.checkpoint_activations else held.of_a_pass
 
 
 def open_data(settings: TrainSmooth, bundle: TextToImage) -> Source | Shards:
@@ -215,8 +269,7 @@ def train(settings: TrainSmooth) -> None:
     with session(settings, weight_hashes(settings.model)) as device:
         bundle = load_text_to_image(settings.model, device=device, prediction=settings.prediction)
         adapt(bundle.unet, settings)
-        if settings.channels_last:
-            channels_last(bundle.unet)
+        channels_last(settings, device, bundle.unet)
         if settings.checkpoint_activations:
             recompute_blocks(bundle.unet)
         source = open_data(settings, bundle)

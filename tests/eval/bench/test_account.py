@@ -12,7 +12,7 @@ from latentgeo.eval.bench.settings import BenchAccount
 from latentgeo.models import layers
 from latentgeo.models.bundles.presets import UNET_PRESETS
 
-TINY = BenchAccount(preset="tiny", latent_size=8, rank=2)
+TINY = BenchAccount(preset="tiny", latent_size=8, rank=2, dtype="all-bf16")
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_a_step_on_real_tensors_costs_the_same(monkeypatch):
 
 
 def test_every_weight_that_is_trained_has_a_gradient_in_memory():
-    step = BenchAccount(preset="tiny", latent_size=8, rank=0)
+    step = replace(TINY, rank=0)
     weights = sum(weight.numel() for weight in build(step).parameters())
     found = account(step, VARIANTS["math"])
     assert found.peak > 2 * weights
@@ -99,7 +99,7 @@ def test_stable_diffusion_costs_what_an_independent_count_found(name):
     """
     if VARIANTS[name].kernels:
         pytest.importorskip("triton")
-    step = BenchAccount(rank=0)
+    step = BenchAccount(rank=0, dtype="all-bf16")
     linear = [part for part in build(step).modules() if isinstance(part, nn.Linear)]
     viewed = 2 * sum(part.weight.numel() for part in linear) / 1e9
     found = account(step, VARIANTS[name])
@@ -123,12 +123,26 @@ BARS = {  # batch, side: GB at the peak
 def test_stable_diffusion_fits_with_all_kernels(batch, size):
     """An exact step of every weight: memory, and for the first launches and bytes moved."""
     pytest.importorskip("triton")
-    step = BenchAccount(rank=0, batch=batch, latent_size=size, route="reverse-over-forward")
+    of = {"route": "reverse-over-forward", "dtype": "all-bf16"}
+    step = BenchAccount(rank=0, batch=batch, size=size, **of)
     found = account(step, VARIANTS["fused"])
     assert found.peak / 1e9 <= BARS[batch, size]
     if (batch, size) == (1, 64):
         assert found.launches <= 4_500
         assert found.bytes / 1e9 <= 35
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_step_as_trained_costs_what_one_in_bfloat16_does(route):
+    """Autocast over fp32 weights launches and moves within 10 % of the step with bf16 weights."""
+    pytest.importorskip("triton")
+    step = BenchAccount(preset="avatars", size=16, route=route)
+    trained = account(step, VARIANTS["fused"])
+    whole = account(replace(step, dtype="all-bf16"), VARIANTS["fused"])
+    assert trained.launches <= 1.1 * whole.launches
+    assert trained.bytes <= 1.1 * whole.bytes
+    single = account(replace(step, dtype="fp32"), VARIANTS["fused"])
+    assert single.bytes > 1.5 * trained.bytes
 
 
 def test_the_table_says_what_was_counted():
@@ -143,7 +157,7 @@ def test_the_table_says_what_was_counted():
 
 def test_the_command_prints_the_table(capsys):
     words = ["--preset", "tiny", "--latent-size", "8", "--rank", "2", "--variants", "math"]
-    assert main(["bench-account", *words]) == 0
+    assert main(["bench-account", *words, "--dtype", "all-bf16"]) == 0
     assert capsys.readouterr().out == bench_account(replace(TINY, variants=("math",))) + "\n"
 
 
@@ -164,6 +178,7 @@ def test_the_command_knows_the_same_choices():
         (["--top", "-1"], "top must not be negative, got -1"),
         (["--preset", "sdxl"], "--preset: got 'sdxl', wanted one of sd15, avatars, tiny"),
         (["--variants", "fast"], "--variants: got 'fast', wanted a list, each one of math"),
+        (["--dtype", "fp16"], "--dtype: got 'fp16', wanted one of bf16, all-bf16, fp32"),
         (["--route", "sideways"], "--route: got 'sideways', wanted one of double-backward"),
     ],
 )

@@ -1,5 +1,6 @@
 """Training of models of images, with and without isometry: the objectives, and what runs leave."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from latentgeo.train.isometry.isometric import IsometricTask
 from latentgeo.train.isometry.settings import TrainIsometric
 from latentgeo.train.loop.log import read_log
 from latentgeo.train.settings import TrainDdpm
+from tests.waits import Waits
 
 CPU = torch.device("cpu")
 OUT = Path("unused")
@@ -37,6 +39,12 @@ def images(count):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(count, 3, 4, 4, generator=generator, dtype=torch.float64) * 2 - 1
     return x, [""] * count
+
+
+def traces(task, x, draws):
+    """Return the traces of one probe per image at t = 900."""
+    noise, probe = draws.normal_like(x), draws.normal_like(x)
+    return task.traces(x, torch.tensor([900] * len(x)), noise, probe[None])
 
 
 def first_time_above(limit, count, p):
@@ -80,7 +88,8 @@ def test_what_is_predicted_may_change_with_a_start(tmp_path):
     bar = model.schedule.alpha_bar[t[0]]
     v = bar.sqrt() * eps - (1 - bar).sqrt() * x
     raw = model.unet(bar.sqrt() * x + (1 - bar).sqrt() * eps, t - 1)
-    torch.testing.assert_close(task.denoising(x, Draws(7, 20, 1)), (v - raw).square().mean())
+    part = task.stage((x, [""]), Draws(7, 20, 1))
+    torch.testing.assert_close(task.denoising(part), (v - raw).square().mean())
 
 
 def test_dropout_is_of_the_denoising_loss_alone(model):
@@ -89,9 +98,9 @@ def test_dropout_is_of_the_denoising_loss_alone(model):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
     task, (x, _) = IsometricTask(model, TrainIsometric(out=OUT), CPU), images(2)
-    assert task.denoising(x, Draws(7, 20, 2)) != task.denoising(x, Draws(7, 20, 2))
-    t = torch.tensor([900, 900])
-    once, again = (task.traces(x, t, Draws(3, 0, 2)) for _ in range(2))
+    part = task.stage((x, ["", ""]), Draws(7, 20, 2))
+    assert task.denoising(part) != task.denoising(part)
+    once, again = (traces(task, x, Draws(3, 0, 2)) for _ in range(2))
     assert torch.equal(once.second, again.second)
 
 
@@ -135,7 +144,22 @@ def test_no_isometry_up_to_pT(model):
     loss, terms = task.loss((x, texts), Draws(0, first, 2))
     assert loss.item() == terms["base"].item()
     assert loss.requires_grad and not terms["base"].requires_grad
-    assert task.end_step() == {}
+    assert all(value.isnan() for value in task.end_step().values())
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_part_waits_for_nothing(model, above):
+    """Iso Eq. 7: once it is staged, either kind is computed without a GPU being asked or told."""
+    task = IsometricTask(model, TrainIsometric(out=OUT), CPU)
+    part = task.stage(images(2), Draws(0, first_time_above(500, 2, above), 2))
+    model.to("meta", torch.float64)
+    task = IsometricTask(model, task.settings, torch.device("meta"))
+    part = replace(part, tensors={name: x.to("meta") for name, x in part.tensors.items()})
+    task.loss_of(part)  # the schedule's tables move once
+    with Waits() as mode:
+        task.loss_of(part)[0].backward()
+        task.end_step()
+    assert mode.operations > 100 and not mode.seen and (part.kind == "iso") is above
 
 
 def test_without_a_weight_the_loss_is_only_seen(model):
@@ -149,7 +173,7 @@ def test_isometry_moves_every_encoder_weight_and_no_other(model):
     """Iso Eq. 6: the gradient of the term alone; the decoder is not run for it."""
     settings = TrainIsometric(out=OUT, iso_weight=1.0)
     task, (x, _) = IsometricTask(model, settings, CPU), images(2)
-    found = task.traces(x, torch.tensor([900, 900]), Draws(0, 0, 2))
+    found = traces(task, x, Draws(0, 0, 2))
     (found.second.mean() / found.first.mean() ** 2).backward()
     constant = {"mid.block_2.conv2.bias"}  # added to h: it moves no Jacobian
     untouched = {name for name, w in task.parameters().items() if w.grad is None} - constant
@@ -220,13 +244,12 @@ def test_gradient_of_a_lora_is_the_slope(model):
     assert trained and all(".lora." in name for name in trained)
     for weight in trained.values():
         torch.nn.init.normal_(weight, std=0.1)
-    t = torch.tensor([900, 900])
 
     def loss():
-        found = task.traces(x, t, Draws(0, 0, 2))
+        found = traces(task, x, Draws(0, 0, 2))
         return found.second.detach().mean() / found.first.detach().mean() ** 2
 
-    found = task.traces(x, t, Draws(0, 0, 2))
+    found = traces(task, x, Draws(0, 0, 2))
     (found.second.mean() / found.first.mean() ** 2).backward()
     name = next(name for name in trained if name.startswith("mid.block_1.conv1"))
     for weight in (trained[name], trained[name.replace(".A.", ".B.")]):

@@ -177,6 +177,24 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
         run(settings(tmp_path), Line(nan_at=4))
 
 
+def test_losses_are_read_once_per_record_where_reading_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read late, a loss that is not finite is still found, at its own step, before a checkpoint."""
+    read = []
+    steps = settings(tmp_path, log_every=4, sample_every=0, checkpoint_every=6)
+    loop = Loop(Line(nan_at=5), Counting(6), steps, CPU)
+    monkeypatch.setattr(loop, "device", torch.device("meta"))  # as the loop knows it
+    read_losses = loop._read_losses
+    monkeypatch.setattr(
+        loop, "_read_losses", lambda: (read.append(loop.step + 1), read_losses())[1]
+    )
+    monkeypatch.setattr(loop, "_log", lambda: None)
+    with pytest.raises(RuntimeError, match="the loss is nan at step 5; the last"):
+        loop.run()
+    assert read == [4, 6] and not loop.folder.exists()
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
