@@ -14,8 +14,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from latentgeo.core import asyrp
-from latentgeo.core.schedule import batch_time
+from latentgeo.core import asyrp, precision
+from latentgeo.core.schedule import batch_time, column
 from latentgeo.infer.sampling.unprompted import Draw, denoiser_of
 from latentgeo.infer.semantic.editing import Attribute, Editing, total_shift
 from latentgeo.infer.semantic.layers import shiftable, shifted_eps
@@ -126,9 +126,9 @@ def as_large_eps(found: EpsShift, draw: Draw) -> EpsShift:
 
 def sized(z: Tensor, norm: Tensor) -> Tensor:
     """Return z (B, ...) with these norms (B, 1, ...), per sample."""
-    return z * (norm / norms(z))
+    return (precision.widened(z) * (norm / norms(z))).to(z.dtype)
 
 
 def norms(x: Tensor) -> Tensor:
     """Return the norm (B, 1, ...) of every sample of x (B, ...)."""
-    return x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1))
+    return column(precision.norms(x), x)

@@ -26,8 +26,10 @@ from torch import Tensor, nn
 
 from latentgeo.core.ddpm import simple_loss
 from latentgeo.core.parameterization import target
+from latentgeo.core.precision import norms, widened
 from latentgeo.core.run.device import moved
 from latentgeo.core.run.ranks import all_reduce_mean, ranks
+from latentgeo.core.schedule import column
 from latentgeo.core.smooth import (
     RunningMean,
     batch_sums,
@@ -74,7 +76,7 @@ def direction_of(normal: Tensor, kind: str) -> Tensor:
     """
     if kind == "official":
         return normal / normal[0].numel() ** 0.5
-    return normal / normal.flatten(1).norm(dim=1).reshape(-1, *[1] * (normal.ndim - 1))
+    return (widened(normal) / column(norms(normal), normal)).to(normal.dtype)
 
 
 class SmoothTask:

@@ -79,3 +79,9 @@ def test_the_command_writes_what_the_others_read(place, tiny, tmp_path, capsys):
         assert main([*words, "--batch", "1"]) == 0
     assert {path: path.read_bytes() for path in (tmp_path / "rows").rglob("*")} == rows
     assert capsys.readouterr().out == first
+    with pytest.warns(UserWarning, match="no boosting"):
+        assert main([*words, "--edit-rule", "shortest"]) == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "rows").rglob("*")} == rows
+    shortest = read_intervals(tmp_path / "intervals.json")
+    assert shortest == replace(found, rule="shortest", settings=shortest.settings)
+    assert shortest.settings["edit_rule"] == "shortest" and found.settings["edit_rule"] == "first"

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from latentgeo.core.parameterization import Kind
+from latentgeo.core.precision import norms
 from latentgeo.core.run.main import main
 from latentgeo.core.smooth import regularizer
 from latentgeo.models.bundles.text_to_image import TextToImage, new_bundle, save_bundle
@@ -195,6 +196,9 @@ def test_directions() -> None:
     """Smooth Eq. 9: unit length; the released code's N(0, I / n) only on average."""
     like = torch.zeros(400, 2, 3, 5, dtype=torch.float64)
     normal = Draws(0, 0, 400).normal_like(like)
+    rough = Draws(0, 0, 4).normal_like(torch.zeros(4, 3, 64, 64, dtype=torch.bfloat16))
+    half = direction_of(rough, "unit")
+    torch.testing.assert_close(norms(half), torch.ones(4), rtol=5e-4, atol=0)
     unit = direction_of(normal, "unit").flatten(1).norm(dim=1)
     torch.testing.assert_close(unit, torch.ones_like(unit))
     official = direction_of(normal, "official").flatten(1).square().sum(dim=1)
