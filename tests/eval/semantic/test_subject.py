@@ -1,5 +1,7 @@
 """The subject: an image's edit does not depend on the others, and is made once."""
 
+from dataclasses import replace
+
 import torch
 
 from latentgeo.eval.semantic.subject import Subject
@@ -13,6 +15,23 @@ def test_edits_do_not_depend_on_the_batch(subject, own_way):
         torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-4, atol=1e-4)
     plain = subject.plain(own_way, [0, 1, 2]).images
     assert (together[[1, 2, 0]] - plain).abs().max() > 1e-3
+
+
+def test_the_plain_process_has_its_edits_noise(subject, own_way):
+    """Asyrp Eq. 9: as printed it begins below t_edit at the latest, as released at t_boost."""
+    subject.memo.clear()
+    early = replace(own_way, attribute=replace(own_way.attribute, t_edit=600), t_boost=900)
+    late = replace(own_way, t_boost=900)
+    released = replace(late, overlap="released")
+    assert [one.boosted_below for one in (early, late, released)] == [600, 400, 900]
+    made = []
+    for one in (early, late, released):
+        made.append(subject.plain(one, [0, 1]).images)
+        wanted = subject.edited(one, [0, 1], scale=0.0)
+        torch.testing.assert_close(made[-1], wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made[0], made[2])  # both have noise at 500 and at 1
+    assert (made[0] - made[1]).abs().max() > 1e-3
+    subject.memo.clear()
 
 
 def test_what_several_need_is_made_once(subject, shift, monkeypatch):
