@@ -55,7 +55,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "train-segmenter": "train/judges/test_segmenter.py::test_run_learns_what_it_can_see",
     "train-classifier": "train/judges/test_classifier.py::test_the_command_writes_what_is_loaded",
     "cache": "train/data/test_cache.py::test_moments_and_embeddings_are_those_of_the_model",
-    "eval-istd": "eval/metrics/test_smoothness.py::test_command_from_the_line_to_the_results",
     "eval-quality": "eval/metrics/test_quality.py::test_command_from_the_line_to_the_results",
     "eval-tables": "eval/smooth/test_tables.py::"
     "test_equal_models_have_equal_cells_and_missing_ones_none",

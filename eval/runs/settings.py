@@ -9,8 +9,8 @@ from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.models.bundles.settings import Dtype
 
 DATA = (
-    "what training takes: a folder, .zip, .tar shards, a cache or avatars, which it is if unset "
-    "and the models are embedded"
+    "what training takes: a folder, .zip, .tar shards, a cache, or avatars, the default for "
+    "embedded models"
 )
 
 

@@ -1,1 +1,1 @@
-"""Data: sources of captioned images, and the endless, resumable stream of batches."""
+"""Data: the endless, resumable stream of batches of a source, and latents in its place."""
