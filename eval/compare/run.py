@@ -28,7 +28,8 @@ from latentgeo.eval.compare.samples import edit, quality
 from latentgeo.eval.compare.settings import Compare
 from latentgeo.eval.contenders import contender
 from latentgeo.eval.demo.run import samples_sheet, show_walk
-from latentgeo.eval.metrics.heldout import captioned, data_of
+from latentgeo.eval.metrics.editing import check_stated
+from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.eval.metrics.quality import load_judges
 from latentgeo.eval.metrics.separability import check_installed
 from latentgeo.eval.runs.results import text_table, write_results
@@ -73,7 +74,9 @@ def check(cmd: Compare) -> None:
     """Raise, before long work, where a model, its data or scikit-learn is not there."""
     for spec in cmd.named().values():
         parse_model(spec).check()
-    data_of(cmd.data, [*cmd.named().values()])
+    held = captioned(cmd.data, "test", [*cmd.named().values()])
+    if "edit" in cmd.metrics:
+        check_stated(held.captions)
     if cmd.n_samples:
         check_installed()
 

@@ -39,12 +39,22 @@ class Change:
     target: str
 
 
+def check_stated(captions: Sequence[str]) -> None:
+    """Raise `ValueError` where no caption states an attribute, as of images that are no avatars."""
+    if not any(map(parse_caption, captions)):
+        raise ValueError(
+            "data: no caption states an attribute of the avatars, by which text edits are chosen "
+            "and judged: measure them with --data avatars, or leave edits out"
+        )
+
+
 def propose(captions: Sequence[str], shown: Sequence[Attributes], seed: int) -> list[Change]:
     """Return a change for each caption that `seed` chooses, to a value its image does not show.
 
-    `shown` is what the classifier reads in the images. Raises ValueError for a caption that states
-    nothing that can be swapped.
+    `shown` is what the classifier reads in the images. Raises ValueError for captions of which none
+    states an attribute.
     """
+    check_stated(captions)
     changes = []
     for i, (text, seen) in enumerate(zip(captions, shown, strict=True)):
         rng = random.Random(mix(seed, "edit", i))

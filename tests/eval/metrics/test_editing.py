@@ -30,6 +30,11 @@ CAPTIONS = [
 ] * 11
 
 
+def test_captions_that_are_not_of_the_avatars_have_no_edits():
+    with pytest.raises(ValueError, match="data: no caption states an attribute of the avatars"):
+        propose(["a green apple", "a red apple"], [FACE, FACE], 0)
+
+
 def test_proposals_change_one_attribute_to_what_is_not_shown():
     shown = [{**FACE, "accessory": "glasses", "mouth": "sad"}] * len(CAPTIONS)
     changes = propose(CAPTIONS, shown, 0)
