@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from latentgeo.core.run import cli
+from latentgeo.infer.data.items import BadItem
 from latentgeo.infer.pictures.decoding import Unreadable
-from latentgeo.train.data.items import BadItem
 from tests import sentences
 from tests.sentences import FOLDERS, MEND, rows, sites_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from latentgeo.core.run import cli
-from latentgeo.train.data.items import BadItem
+from latentgeo.infer.data.items import BadItem
 from tests import sentences
 from tests.recorder import RECORDER, Recorder
 from tests.sentences import MEND, ROOT, mended, rows, sites, stale, unlisted

@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from latentgeo.infer.data.folder import Folder
+from latentgeo.infer.data.items import Rejects
+from latentgeo.infer.data.shards import Shards
 from latentgeo.train import ddpm, diffusion
 from latentgeo.train.data import cifar, items, latents, shard_index
 from latentgeo.train.data.cache import CACHE_INDEX, Cached
-from latentgeo.train.data.folder import Folder
-from latentgeo.train.data.items import Rejects
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import open_source
 from latentgeo.train.isometry import isometric, text_to_image
 from latentgeo.train.isometry.settings import TrainIsometric
