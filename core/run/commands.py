@@ -14,8 +14,8 @@ GROUPS = {  # in the order of `latentgeo --help`
     "measure": "what the papers measure, with intervals",
     "compare": "models by every metric, on one page",
     "audit": "the equations, their code and their tests",
-    "profile": "time, memory and traffic, beside peers",
     "data": "sets of images, and files of weights",
+    "profile": "time, memory and traffic, beside peers",
 }
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 from latentgeo.core.run.cli import environment
 from latentgeo.eval.compare.measure import Outcome
-from latentgeo.eval.demo.page import Shown, change
+from latentgeo.eval.demo.page import change
+from latentgeo.eval.demo.walks import Shown
 from latentgeo.eval.isometric.results import is_headline
 from latentgeo.eval.metrics.quality import ADHERENCE
 from latentgeo.eval.page import report as html

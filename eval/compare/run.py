@@ -27,7 +27,7 @@ from latentgeo.eval.compare.page import Content, plotted, ratios, report
 from latentgeo.eval.compare.samples import edit, quality
 from latentgeo.eval.compare.settings import Compare
 from latentgeo.eval.contenders import contender
-from latentgeo.eval.demo.run import samples_sheet, show_walk
+from latentgeo.eval.demo.walks import samples_sheet, show_walk
 from latentgeo.eval.metrics.editing import check_stated
 from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.eval.metrics.quality import load_judges

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.run.device import pick_device
+from latentgeo.core.run.progress import progress
 from latentgeo.core.run.ranks import process_group
 from latentgeo.eval.demo.settings import Demo
 from latentgeo.eval.page import report as html
@@ -49,18 +50,25 @@ class Semantic:
     measured: int = 8  # faces behind the numbers
     steps: int = 20  # S̃, of the inversion too
     scales: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    names: tuple[str, ...] = ()  # of the edits; none are all that there are
+
+
+def files(plan: Semantic, directions: Path = ZOO / MODEL / DIRECTIONS) -> tuple[str, ...]:
+    """Return the files of the edits of a plan."""
+    found = sorted(directions.glob("*.safetensors"))
+    return tuple(str(path) for path in found if not plan.names or path.stem in plan.names)
 
 
 def editing_section(
     demo: Demo, plan: Semantic, model: str = MODEL, directions: Path = ZOO / MODEL / DIRECTIONS
 ) -> tuple[str, list[Result]]:
     """Return the section and its results, and write its pictures; a line where nothing is there."""
-    files = tuple(str(path) for path in sorted(directions.glob("*.safetensors")))
-    if not files:
+    edited = files(plan, directions)
+    if not edited:
         return html.section(TITLE, html.paragraph(f"No directions in {directions.name}.")), []
     cmd = EvalAsyrp(
         model=model,
-        edits=files,
+        edits=edited,
         out=demo.out / "editing",
         properties=("success",),
         data=demo.data,
@@ -83,7 +91,7 @@ def editing_section(
         pictures["edits-combined"] = combined(subject, edits, jobs)
     for name, picture in pictures.items():
         save_png(
-            demo.out / f"{name}.png", picture, {"model": model, "edits": files, "seed": demo.seed}
+            demo.out / f"{name}.png", picture, {"model": model, "edits": edited, "seed": demo.seed}
         )
     return section(pictures, results, plan), results
 
@@ -110,11 +118,26 @@ def numbers(results: Sequence[Result]) -> str:
     return html.table(*table(shown))
 
 
+def succeeded(results: Sequence[Result]) -> str:
+    """Return in how many faces that lacked it each attribute appears; nothing of no results."""
+    found = [one for one in results if one.metric == f"success: {SUCCESS}"]
+    said = ", ".join(f"{one.model} {_percent(one)} (n = {one.n})" for one in found)
+    return f"an edit succeeds on faces that lack what it adds: {said}." if said else ""
+
+
+def _percent(one: Result) -> str:
+    value, low, high = (100 * share for share in one.span)
+    return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
+
+
 def strips(
     subject: Subject, edits: Sequence[Edit], jobs: Sequence[int], scales: Sequence[float]
 ) -> Image.Image:
     """Return a row per face and edit: the face itself, then the edit at every scale."""
-    made = [torch.stack([subject.scaled(one, jobs, c).images for c in scales], 1) for one in edits]
+    made = [
+        torch.stack([subject.scaled(one, jobs, c).images for c in scales], 1)
+        for one in progress(edits, label="strips", unit="edit")
+    ]
     rows = [
         [to_picture(image) for image in (subject.images[job], *each[i])]
         for i, job in enumerate(jobs)

@@ -185,7 +185,10 @@ def _metrics(results: Sequence[Result], models: tuple[str, str]) -> list[str]:
     prefix, along, up = CURVES["rtl.svg"]
     shown = [one for one in results if is_headline(one)]
     sizes = {one.metric: one.n for one in shown if RATIO not in one.metric}
-    counted = "; ".join(f"{metric} {n}" for metric, n in sizes.items())
+    counted = "; ".join(
+        f"n = {n}: {', '.join(metric for metric, own in sizes.items() if own == n)}"
+        for n in dict.fromkeys(sizes.values())
+    )
     bars = {one.metric.split(RATIO)[0]: {one.model: one.span} for one in _ratios(results, models)}
     about = (
         "PPL is the path length of images along a walk, mRTL how much longer the way of h is than "
@@ -197,7 +200,7 @@ def _metrics(results: Sequence[Result], models: tuple[str, str]) -> list[str]:
     return [
         html.subsection("How isometric", html.paragraph(about)),
         html.table(*table(shown)),
-        html.paragraph(f"n: {counted}. Seed {shown[0].seed}.", soft=True),
+        html.paragraph(f"{counted}. Seed {shown[0].seed}.", soft=True),
         html.paragraph(sentence(results, models)),
         html.plot(ratios_plot(bars, f"ratio to {models[0]} (1: no change)"), "ratios"),
         html.plot(

@@ -3,66 +3,63 @@
 A sentence claims a difference only where its 95 % interval leaves no doubt about the sign.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from latentgeo.core.run.cli import environment
+from latentgeo.eval.demo.walks import Shown
 from latentgeo.eval.metrics.quality import ADHERENCE, FD, REAL, THROUGH_VAE
 from latentgeo.eval.page import report as html
 from latentgeo.eval.page.plots import intervals_plot, trade_off_plot
 from latentgeo.eval.runs.results import RATIO, Result, table
 from latentgeo.eval.smooth.sweep import CURVE
 from latentgeo.infer.pictures.plots import distances_plot
-from latentgeo.infer.sampling.pipeline import Sampling
 
 ISTD = "ISTD, pixels [0,1]"
 RELATIVE = "ISTD / mean adjacent distance"
 MEAN = "mean adjacent distance"
+SAMPLES, WALKS = "Samples", "Walks through the latent space"
+SMOOTHNESS, QUALITY = "Smoothness", "Quality"
+STRENGTH = "Strength of the regularization"
+SMOOTH = "Smooth Diffusion"  # the paper
+TYPICAL_WORDS = (
+    "One walk between two noises in equal steps, by each model. Beneath, the distance from each "
+    "image to the next: a spike is a jump. Of the walks measured it is the one nearest to the "
+    "median ISTD of all models, so it is neither the best nor the worst."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """One interpolation: strips of all models, and the distances along each."""
+class Written:
+    """One section of the page, finished."""
 
-    caption: str
-    strips: Image.Image
-    distances: dict[str, list[float]]
+    html: str
+    results: Sequence[Result] = ()
+    paper: str = ""  # whose line of the page's opening it has a part in
+    found: str = ""  # that part
+    picture: str = ""  # that the page opens with, if it is this section's
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a run of the demo found."""
+    """What a run of the demo found so far."""
 
-    models: Mapping[str, str]  # name in the report -> model as it is loaded
-    sampling: Sampling
-    seed: int
-    samples: Image.Image
-    walks: Sequence[Shown]
-    results: Sequence[Result]
-    swept: Sequence[Result]  # empty where there is no λ curve
-    between: str = ""  # the section on walks between prompts, if there is one
-    photos: str = ""  # the section on real images, if there is one
-    isometric: str = ""  # the section on an isometric latent space, if there is one
-    semantic: str = ""  # the section on edits in h-space, if there is one
-    minutes: float
+    conditions: Sequence[str]  # lines of text
+    length: str  # what was measured, and what a longer run would
+    models: str  # which is which
+    sections: Sequence[Written]
+    missing: Sequence[str]  # titles of sections that are still to come
 
 
 def report(content: Content) -> str:
     """Return the whole page."""
     return html.page(
-        "Smooth Diffusion, measured",
+        "Latent spaces of diffusion models, measured",
         _opening(content),
-        _samples(content),
-        _walks(content),
-        _smoothness(content),
-        _quality(content),
-        _sweep(content),
-        content.photos,
-        content.between,
-        content.isometric,
-        content.semantic,
+        *(one.html for one in content.sections),
         _conditions(content),
     )
 
@@ -83,74 +80,105 @@ def pick(results: Sequence[Result], metric: str, model: str) -> Result | None:
 
 
 def _opening(content: Content) -> str:
-    models = ", ".join(f"{name} is {spec}" for name, spec in content.models.items())
-    return html.paragraph(
-        "Smooth Diffusion fine-tunes a low-rank adapter so that equal steps in the latent space "
-        "become equal steps in the image. This page shows what the adapter does to an embedded "
-        f"model, and measures it. Here {models}."
-    ) + html.paragraph(
-        f"Everything below was computed by one run of {content.minutes:.1f} minutes. Brackets hold "
-        "95 % intervals.",
-        soft=True,
+    minutes = sum(one.seconds for one in content.sections) / 60
+    parts = [html.paragraph(_waiting(content))] if content.missing else []
+    parts += [html.points(lines)] if (lines := found(content.sections)) else []
+    parts += [one.picture for one in content.sections]
+    said = f"{content.models} Everything here was computed by this run, in {minutes:.1f} minutes"
+    parts.append(html.paragraph(f"{said}. {content.length} Brackets hold 95 % intervals.", True))
+    return "".join(parts)
+
+
+def found(sections: Sequence[Written]) -> list[str]:
+    """Return a line per paper that the sections say something of."""
+    lines: dict[str, list[str]] = {}
+    for one in sections:
+        if one.found:
+            lines.setdefault(one.paper, []).append(one.found)
+    return [f"{paper}: {' '.join(said)}" for paper, said in lines.items()]
+
+
+def _waiting(content: Content) -> str:
+    have, wanted = len(content.sections), len(content.sections) + len(content.missing)
+    return (
+        f"This page has {have} of {wanted} sections: the run that writes it is not at its end, or "
+        f"was stopped; the same command goes on from here. To come: {', '.join(content.missing)}."
     )
 
 
-def _samples(content: Content) -> str:
-    names = " and ".join(content.models)
-    return html.section(
-        "Samples",
-        html.paragraph(
-            f"A column has one caption and one noise. If {names} show the same face with the same "
-            "attributes, the adapter has kept what the model knew."
-        ),
-        html.picture(content.samples, "grid of samples, a row per model"),
+def samples_section(sheet: Image.Image, models: Sequence[str]) -> Written:
+    """Return the section on samples of all models."""
+    words = (
+        f"A column has one caption and one noise. If {' and '.join(models)} show the same face "
+        "with the same attributes, the adapter has kept what the model knew."
     )
+    picture = html.picture(sheet, "grid of samples, a row per model")
+    return Written(html=html.section(SAMPLES, html.paragraph(words), picture))
 
 
-def _walks(content: Content) -> str:
+def walks_section(walks: Sequence[Shown]) -> Written:
+    """Return the section that shows walks."""
     parts = [
         html.subsection(
             f"“{one.caption}”",
             html.picture(one.strips, f"interpolation under the caption {one.caption}"),
             html.plot(distances_plot(one.distances), "distance of each step, a line per model"),
         )
-        for one in content.walks
+        for one in walks
     ]
-    return html.section(
-        "Walks through the latent space",
-        html.paragraph(
-            "Each strip goes from one noise to another in ten equal steps (slerp) under one "
-            "caption. The plot beneath is the distance between neighbouring images: a spike is a "
-            "jump, a flat line an even walk. ISTD is the standard deviation along such a line."
-        ),
-        *parts,
+    words = (
+        "Each strip goes from one noise to another in ten equal steps (slerp) under one caption. "
+        "The plot beneath is the distance between neighbouring images: a spike is a jump, a flat "
+        "line an even walk. ISTD is the standard deviation along such a line."
     )
+    return Written(html=html.section(WALKS, html.paragraph(words), *parts))
 
 
-def _smoothness(content: Content) -> str:
-    smooth = [one for one in content.results if one.paper == "Smooth"]
-    own = [one for one in smooth if RATIO not in one.metric]
-    ratios = [one for one in smooth if RATIO in one.metric]
-    prompts = own[0].n if own else 0
-    parts = [
-        html.paragraph(
-            f"The mean over {prompts} prompts of that standard deviation, by the protocol of the "
-            "paper's supplement (Sec. A.3): 11 images, pixel L2 distances, the same prompts and "
-            "noises for every model. Lower is smoother. A model whose images change less also has "
-            "a lower ISTD, so its ratio to the mean distance is the fairer measure."
-        ),
-        html.table(*table(own)),
-    ]
+def smoothness_section(
+    results: Sequence[Result], models: Sequence[str], typical: Image.Image
+) -> Written:
+    """Return the section on ISTD, of results of the first model and of others as ratios to it."""
+    own = [one for one in results if RATIO not in one.metric]
+    ratios = [one for one in results if RATIO in one.metric]
+    words = (
+        f"The mean over {own[0].n} prompts of that standard deviation, by the protocol of the "
+        "paper's supplement (Sec. A.3): 11 images, pixel L2 distances, the same prompts and "
+        "noises for every model. Lower is smoother. A model whose images change less also has "
+        "a lower ISTD, so its ratio to the mean distance is the fairer measure."
+    )
+    parts = [html.paragraph(words), html.table(*table(own))]
     if ratios:
         bars = {f"{one.model}: {_short(one.metric)}": one.span for one in ratios}
         parts += [
-            html.paragraph(smoothness_sentence(content.results, list(content.models)[1])),
+            html.paragraph(smoothness_sentence(results, models[1])),
             html.plot(
                 intervals_plot(bars, "ratio to the base model (1: no change)", 1.0),
                 "ratios to the base model with their intervals",
             ),
         ]
-    return html.section("Smoothness", *parts)
+    found = in_short(results, models[1]) if ratios else ""
+    page = html.section(SMOOTHNESS, *parts)
+    picture = html.picture(typical, TYPICAL_WORDS, TYPICAL_WORDS)
+    return Written(html=page, results=results, paper=SMOOTH, found=found, picture=picture)
+
+
+def in_short(results: Sequence[Result], model: str) -> str:
+    """Return what the page opens with: is a model's walk more even, relative to its length too."""
+    plain = _starting(results, f"ISTD{RATIO}", model)
+    relative = _starting(results, f"{RELATIVE}{RATIO}", model)
+    if plain is None or relative is None:
+        return ""
+    said = change(
+        relative,
+        1.0,
+        f"walks of {model} are more even than the base's",
+        f"walks of {model} are less even than the base's",
+        f"whether walks of {model} are more even than the base's cannot be told",
+    )
+    return (
+        f"{said}: ISTD is {plain.text} times the base's, relative to the walk's length "
+        f"{relative.text} times (n = {plain.n} walks)."
+    )
 
 
 def smoothness_sentence(results: Sequence[Result], model: str) -> str:
@@ -176,21 +204,21 @@ def smoothness_sentence(results: Sequence[Result], model: str) -> str:
     return f"{first} (ISTD {plain.text} times the base's), {second} (Ratio {relative.text}.)"
 
 
-def _quality(content: Content) -> str:
-    rows = [one for one in content.results if one.paper != "Smooth"]
-    main = [one for one in rows if ": " not in one.metric]
-    single = [_renamed(one) for one in rows if ": " in one.metric]
-    images = main[0].n if main else 0
-    return html.section(
-        "Quality",
-        html.paragraph(
-            f"Smoothness is worth nothing if the images suffer. FD is the Fréchet distance of "
-            f"AlexNet features to {images} held-out images (lower is closer; it is not an "
-            "Inception FID and depends on the number of images). Caption adherence is the share "
-            "of stated attributes that a classifier finds in the image."
-        ),
+def quality_section(results: Sequence[Result], models: Sequence[str]) -> Written:
+    """Return the section on what the images are worth."""
+    main = [one for one in results if ": " not in one.metric]
+    single = [_renamed(one) for one in results if ": " in one.metric]
+    words = (
+        "Smoothness is worth nothing if the images suffer. FD is the Fréchet distance of AlexNet "
+        f"features to {main[0].n} held-out images (lower is closer; it is not an Inception FID and "
+        "depends on the number of images). Caption adherence is the share of stated attributes "
+        "that a classifier finds in the image."
+    )
+    said = quality_sentence(results, models)
+    parts = [
+        html.paragraph(words),
         html.table(*table(main)),
-        html.paragraph(quality_sentence(rows, list(content.models))),
+        html.paragraph(said),
         html.paragraph(
             f"“{REAL}” are other faces of the data set: what a perfect model would score here. "
             f"“{THROUGH_VAE}” are the held-out faces encoded and decoded: the best that this "
@@ -198,7 +226,10 @@ def _quality(content: Content) -> str:
             soft=True,
         ),
         html.subsection("Caption adherence by attribute", html.table(*table(single))),
-    )
+    ]
+    found = f"{said[:-1]} (n = {main[0].n} images)." if said else ""
+    page = html.section(QUALITY, *parts)
+    return Written(html=page, results=results, paper=SMOOTH, found=found)
 
 
 def quality_sentence(results: Sequence[Result], models: Sequence[str]) -> str:
@@ -225,14 +256,13 @@ def quality_sentence(results: Sequence[Result], models: Sequence[str]) -> str:
     return f"{first}; {second}." if first and second else ""
 
 
-def _sweep(content: Content) -> str:
-    if not content.swept:
-        return ""
+def sweep_section(results: Sequence[Result]) -> Written:
+    """Return the section on adapters of other λ; empty where there are none."""
+    if not results:
+        return Written(html="")
     wanted = (ISTD, MEAN, RELATIVE, FD, ADHERENCE)
     rows = [
-        replace(one, model=one.model.removeprefix(CURVE))
-        for one in content.swept
-        if one.metric in wanted
+        replace(one, model=one.model.removeprefix(CURVE)) for one in results if one.metric in wanted
     ]
     models = list(dict.fromkeys(one.model for one in rows))
     head, cells = table(rows)
@@ -242,27 +272,25 @@ def _sweep(content: Content) -> str:
         if istd is not None and share is not None:
             points[model] = (istd.value, share.value)
     turned = [list(column) for column in zip(head, *cells, strict=True)]
-    return html.section(
-        "Strength of the regularization",
-        html.paragraph(
-            "Adapters trained with other λ, all on the same first prompts and captions. Read "
-            "smoothness and quality together: a good λ lowers the one and keeps the other."
-        ),
-        html.table(["model", *turned[0][1:]], turned[1:]),
-        html.plot(
-            trade_off_plot(points, RELATIVE + " (lower is more even)", ADHERENCE),
-            "evenness against caption adherence for every λ",
-        ),
+    words = (
+        "Adapters trained with other λ, all on the same first prompts and captions. Read "
+        "smoothness and quality together: a good λ lowers the one and keeps the other."
     )
+    plot = trade_off_plot(points, RELATIVE + " (lower is more even)", ADHERENCE)
+    parts = [
+        html.paragraph(words),
+        html.table(["model", *turned[0][1:]], turned[1:]),
+        html.plot(plot, "evenness against caption adherence for every λ"),
+    ]
+    return Written(html=html.section(STRENGTH, *parts), results=results)
 
 
 def _conditions(content: Content) -> str:
-    settings = content.sampling.plain() | {"seed": content.seed} | dict(content.models)
-    lines = [f"{key}: {value}" for key, value in {**settings, **environment()}.items()]
+    lines = [*content.conditions, *(f"{key}: {value}" for key, value in environment().items())]
     return html.section(
         "Conditions",
         html.paragraph("results.json beside this page holds every number with its settings."),
-        html.preformatted("\n".join(lines)),
+        html.folded("Settings and machine", html.preformatted("\n".join(lines))),
     )
 
 

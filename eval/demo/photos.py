@@ -6,6 +6,7 @@ null-text inversion.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from latentgeo.core.interpolate import sweep
+from latentgeo.core.run.progress import progress
 from latentgeo.eval.contenders import Contender
 from latentgeo.eval.metrics.editing import propose
 from latentgeo.eval.metrics.heldout import Captioned
@@ -33,6 +35,7 @@ from latentgeo.infer.text_edits.editing import editing, invert, smooth
 from latentgeo.infer.walks.photos import frame_texts
 from latentgeo.models.perceptual import Lpips, load_lpips
 
+TITLE = "Real images"
 METHODS: dict[Way, str] = {"ddim": "DDIM", "null-text": "null-text"}
 RELEASE, REFINE = 0.7, 3  # of the text edit: Smooth Eq. 15's r, rounds of an inversion step
 
@@ -70,13 +73,14 @@ def photo_section(
     lpips = load_lpips(contenders[0].bundle.device)
     size = contenders[0].bundle.config.sampling.size
     first = held.first(plan.inverted)
-    exhibits = [
-        reconstructions(contenders, first, first.images(size), lpips, seed),
-        between_two(contenders, held, held.first(2).images(size), plan.frames),
-        text_edits(contenders, judges, held.first(plan.edited), seed),
+    makers = [
+        partial(reconstructions, contenders, first, first.images(size), lpips, seed),
+        partial(between_two, contenders, held, held.first(2).images(size), plan.frames),
+        partial(text_edits, contenders, judges, held.first(plan.edited), seed),
     ]
     if plan.identity:
-        exhibits.append(drag_exhibit(contenders, held.first(1), lpips, plan.identity, seed))
+        makers.append(partial(drag_exhibit, contenders, held.first(1), lpips, plan.identity, seed))
+    exhibits = [make() for make in progress(makers, label="exhibits", unit="exhibit")]
     settings = {"settings": {one.name: one.settings for one in contenders}, "seed": seed}
     for one in exhibits:
         save_png(folder / f"{one.name}.png", one.picture, settings)
@@ -95,7 +99,7 @@ def photo_section(
         "not name."
     )
     results = [number for one in exhibits for number in one.numbers]
-    return html.section("Real images", html.paragraph(opening), *parts), results
+    return html.section(TITLE, html.paragraph(opening), *parts), results
 
 
 def numbers_table(numbers: Sequence[Result]) -> str:

@@ -1,15 +1,18 @@
 """One self-contained HTML page: pictures inside as base64, style inline, light and dark.
 
-A page opens offline and runs no script. Everything that is text is escaped here, once.
+A page opens offline and runs no script. Everything that is text is escaped here, once. Pages of
+several sections have their contents above the first; long tables are folded.
 """
 
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 
 from PIL import Image
 
+LONG = 8  # rows of a table that is not folded, at most
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --soft: #5f5f66; --paper: #ffffff;
   --line: #d9d9de; --panel: #f5f5f7; }
@@ -21,8 +24,14 @@ h1 { font-size: 1.75rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; font-weight: 600; }
 p { margin: .25rem 0 .75rem; max-width: 48rem; } .soft, figcaption { color: var(--soft);
   font-size: .875rem; }
-figure { margin: .75rem 0 1.25rem; } figure img, figure svg { max-width: 100%; height: auto;
-  display: block; } figure img { border-radius: 4px; } svg text { font-family: inherit; }
+figure { margin: .75rem 0 1.25rem; overflow-x: auto; } figure img, figure svg { height: auto;
+  max-width: max(100%, 40rem); display: block; } figure img { border-radius: 4px; }
+svg text { font-family: inherit; } figcaption { max-width: 48rem; margin-top: .35rem; }
+ul { padding-left: 1.25rem; max-width: 48rem; } li { margin: .25rem 0; } nav ul { padding: 0;
+  list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; max-width: none; }
+nav { border: solid var(--line); border-width: 1px 0; padding: .5rem 0; margin: 1.5rem 0;
+  font-size: .9375rem; } nav ul { margin: 0; } a { color: inherit; }
+summary { cursor: pointer; color: var(--soft); font-size: .9375rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .75rem 0 1.25rem;
   font-variant-numeric: tabular-nums; font-size: .9375rem; }
 th, td { text-align: left; padding: .35rem 1.25rem .35rem 0; border-bottom: 1px solid var(--line);
@@ -60,7 +69,7 @@ def plot(svg: str, alt: str, caption: str = "") -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain text; it scrolls sideways where the page is narrow.
+    """Return a table of plain text; it scrolls sideways where the page is narrow, folded if long.
 
     Raises ValueError for a row with more or fewer cells than the head.
     """
@@ -71,9 +80,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return (
-        f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    scrolled = f'<div class="wide">{whole}</div>'
+    return scrolled if len(rows) <= LONG else folded(f"Table of {len(rows)} rows", scrolled)
+
+
+def folded(title: str, *parts: str) -> str:
+    """Return parts that are shown when the reader opens them."""
+    return f"<details><summary>{text(title)}</summary>{''.join(parts)}</details>"
+
+
+def points(lines: Sequence[str]) -> str:
+    """Return a list of plain lines."""
+    return f"<ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul>"
 
 
 def preformatted(content: str) -> str:
@@ -82,8 +101,9 @@ def preformatted(content: str) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """Return a section of finished parts under a heading."""
-    return f"<section><h2>{text(title)}</h2>{''.join(parts)}</section>"
+    """Return a section of finished parts under a heading, which the page's contents link to."""
+    name = re.sub(r"\W+", "-", title.lower()).strip("-")
+    return f'<section id="{name}"><h2>{text(title)}</h2>{"".join(parts)}</section>'
 
 
 def subsection(title: str, *parts: str) -> str:
@@ -91,11 +111,20 @@ def subsection(title: str, *parts: str) -> str:
     return f"<h3>{text(title)}</h3>{''.join(parts)}"
 
 
-def page(title: str, *sections: str) -> str:
-    """Return the whole document."""
+def contents(body: str) -> str:
+    """Return links to the sections of a page; nothing for fewer than three."""
+    found = re.findall(r'<section id="([^"]*)"><h2>(.*?)</h2>', body)
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in found)
+    return f'<nav aria-label="contents"><ul>{links}</ul></nav>' if len(found) > 2 else ""
+
+
+def page(title: str, *parts: str) -> str:
+    """Return the whole document: what comes before the first section, the contents, the rest."""
+    opening, start, rest = "".join(parts).partition("<section ")
+    body = opening + contents(start + rest) + start + rest
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text(title)}</title><style>{STYLE}</style></head>\n"
-        f"<body><main><h1>{text(title)}</h1>{''.join(sections)}</main></body></html>\n"
+        f"<body><main><h1>{text(title)}</h1>{body}</main></body></html>\n"
     )

@@ -13,6 +13,7 @@ from latentgeo.eval.transport.pairs import BINS
 from latentgeo.eval.transport.results import LPIPS, METRICS, Compared
 
 OPTIMAL = "optimal"
+TITLE = "Walks between prompts"
 
 
 def section(walks: Mapping[str, Compared], results: Sequence[Result]) -> str:
@@ -21,7 +22,7 @@ def section(walks: Mapping[str, Compared], results: Sequence[Result]) -> str:
     for model, one in walks.items():
         own = [row for row in results if row.model == model or row.model.startswith(f"{model}: ")]
         parts.append(html.subsection(model, *_of_model(model, one, own)))
-    return html.section("Walks between prompts", *parts)
+    return html.section(TITLE, *parts)
 
 
 def sentence(results: Sequence[Result], model: str, coupling: str, first: str) -> str:

@@ -1,9 +1,12 @@
 """The report's section on edits in h: its pictures and numbers, and what it says without any."""
 
+from dataclasses import replace
+
 import torch
 
-from latentgeo.eval.demo.editing import Semantic, editing_section, together
+from latentgeo.eval.demo.editing import Semantic, editing_section, files, succeeded, together
 from latentgeo.eval.demo.settings import Demo
+from latentgeo.eval.runs.results import Result
 from latentgeo.eval.semantic.run import prepared
 from latentgeo.eval.semantic.settings import EvalAsyrp
 from latentgeo.infer.pictures.images import read_metadata
@@ -29,9 +32,11 @@ def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
     assert "linearity, R²" in page and page.count("<figure>") == 2
     assert {one.model for one in results} == {"smile", "sad"}
     assert "edits" in read_metadata(tmp_path / "edits-combined.png")
-    files = tuple(str(path) for path in sorted((tmp_path / "d").iterdir()))
+    every = tuple(str(path) for path in sorted((tmp_path / "d").iterdir()))
+    assert files(TINY, tmp_path / "d") == every
+    assert files(replace(TINY, names=("sad",)), tmp_path / "d") == every[:1]
     cmd = EvalAsyrp(
-        model=str(place), edits=files, out=tmp_path / "editing", n_images=2, steps=3, **given
+        model=str(place), edits=every, out=tmp_path / "editing", n_images=2, steps=3, **given
     )
     subject, edits = prepared(cmd, torch.device("cpu"))
     whole = subject.edited(shift, [0])
@@ -41,3 +46,21 @@ def test_pictures_and_numbers_of_two_edits(small, shift, tiny, tmp_path):
 def test_without_directions_it_says_so(tmp_path):
     page, results = editing_section(Demo(out=tmp_path), TINY, directions=tmp_path / "none")
     assert "No directions in none." in page and results == []
+
+
+def test_what_was_found_is_the_share_of_faces_that_lacked_it():
+    def one(metric, model, value):
+        low, high = value - 0.2, min(1.0, value + 0.1)
+        return Result(
+            paper="Asyrp",
+            metric=metric,
+            model=model,
+            value=value,
+            interval=[low, high],
+            n=7,
+            seed=0,
+        )
+
+    results = [one("success: success", "glasses", 0.75), one("success: S_dir", "glasses", 0.5)]
+    assert succeeded(results).endswith("adds: glasses 75 % [55, 85] (n = 7).")
+    assert succeeded([]) == ""

@@ -59,3 +59,23 @@ def test_markup_in_text_stays_text():
 def test_ragged_tables_are_refused():
     with pytest.raises(ValueError, match=r"got \[1\] cells, wanted 2 in each"):
         report.table(["a", "b"], [["1"]])
+
+
+def test_pages_of_several_sections_have_contents_after_what_comes_first():
+    sections = [report.section(title) for title in ("A & B", "Two words", "C")]
+    text = report.page("Title", report.paragraph("first"), *sections)
+    assert check(text) == ["#a-b", "#two-words", "#c"]
+    assert text.index("first") < text.index("<nav") < text.index('<section id="a-b"')
+    assert "<nav" not in report.page("Title", *sections[:2])
+    assert "<nav" not in report.page("Title", report.paragraph("no section"))
+
+
+def test_long_tables_are_folded():
+    short, long = (report.table(["a"], [["1"]] * n) for n in (report.LONG, report.LONG + 1))
+    assert "<details" not in short
+    check(report.page("", long))
+    assert long.startswith(f"<details><summary>Table of {report.LONG + 1} rows</summary>")
+
+
+def test_a_list_is_escaped():
+    assert report.points(["a < b", "c"]) == "<ul><li>a &lt; b</li><li>c</li></ul>"
