@@ -124,7 +124,9 @@ def photos(bench: Bench) -> Written:
     """Invert, walk between, edit and drag real images."""
     plan, cmd = bench.plan.photos, bench.cmd
     assert plan is not None
-    held = captioned(cmd.data, "test", cmd.models).chosen(max(2, plan.inverted, plan.edited), cmd.seed)
+    held = captioned(cmd.data, "test", cmd.models).chosen(
+        max(2, plan.inverted, plan.edited), cmd.seed
+    )
     html, results = photo_section(bench.contenders, bench.judges, held, plan, cmd.seed, cmd.out)
     return Written(html=html, results=results)
 
