@@ -1,7 +1,6 @@
 """Files that stand for a reader's own, by the names that the pages have for them."""
 
 import io
-import json
 import shutil
 import tarfile
 from dataclasses import replace
@@ -48,9 +47,9 @@ def write_images(folder: Path) -> None:
     picture, captioned = folder / "face.png", folder / "my-captioned-images"
     Image.fromarray(pixels.to(torch.uint8).numpy()).save(picture)
     captioned.mkdir()
-    shutil.copy(picture, captioned / "0.png")
-    rows = [{"file_name": "0.png", "text": text} for text in ("a face", "an old face")]
-    (captioned / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for i, text in enumerate(("a face", "another face")):
+        shutil.copy(picture, captioned / f"{i}.png")
+        (captioned / f"{i}.txt").write_text(text)
     (folder / "laion").mkdir()
     first, *others = [folder / "laion" / f"{i:05}.tar" for i in range(SHARDS)]
     members = {"0.png": picture.read_bytes(), "0.txt": b"a face", "0.json": b'{"aesthetic": 6.7}'}

@@ -43,8 +43,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "reconstruct": "infer/inversion/test_run.py::"
     "test_an_inversion_is_a_file_and_makes_the_image_again",
     "drag": "infer/drags/test_run.py::test_files_of_a_drag_have_the_images_size_and_its_points",
-    "train-vae": "train/test_commands.py::test_from_pictures_to_a_model",
-    "train-diffusion": "train/test_commands.py::test_from_pictures_to_a_model",
     "train-ddpm": "train/isometry/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
     "train-isometric": "train/isometry/test_isometric_training.py::"
     "test_a_lora_is_the_twin_of_its_base",

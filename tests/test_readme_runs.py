@@ -58,6 +58,10 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
         "inverted": 2,
         "shown": 1,
     },
+    "train-vae --config laptop-vae": {"steps": 1, "batch": 2, "scale_images": 2},
+    "train-diffusion --config laptop": {"steps": 1, "batch": 2, "samples": 2, "sample_steps": 2},
+    "train-smooth --config laptop-smooth": {"steps": 1, "batch": 2, "samples": 2},
+    "eval-istd": {"prompts": 2, "frames": 3, "steps": 1},
     "train-smooth": {"steps": 1, "batch": 2, "accumulate": 2, "samples": 1, "size": 32},
     "train-asyrp": {"n_images": 1, "batch": 1, "epochs": 1, "trained_steps": 3},
     "eval-isometry": {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, output, required
+from latentgeo.core.run.cli import line, option, output, required
 from latentgeo.core.run.limits import at_least, positive, within
 from latentgeo.models.bundles.settings import Preset
 from latentgeo.train.loop.settings import Training
@@ -27,7 +27,9 @@ class TrainVae(Training):
         (), "take only images whose metadata meet these conditions, such as 'aesthetic>=6.5'"
     )
     preset: Preset = option("avatars", "shape of the autoencoder")
-    start: str | None = option(None, "an autoencoder to start from; none is fresh")
+    start: str | None = option(
+        None, "autoencoder to start from: what train-vae wrote, or a model; unset: new weights"
+    )
     decoder_only: bool = option(
         False, "train the decoder of --start alone: latents stay, and so do the models on them"
     )
@@ -52,6 +54,13 @@ class TrainVae(Training):
     beta_1: float = option(0.5, "decay of AdamW's first moment")
     beta_2: float = option(0.9, "decay of AdamW's second moment")
     ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return the training of a model on this autoencoder."""
+        given = recipe and f"{recipe}-diffusion"
+        size = None if given or self.size == 64 else self.size
+        more = {"vae": self.out, "data": self.data, "size": size, "out": self.beside("model")}
+        return [line("train-diffusion", config=given, **more)]
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -101,6 +110,13 @@ class TrainDiffusion(Training):
     warm_up: int = option(500, "warm-up: steps over which the learning rate rises from 0")
     ema: float = option(0.999, "decay of the weights' moving average; 0 keeps none")
 
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return the training that makes this model smooth, and an image of it."""
+        given = recipe and f"{recipe}-smooth"
+        more = {"model": self.out, "data": self.data, "out": self.beside("smooth")}
+        drawn = {"model": self.out, "prompts": captions[:1], "out": self.beside("images")}
+        return [line("train-smooth", config=given, **more), line("sample", **drawn)]
+
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
@@ -145,6 +161,10 @@ class TrainDdpm(Training):
     )
     rate: float = option(2e-4, "learning rate of AdamW after the warm-up")
     weight_decay: float = option(0.0, "decoupled weight decay of AdamW; 0 makes it Adam")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return images of this model."""
+        return [line("sample", model=self.out, count=16, out=self.beside("images"))]
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""

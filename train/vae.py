@@ -165,14 +165,20 @@ def load_vae(source: str) -> VAE:
     return vae.eval().requires_grad_(False)
 
 
-def begun(settings: TrainVae) -> VAE:
-    """Return the autoencoder to train: fresh weights of the preset, or those to start from."""
+def build(settings: TrainVae) -> VAE:
+    """Return the autoencoder to train: fresh weights of a preset, or one to start from.
+
+    Its latents are not scaled while it learns: the factor is measured at the end. That of a frozen
+    encoder stays.
+    """
     if settings.start is None:
         return VAE(VAE_PRESETS[settings.preset])
-    vae = load_vae(settings.start).train().requires_grad_(True)
+    vae = load_vae(settings.start).requires_grad_(True)
     if settings.decoder_only:
         vae.encoder.requires_grad_(False)
         vae.quant_conv.requires_grad_(False)
+    else:
+        vae.config = replace(vae.config, scale=1.0)
     return vae
 
 
@@ -189,7 +195,7 @@ def train(settings: TrainVae) -> None:
         )
         source = remembered(opened)
         shown = collate(first_examples(source, SHOWN))[0]
-        vae = begun(settings).to(device)
+        vae = build(settings).to(device)
         channels_last(settings, device, vae)
         if settings.compile:
             compiled(vae.encoder, vae.decoder)

@@ -14,7 +14,8 @@ of commands (core/run/commands.py) says which belongs to which.
 
 Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`; `from_` is
 `--from`), or a word without one. `--config FILE` reads fields from TOML first, or from a recipe of
-the folder that has the command (`train/recipes`); flags override it. Work fails by raising.
+the folder that has the command (`train/recipes`); flags override it. `--resume` reads the settings
+of the run in `--out` before both. Work fails by raising.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import dataclasses
 import os
 import platform
 import re
+import shlex
 import sys
 import traceback
 import warnings
@@ -48,6 +50,7 @@ from latentgeo.core.run.text import read_text
 
 T = TypeVar("T")
 TO_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning)
+RUN = "run.toml"  # the settings of a run, in its folder
 PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
 
 
@@ -86,6 +89,18 @@ def command_name(command: type) -> str:
 def flag(name: str) -> str:
     """Return the command-line flag of a field: `batch_size` is `--batch-size`."""
     return "--" + name.rstrip("_").replace("_", "-")
+
+
+def line(name: str, **options: object) -> str:
+    """Return a command as it is typed; options that are None, False or empty are left out."""
+    words = ["latentgeo", name]
+    for key, value in options.items():
+        if value is None or value is False or value == ():
+            continue
+        words.append(flag(key))
+        several = value if isinstance(value, list | tuple) else [value]
+        words += [] if value is True else map(str, several)
+    return shlex.join(words)
 
 
 class Parser(argparse.ArgumentParser):
@@ -172,6 +187,11 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
     path = recipes(command).get(config, Path(config)) if config else None
     values: dict[str, Any] = read_toml(path, known, command_name(command)) if path else {}
     values |= {name: _value(name, known[name], word) for name, word in given.items()}
+    place = Path(values["out"]) / RUN if given.get("resume") and "out" in values else None
+    if place is not None and place.is_file():
+        values = read_toml(place, known, command_name(command)) | values
+    elif place is not None and not config and set(given) == {"resume", "out"}:
+        raise FileNotFoundError(f"--resume: {given['out']} holds no run: there is no {place}")
     for field in dataclasses.fields(command):  # type: ignore[arg-type]
         if _is_required(field) and field.name not in values:
             name = field.name.upper() if field.metadata.get("word") else flag(field.name)
@@ -343,7 +363,7 @@ def to_toml(command: Any, hashes: Mapping[str, str] | None = None) -> str:
 
 def write_run(command: Any, folder: Path, hashes: Mapping[str, str] | None = None) -> Path:
     """Write `folder/run.toml`, from which `--config` repeats this run, and return its path."""
-    return atomic_write(folder / "run.toml", to_toml(command, hashes))
+    return atomic_write(folder / RUN, to_toml(command, hashes))
 
 
 def version(package: str) -> str:

@@ -150,7 +150,7 @@ class Counter(Line):
 
     def set_postfix(self, **values: object) -> None:
         """Show values, such as the loss, after the rate."""
-        self.shown = {name: value for name, value in values.items() if name != "refresh"}
+        self.shown = values
 
     def share(self) -> float | None:
         """Return the share of what will end the loop, units or seconds."""
@@ -183,8 +183,10 @@ class Counter(Line):
         """Return counts, rate, time left and values."""
         if self.by_clock():
             words = [f"{clock(self.elapsed)} of {clock(self.seconds)}", f"{self.unit} {self.done}"]
+        elif self.total:
+            words = [f"{self.done}/{self.total}"]
         else:
-            words = [f"{self.done}/{self.total}" if self.total else f"{self.unit} {self.done}"]
+            words = [f"{self.unit} {self.done}"] if self.done else []
         if rate := self.rate():
             fast = rate >= 1
             words += [f"{rate:.1f} {self.unit}/s" if fast else f"{1 / rate:.1f} s/{self.unit}"]

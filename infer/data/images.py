@@ -11,7 +11,7 @@ whose shorter side is `size` keeps its exact pixels.
 
 import io
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,6 +24,22 @@ from latentgeo.infer.pictures.decoding import Unreadable, read_rgb
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 
 
+@dataclass
+class Seen:
+    """What the pictures lost or gained when they became squares of one size."""
+
+    cut: int = 0  # pixels of the longer side, of the picture that lost the most
+    largest: int = 0  # side of a square, before it was resized
+    smallest: int | None = None
+
+    def add(self, width: int, height: int) -> None:
+        """Take one picture's size in pixels."""
+        side = min(width, height)
+        self.cut = max(self.cut, max(width, height) - side)
+        self.largest = max(self.largest, side)
+        self.smallest = side if self.smallest is None else min(self.smallest, side)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framing:
     """How a picture becomes a (3, size, size) tensor, and which pictures are refused."""
@@ -34,6 +50,7 @@ class Framing:
     min_side: int = 8  # refuse anything smaller
     max_aspect: float = 8.0  # refuse longer side / shorter side above this
     max_pixels: int = 1 << 26  # refuse anything larger (8192 x 8192)
+    seen: Seen = field(default_factory=Seen, compare=False, repr=False)  # of all pictures so far
 
     def __post_init__(self) -> None:
         """Check the values once, where they enter."""
@@ -75,6 +92,7 @@ def check_size(size: tuple[int, int], name: str, framing: Framing) -> None:
 def fit(image: Image.Image, framing: Framing, draw: random.Random | None = None) -> Tensor:
     """Return a square of an RGB picture as (3, size, size) uint8."""
     width, height = image.size
+    framing.seen.add(width, height)
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     if framing.random_crop and draw is not None:

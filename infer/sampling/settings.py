@@ -26,7 +26,9 @@ class Sample:
     model_config: Path | None = option(None, MODEL_CONFIG)
     prediction: Prediction | None = option(None, PREDICTION)
     lora: Path | None = option(
-        None, "LoRA file of any program, or the name of one beside the model"
+        None,
+        "adapter: a LoRA file of any program, the folder of a training, or the name of one beside the "
+        "model",
     )
     lora_scale: float = option(1.0, "strength of the LoRA; 0 is the model without it")
     embeddings: tuple[Path, ...] = option((), "files of learned tokens (textual inversion)")

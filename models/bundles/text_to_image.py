@@ -27,6 +27,7 @@ from latentgeo.models.bundles.networks import Networks
 from latentgeo.models.bundles.presets import merges
 from latentgeo.models.clip import TextConfig, TextEncoder
 from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.runs import instead_of_model
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.strict import fill, own_layout, problems, refuse
 from latentgeo.models.lora import adapter as loras
@@ -280,8 +281,9 @@ def embedded() -> list[str]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
+        instead = instead_of_model(path.parent)
         raise FileNotFoundError(
-            f"{path} does not exist; wanted a model: an embedded one ({', '.join(embedded())}), a "
+            f"{path} does not exist{instead}; wanted a model: an embedded one ({', '.join(embedded())}), a "
             f"folder with config.json and {', '.join(f'{name}.safetensors' for name in PARTS)}, "
             "a folder of diffusers, or Stable Diffusion 1.x in one file"
         )

@@ -25,11 +25,11 @@ from latentgeo.models.formats.load_image import image_layout
 from latentgeo.models.formats.lora.adapter import Places, converted, folded, places_in, places_of
 from latentgeo.models.formats.lora.files import (
     GRAMMARS,
+    is_lora_folder,
     lora_path,
     read_lora_file,
     write_lora_file,
 )
-from latentgeo.models.formats.lora.peft import PEFT_FILES
 from latentgeo.models.formats.settings import Convert
 from latentgeo.models.formats.textual_inversion import (
     FAMILY,
@@ -114,7 +114,7 @@ def kind_of(source: Path) -> str:
     if is_clip_folder(source):
         return "clip"
     if source.is_dir():
-        return "lora" if any((source / name).is_file() for name in PEFT_FILES) else "model"
+        return "lora" if is_lora_folder(source) else "model"
     if not source.is_file():
         return "model"  # an embedded one's name, or for `find_model` to miss
     if is_webui(source):

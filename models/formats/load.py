@@ -11,6 +11,7 @@ from latentgeo.models.bundles.learned_tokens import add_tokens
 from latentgeo.models.bundles.settings import Prediction
 from latentgeo.models.bundles.text_to_image import TextToImage, find, load_bundle
 from latentgeo.models.formats.diffusers.folder import INDEX, read_folder
+from latentgeo.models.formats.files.runs import left_in
 from latentgeo.models.formats.ldm.file import read_ldm
 from latentgeo.models.formats.lora.adapter import attach_lora, places_of
 from latentgeo.models.formats.lora.files import lora_path, read_lora_file
@@ -81,9 +82,9 @@ def layout_of(place: Path) -> LayoutName:
 
 
 def find_lora(name: str | Path, model: Path) -> Path:
-    """Return the file of a LoRA: a path, or the name of one that lies beside the model.
+    """Return the file of a LoRA: a path, a training's folder, or the name of one beside the model.
 
-    Raises FileNotFoundError if there is none at either place.
+    Raises FileNotFoundError if there is none at either place, ValueError for a folder of several.
     """
     folder = model.parent if model.is_file() else model
     beside = folder / f"{name}.safetensors"
@@ -91,7 +92,7 @@ def find_lora(name: str | Path, model: Path) -> Path:
     if not path.is_file():
         own = ", ".join(sorted(one.stem for one in folder.glob("*lora*.safetensors"))) or "none"
         raise FileNotFoundError(
-            f"no LoRA at {path}, nor {beside}; wanted a file, or one beside the model: {own}"
+            f"no LoRA at {path}, nor {beside}; wanted a file, the folder of a training, or one beside the model: {own}"
         )
     return path
 
@@ -99,10 +100,13 @@ def find_lora(name: str | Path, model: Path) -> Path:
 def find_direction(name: str | Path, model: Path) -> Path:
     """Return the file of a direction in h-space: a path, or the name of one of the model's own.
 
-    Raises FileNotFoundError that lists those there are.
+    A folder of train-asyrp is its one direction. Raises FileNotFoundError that lists those of the
+    model, ValueError for a folder of several.
     """
     own = (model.parent if model.is_file() else model) / DIRECTIONS
     path = own / f"{name}.safetensors"
+    if not path.is_file() and Path(name).is_dir():
+        return left_in(Path(name), ("*.safetensors",), "direction")
     if not path.is_file() and not Path(name).is_file():
         known = sorted(file.stem for file in own.glob("*.safetensors"))
         raise FileNotFoundError(

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from latentgeo.models.formats.files.runs import left_in
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.strict import no_weight, refuse
 
@@ -30,6 +31,8 @@ def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network
     `build` makes it of the plain configuration in the header, `kind` is what errors call it, with
     its article. Raises FileNotFoundError, or ValueError where the file holds something else.
     """
+    if path.is_dir():
+        path = left_in(path, ("*.safetensors",), kind.removeprefix("a "))
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, wanted the weights of {kind}")
     try:
@@ -44,7 +47,9 @@ def load_headed(path: Path, kind: str, build: Callable[[dict[str, Any]], Network
 
 
 def is_headed(path: Path) -> bool:
-    """Whether a path is a file with such a header."""
+    """Whether a path is a file with such a header, or a training's folder with one alone."""
+    if path.is_dir():
+        return any(map(is_headed, path.glob("*.safetensors")))
     if not path.is_file():
         return False
     try:

@@ -1,14 +1,22 @@
 """The training commands as a user meets them."""
 
+import json
+import os
+import re
+import shlex
 import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from latentgeo.core.run.cli import parse, to_toml
+from latentgeo.core.run.cli import parse, to_toml, write_run
 from latentgeo.core.run.main import main
 from latentgeo.train.isometry.settings import TrainIsometric
+from latentgeo.train.loop.session import session
 from latentgeo.train.sets.settings import RenderAvatars
 from latentgeo.train.settings import Cache, TrainDdpm, TrainDiffusion, TrainVae
 from latentgeo.train.smoothing.settings import SweepSmooth, TrainSmooth
@@ -50,6 +58,19 @@ def test_the_recipe_is_the_paper(tmp_path: Path) -> None:
     assert changed.rank == 4 and changed.means(1000) == 1 and recipe.part(4) == 3
 
 
+def test_recipes_of_ones_own_images_end_in_a_quarter_of_an_hour() -> None:
+    """The three of a laptop by the clock, each drawing by the clock; 20 minutes with the rest."""
+    words = {TrainVae: [], TrainDiffusion: ["--vae", "v"], TrainSmooth: []}
+    runs = [
+        parse(kind, ["--config", f"laptop-{kind.__name__[5:].lower()}", "--out", "o", *more])
+        for kind, more in words.items()
+    ]
+    assert sum(run.minutes for run in runs) <= 15
+    assert all(2 * run.sample_minutes <= run.minutes for run in runs)
+    for kind, more in words.items():
+        parse(kind, ["--config", f"gpu-{kind.__name__[5:].lower()}", "--out", "o", *more])
+
+
 def test_recipes_of_cifar10_fit_each_other(tmp_path: Path) -> None:
     """Iso Sec. 4.1: p = 0.5, λ = 1e-4, 10 epochs of 50,000 images, from what the first makes."""
     base = parse(TrainDdpm, ["--config", "cifar10-ddpm", "--out", str(tmp_path)])
@@ -57,6 +78,25 @@ def test_recipes_of_cifar10_fit_each_other(tmp_path: Path) -> None:
     assert base.preset == twin.preset == "ddpm-cifar10"
     assert (twin.p, twin.iso_weight, twin.rate) == (0.5, 1e-4, 1e-4)
     assert twin.steps == 10 * 50_000 // twin.batch
+
+
+def test_resume_takes_what_the_run_was_begun_with(tmp_path: Path) -> None:
+    """Options of the command line win, then those of a file, then the run's own."""
+    begun = TrainDiffusion(out=tmp_path, vae="v", data="d", batch=8, rate=0.5, seed=3)
+    words = ["--resume", "--out", str(tmp_path)]
+    with pytest.raises(FileNotFoundError, match=rf"--resume: {tmp_path} holds no run: there is "):
+        parse(TrainVae, words)
+    begun_here = parse(TrainVae, [*words, "--batch", "8"])  # as a launcher that starts again does
+    assert begun_here == TrainVae(out=tmp_path, batch=8, resume=True)
+    write_run(begun, tmp_path)
+    assert parse(TrainDiffusion, words) == replace(begun, resume=True)
+    (tmp_path / "more.toml").write_text("batch = 16\nrate = 0.25\n")
+    words += ["--config", str(tmp_path / "more.toml"), "--rate", "0.1"]
+    assert parse(TrainDiffusion, words) == replace(begun, batch=16, rate=0.1, resume=True)
+    with pytest.raises(ValueError, match="configures 'train-diffusion', not 'train-vae'"):
+        parse(TrainVae, ["--resume", "--out", str(tmp_path)])
+    fresh = parse(TrainDiffusion, ["--out", str(tmp_path), "--vae", "w"])
+    assert fresh == TrainDiffusion(out=tmp_path, vae="w")  # without the word nothing is taken
 
 
 def test_statistic_says_how_many_means(tmp_path: Path) -> None:
@@ -119,6 +159,53 @@ def test_from_pictures_to_a_model(tmp_path: Path, pictures: Path) -> None:
     scale = load_vae(str(tmp_path / "vae")).config.scale
     assert bundle.config.vae.scale == scale and scale != 1.0
     assert load_vae(str(tmp_path / "model")).config.scale == scale
+
+
+def test_ctrl_c_says_what_goes_on_and_that_goes_on(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of steps without end, stopped as soon as it has taken one."""
+    out = tmp_path / "my vae"
+    words = f"train-vae --data {pictures} --size 16 --preset tiny --batch 4 --device cpu --seed 5"
+    words += " --scale-images 11 --perceptual-weight 0 --log-every 1 --steps 1000000"
+
+    def stop() -> None:
+        while not (out / "log.jsonl").is_file():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert main([*words.split(), "--out", str(out)]) == 130
+    thread.join()
+    said = capsys.readouterr()
+    assert "found 11 images, 0 skipped, 16 x 16, nothing cut off" in said.out
+    (kept,) = re.findall(r"stopped; step (\d+) of 1000000 is kept", said.err)
+    _, *line = shlex.split(said.err.splitlines()[-1])
+    assert line == ["train-vae", "--resume", "--out", str(out)]
+    assert main([*line, "--steps", str(int(kept) + 1)]) == 0
+    said = capsys.readouterr()
+    assert f"resuming from step {kept}" in said.out and "changed setting" not in said.out
+    _, *following = shlex.split(said.out.splitlines()[-1])
+    assert following[:3] == ["train-diffusion", "--vae", str(out)]
+    settings = json.loads((out / "run.json").read_text())["settings"]
+    assert (settings["data"], settings["size"], settings["seed"]) == (str(pictures), 16, 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_before_the_first_step_is_told_too(
+    tmp_path: Path, number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises((KeyboardInterrupt, SystemExit)) as stopped, session(TrainVae(out=tmp_path)):
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+    assert number == signal.SIGINT or stopped.value.args == (143,)
+    assert (
+        f"stopped; no step is kept. To go on:\n    latentgeo train-vae --resume --out {tmp_path}"
+        in (capsys.readouterr().err)
+    )
+    assert signal.getsignal(number) == before
 
 
 def test_on_bad_skips_or_refuses_a_damaged_image(

@@ -8,7 +8,7 @@ import torch
 from latentgeo.models.vae import VAE, VAEConfig
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.settings import TrainVae
-from latentgeo.train.vae import VAETask, begun, load_vae, save_vae
+from latentgeo.train.vae import VAETask, build, load_vae, save_vae
 
 CPU = torch.device("cpu")
 
@@ -114,7 +114,7 @@ def test_the_decoder_alone(tmp_path):
     old = VAE(VAEConfig(channels=(4, 4), blocks=1, groups=2, scale=0.7))
     save_vae(old, old.config, tmp_path)
     settings = TrainVae(out=tmp_path / "new", start=str(tmp_path), decoder_only=True)
-    task = VAETask(begun(settings), None, settings, torch.zeros(1, 3, 8, 8), CPU)
+    task = VAETask(build(settings), None, settings, torch.zeros(1, 3, 8, 8), CPU)
     parts = {name.split(".")[0] for name in task.parameters()}
     assert parts == {"decoder", "post_quant_conv"}
     x = torch.rand(3, 3, 10, 14, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -73,6 +73,7 @@ class Latents:
             self.examples[i] = self.source.read(i)
         except BadItem as bad:
             self.refused[i] = bad
+            self.rejects.add(bad)
         return i in self.examples
 
     def _encode(self, numbers: list[int], vae: VAE, device: torch.device) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from latentgeo.core.run.cli import option
+from latentgeo.core.run.cli import line, option
 from latentgeo.core.run.limits import at_least, within
 from latentgeo.train.settings import TrainDdpm
 
@@ -44,6 +44,12 @@ class TrainIsometric(TrainDdpm):
     )
     steps: int = option(4482, "optimiser steps of the whole run")
     rate: float = option(1e-4, "learning rate of AdamW after the warm-up")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return images of the model, or of the one it is an adapter of."""
+        model = str(self.out) if self.adapter == "full" else f"{self.start}+{self.out}"
+        drawn = {"prompts": captions[:1]} if captions else {"count": 16}
+        return [line("sample", model=model, **drawn, out=self.beside("images"))]
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentgeo.core.run.cli import line
 from latentgeo.core.run.device import pick_device
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.seeds import generator, seed_everything
@@ -35,6 +36,7 @@ Labels = Sequence[Mapping[str, str]]
 def train_classifier(cmd: TrainClassifier) -> None:
     """Train, write, and print the accuracy on the held-out half."""
     images, labels = load_faces(open_source(cmd.data, SIZE), cmd.limit)
+    print(f"found {len(images)} faces with attributes, {SIZE} x {SIZE}", flush=True)
     seed_everything(cmd.seed)
     model = AttributeClassifier(ClassifierConfig(size=SIZE)).to(pick_device(cmd.device))
     train(model, images, labels, cmd.steps, cmd.batch, cmd.rate, cmd.seed)
@@ -42,6 +44,8 @@ def train_classifier(cmd: TrainClassifier) -> None:
     held_images, held_labels = load_faces(open_source("avatars:test", SIZE))
     for name, value in accuracy(model.eval(), held_images, held_labels).items():
         print(f"{name:16s} {value:.3f}")
+    print("next:")
+    print(f"    {line('eval-quality', classifier=cmd.out, out=cmd.out.parent / 'quality')}")
 
 
 def load_faces(source: Source | Shards, limit: int | None = None) -> tuple[Tensor, Labels]:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, output, required
+from latentgeo.core.run.cli import line, option, output, required
 from latentgeo.core.run.limits import at_least, positive
 from latentgeo.train.loop.settings import Training
+
+HELD_OUT = 1024  # the embedded faces from here on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,10 @@ class TrainJudge(Training):
                 f"batch: got {self.batch} in {self.accumulate} parts, wanted 2 or more in each"
             )
 
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return what measures the judge."""
+        return [line("eval-judge", judge=self.out, out=self.beside("judged"))]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSegmenter(Training):
@@ -75,6 +81,15 @@ class TrainSegmenter(Training):
         """Refuse values that no run could use, each by its name."""
         super().__post_init__()
         at_least(self, 8, "size")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return what measures the segmenter, on faces of the embedded set that are held out."""
+        masks = self.beside("held-out-masks")
+        measure = {"segmenter": self.out, "masks": masks, "out": self.beside("segmented")}
+        return [
+            line("render-masks", first=HELD_OUT, count=200, out=masks),
+            line("eval-segmenter", **measure),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,14 @@ from latentgeo.core.run.files import atomic_write
 
 
 def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Return one image (3, H', W') of images (N, 3, H, W) in [-1, 1], row by row, on white."""
+    """Return one image (3, H', W') of images (N, 3, H, W) in [-1, 1], row by row, on white.
+
+    Unless told, the columns are about as many as the rows, and even where the images are: pairs
+    stay beside each other.
+    """
     count, channels, height, width = images.shape
-    columns = columns or max(round(count**0.5), 1)
+    each = 2 - count % 2
+    columns = columns or each * max(round(count**0.5 / each), 1)
     rows = -(-count // columns)
     canvas = images.new_ones(channels, rows * (height + gap) - gap, columns * (width + gap) - gap)
     for i in range(count):

@@ -14,7 +14,7 @@ from typing import Any
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
 
-SHOWN = ("loss", "reg", "a", "images_per_second")  # in the progress bar, where a record has them
+SHOWN = ("loss", "reg", "a")  # in the progress bar, where a record has them
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -31,7 +31,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 class Log:
     """Writes the records of one run."""
 
-    def __init__(self, folder: Path, steps: int, start: int, active: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        steps: int,
+        start: int,
+        active: bool = True,
+        seconds: float | None = None,
+    ) -> None:
+        """Go on after step `start`; the run ends at step `steps`, or `seconds` from now."""
         self.path, self.steps, self.active = folder / "log.jsonl", steps, active
         self.bar: Any = None
         self.board: Any = None
@@ -45,7 +53,7 @@ class Log:
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
-        self.bar = progress(total=steps, initial=start)
+        self.bar = progress(total=steps, initial=start, label="training", seconds=seconds)
 
     def write(self, record: Mapping[str, float | int]) -> None:
         """Append one record, and show it; an OSError leaves the file as it was."""
@@ -56,7 +64,7 @@ class Log:
             for name, value in record.items():
                 self.board.add_scalar(name, value, record["step"])
         shown = {name: f"{record[name]:.4g}" for name in SHOWN if name in record}
-        self.bar.set_postfix(refresh=False, **shown)
+        self.bar.set_postfix(**shown)
 
     def _append(self, line: str) -> None:
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -74,6 +82,11 @@ class Log:
         """Move the progress bar by one step."""
         if self.bar is not None:
             self.bar.update()
+
+    def stopping(self) -> None:
+        """Show that the run ends with the step that is being computed."""
+        if self.bar is not None:
+            self.bar.label = "stopping after this step; Ctrl-C again stops at once"
 
     def close(self) -> None:
         """Finish the progress bar and TensorBoard's file."""

@@ -17,6 +17,7 @@ import math
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -25,6 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from latentgeo.core.precision import widest
+from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.progress import progress, say
 from latentgeo.core.run.ranks import all_reduce_mean, average_gradients, barrier, ranks
 from latentgeo.core.run.seeds import capture_random_state, restore_random_state
 from latentgeo.train.data.draws import Draws
@@ -37,9 +40,9 @@ from latentgeo.train.loop.session import as_written, refuse_to_overwrite
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.sharded import Sharded, cut_state, gathered, whole
 from latentgeo.train.loop.stop import Stop
-from latentgeo.train.loop.task import Data, Task, Terms
-
-FREE = ("out", "resume", "steps", "minutes", "device")  # settings that change without a word
+from latentgeo.train.loop.task import Captioned, Data, Task, Terms
+from latentgeo.train.loop.told import FREE, ended, tell
+from latentgeo.train.loop.watch import Watch
 
 
 class Loop:
@@ -61,7 +64,8 @@ class Loop:
         self.optimizer = self.new_optimizer()
         self.ema = EMA(self.weights, settings.ema)
         self.folder = checkpoint.folder_of(settings.out)
-        self.step, self.elapsed = 0, 0.0
+        self.captions = task.captions if isinstance(task, Captioned) else []
+        self.step, self.elapsed, self.spent = 0, 0.0, 0.0
         self.phase = phases(settings.nvtx)
         self.terms: dict[str, list[Tensor]] = {}
         self.losses: list[Tensor] = []  # of the steps since they were last read
@@ -85,31 +89,41 @@ class Loop:
         after a signal.
         """
         self.restore()
-        self.log = Log(self.settings.out, self.settings.steps, self.step, self.here.is_main)
-        stop, self.begun = Stop(), time.monotonic()
-        self.saved = self.logged = (self.begun, self.step)
+        self.watch = Watch(self.settings, self.step, self.spent)
+        steps, left = self.settings.steps, self.watch.left()
+        self.log = Log(self.settings.out, steps, self.step, self.here.is_main, left)
+        stop = Stop(self.log.stopping)
         try:
             with stop.listening():
+                if self.step == 0 and self.settings.sample_every:
+                    self._if_the_disk_lets(self._sample)
                 self._steps(stop)
         finally:
             self.log.close()
             self.data.close()
         if stop.signal:
             raise SystemExit(128 + stop.signal)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Write the weights, and say what comes next."""
         if self.shows:
-            with self.ema.swapped(), as_written():
+            with self.ema.swapped(), as_written(), progress(label="writing the weights"):
                 self.task.save(self.settings.out)
         barrier()
+        if text := ended(self.settings, self.step, self.captions):
+            tell(text)
 
     def _steps(self, stop: Stop) -> None:
         ended = self.step >= self.settings.steps
         while not ended:
             self.compute_gradients()
-            flags = stop.signal > 0, self._late(), self._due()
+            draw = self.here.is_main and self.watch.draw_due()
+            flags = stop.signal > 0, self.watch.late(), self.watch.save_due(), draw
             bad = None
             if self._reads() or any(flags):
                 loss, bad = self._read_losses()
-            broken, stopped, late, due = self._agree(bad is not None, *flags)
+            broken, stopped, late, due, show = self._agree(bad is not None, *flags)
             if broken:
                 raise RuntimeError(
                     f"the loss is {loss} at step {bad or self.step + 1}; the last checkpoint is "
@@ -120,7 +134,10 @@ class Loop:
             ended = stopped or late or self.step >= self.settings.steps
             if self.step % self.settings.log_every == 0 or ended:
                 self._if_the_disk_lets(self._log)
-            if self._every(self.settings.sample_every):
+            if text := self.watch.duration(self.step):
+                tell(text)
+            last = ended and not stopped and self.settings.sample_every > 0
+            if show or last or self._every(self.settings.sample_every):
                 self._if_the_disk_lets(self._sample)
             if ended:
                 self.save()
@@ -218,45 +235,45 @@ class Loop:
     def _every(self, steps: int) -> bool:
         return steps > 0 and self.step % steps == 0
 
-    def _late(self) -> bool:
-        minutes = self.settings.minutes
-        return minutes is not None and time.monotonic() - self.begun > 60 * minutes
-
-    def _due(self) -> bool:
-        return time.monotonic() - self.saved[0] > 60 * self.settings.checkpoint_minutes
-
     def _log(self) -> None:
         if not self.terms:
             return
         means, now = self._means(), time.monotonic()
-        steps, seconds = self.step - self.logged[1], now - self.logged[0]
-        self.logged = (now, self.step)
+        steps, seconds = self.step - self.watch.logged[1], now - self.watch.logged[0]
+        self.watch.logged = (now, self.step)
         self.log.write(
             {
                 "step": self.step,
                 **means,
                 "rate": self.rate,
                 "images_per_second": steps * self.settings.batch / seconds,
-                "elapsed": self.elapsed + now - self.begun,
+                "elapsed": self.elapsed + now - self.watch.begun,
             }
         )
 
     def _sample(self) -> None:
-        if not self.shows:
-            return
-        with self.ema.swapped(), as_written(), torch.no_grad():
+        if self.shows:
+            with progress(label="drawing samples"), self.watch.draws():
+                self._draw()
+
+    def _draw(self) -> None:
+        with self.ema.swapped(), as_written(), torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the first step's x̂_0")  # it has not learnt yet
             images = self.task.sample_grid()
             if self.sharded is not None:
                 self.sharded.let_go()
         if images is not None and self.here.is_main:
-            save_grid(images, self.settings.out / "samples" / f"step-{self.step:08d}.png")
+            folder = self.settings.out / "samples"
+            save_grid(images, folder / f"step-{self.step:08d}.png")
+            if self.captions:
+                atomic_write(folder / "captions.txt", "\n".join(self.captions) + "\n")
 
     def _if_the_disk_lets(self, write: Callable[[], None]) -> None:
         """Write something that the run can do without; say in one line if it could not."""
         try:
             write()
         except OSError as error:
-            print(f"step {self.step}: {error}; training goes on", file=sys.stderr, flush=True)
+            say(f"step {self.step}: {error}; training goes on", sys.stderr)
 
     def save(self) -> None:
         """Write a checkpoint with all that `restore` needs, the random states of all ranks too."""
@@ -264,12 +281,13 @@ class Loop:
         if self.here.world > 1:
             states = [None] * self.here.world
             torch.distributed.all_gather_object(states, capture_random_state(self.device))
-        self.saved = (time.monotonic(), self.step)
+        self.watch.saved = time.monotonic()
         if not self.shows:
             return
         state = {
             "step": self.step,
-            "elapsed": self.elapsed + self.saved[0] - self.begun,
+            "elapsed": self.elapsed + self.watch.elapsed(),
+            "spent": self.watch.spent(),
             "weights": {name: weight.detach() for name, weight in self.weights.items()},
             "ema": self.ema.state(),
             "optimizer": self.optimizer.state_dict(),
@@ -292,13 +310,16 @@ class Loop:
         if self.here.is_main:
             checkpoint.clear_temporary(self.folder)
         if state is None:
+            if self.settings.resume:
+                tell(f"{self.settings.out} has no checkpoint: the run begins")
             return
-        if self.here.is_main:
-            print(f"resuming from step {state['step']}", flush=True)
-            self._report_changes(state["settings"])
+        tell(f"resuming from step {state['step']}")
+        self._report_changes(state["settings"])
         if self.sharded is not None:
             cut_state(state, self.weights)
         self.step, self.elapsed = state["step"], state["elapsed"]
+        if state["settings"].get("minutes") == self.settings.minutes:
+            self.spent = state.get("spent", 0.0)
         checkpoint.load_weights(self.weights, state["weights"])
         self.ema.load_state(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -309,5 +330,5 @@ class Loop:
 
     def _report_changes(self, before: Mapping[str, object]) -> None:
         for name, value in self.settings.plain().items():
-            if name not in FREE and before.get(name) != value:
-                print(f"changed setting: {name} was {before.get(name)}, is {value}", flush=True)
+            if name not in FREE and name in before and before[name] != value:
+                tell(f"changed setting: {name} was {before[name]}, is {value}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -15,19 +16,24 @@ from latentgeo.core.run.cli import environment, write_run
 from latentgeo.core.run.device import pick_device, tf32
 from latentgeo.core.run.files import atomic_write, sha256
 from latentgeo.core.run.lock import locked
+from latentgeo.core.run.progress import progress
 from latentgeo.core.run.ranks import barrier, is_main, process_group, ranks
 from latentgeo.core.run.seeds import seed_everything
 from latentgeo.infer.data.items import BadItem, Example
 from latentgeo.infer.data.shards import Shards, shard_paths
 from latentgeo.models.zoo.places import AVATARS, ZOO
+from latentgeo.train.data.found import found
 from latentgeo.train.data.latents import Latents
 from latentgeo.train.data.prefetch import Prefetch
 from latentgeo.train.data.stream import Batches, Source
 from latentgeo.train.loop.checkpoint import checkpoints, folder_of
 from latentgeo.train.loop.settings import Training
+from latentgeo.train.loop.stop import terminable
 from latentgeo.train.loop.task import Data
+from latentgeo.train.loop.told import stopped, tell
 
 MEMORY = 2 << 30  # bytes of images that are kept decoded
+AT_ONCE = 10_000  # images that are read before a run, and not while it runs
 
 
 @contextmanager
@@ -45,7 +51,19 @@ def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iter
         if is_main():
             write_record(settings, device, dict(hashes or {}))
         seed_everything(settings.seed)
-        yield device
+        with resumable(settings):
+            yield device
+
+
+@contextmanager
+def resumable(settings: Training) -> Iterator[None]:
+    """Say where a run stopped, and what goes on with it, after Ctrl-C and SIGTERM."""
+    try:
+        with terminable():
+            yield
+    except (KeyboardInterrupt, SystemExit):
+        tell(stopped(settings), sys.stderr)
+        raise
 
 
 def refuse_to_overwrite(settings: Training) -> None:
@@ -129,19 +147,38 @@ class Remembered:
 
 
 def remembered(source: Source | Shards) -> Source | Shards:
-    """Return the source, kept in memory where it fits and its examples are always the same."""
+    """Return the source, kept in memory where it fits and its examples are always the same.
+
+    What is kept and small is read here, so that all is known of it before the run.
+    """
     if isinstance(source, Shards) or source.framing.draws:
         return source
-    fits = 3 * source.framing.size**2 * len(source) <= MEMORY
-    return Remembered(source) if fits else source
+    if 3 * source.framing.size**2 * len(source) > MEMORY:
+        return source
+    kept = Remembered(source)
+    if len(source) <= AT_ONCE:
+        for i in progress(range(len(source)), label="reading images", unit="image"):
+            try:
+                kept.read(i)
+            except BadItem as bad:
+                source.rejects.add(bad)
+    return kept
 
 
 def stream(source: Source | Shards, settings: Training) -> Data:
-    """Return this rank's batches of a run, read ahead on a thread where they are decoded anew."""
+    """Return this rank's batches of a run, read ahead on a thread where they are decoded anew.
+
+    Says what was found.
+    """
     here = ranks()
     part = settings.part(here.world)
     batches = Batches(source, part, settings.seed, here.rank, here.world)
-    return batches if isinstance(source, Remembered | Latents) else Prefetch(batches)
+    if not isinstance(source, Remembered | Latents):
+        tell(found(source, None))
+        return Prefetch(batches)
+    known = len(source.examples) + len(source.rejects.names) >= len(source)
+    tell(found(source, len(source.examples) if known else None))
+    return batches
 
 
 def first_examples(source: Source | Shards, count: int) -> list[Example]:

@@ -31,7 +31,9 @@ class Training:
     nvtx: bool = option(False, "name a step's phases for the profilers of a GPU (nsys, ncu)")
     steps: int = option(30_000, "optimiser steps of the whole run")
     minutes: float | None = option(
-        None, "stop after so many minutes; --resume goes on; unset: at --steps alone"
+        None,
+        "end, resumable, after so many minutes; a run that was stopped before has the rest; unset: "
+        "at --steps alone",
     )
     batch: int = option(
         32, "images per optimiser step, over all GPUs and all parts of --accumulate"
@@ -54,6 +56,9 @@ class Training:
     ema: float = option(0.9999, "decay of the weights' moving average; 0 keeps none")
     log_every: int = option(10, "steps from one line of log.jsonl to the next")
     sample_every: int = option(1000, "steps from one grid of samples to the next; 0 draws none")
+    sample_minutes: float = option(
+        5.0, "minutes from one grid of samples to the next, if they come before the steps"
+    )
     checkpoint_every: int = option(
         1000, "steps from one checkpoint to the next; 0: by --checkpoint-minutes alone"
     )
@@ -61,7 +66,11 @@ class Training:
         10.0, "minutes from one checkpoint to the next, if they come before the steps"
     )
     keep: int = option(2, "how many of the newest checkpoints are kept")
-    resume: bool = option(False, "go on from the newest whole checkpoint in --out")
+    resume: bool = option(
+        False,
+        "go on from the newest whole checkpoint in --out, with the settings of that run where no "
+        "others are given",
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, each by its name."""
@@ -69,12 +78,23 @@ class Training:
         at_least(
             self, 0, "seed", "warm_up", "weight_decay", "clip", "checkpoint_every", "sample_every"
         )
-        positive(self, "rate", "epsilon", "minutes", "checkpoint_minutes")
+        positive(self, "rate", "epsilon", "minutes", "checkpoint_minutes", "sample_minutes")
         within(self, 0, 1, "beta_1", "beta_2", "ema")
         if self.batch % self.accumulate:
             raise ValueError(
                 f"batch must be a multiple of accumulate ({self.accumulate}), got {self.batch}"
             )
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return what to type after this run; its recipe is of the family `recipe`, if of any.
+
+        `captions` are those of the sample grids, which lie beside them in a file.
+        """
+        return []
+
+    def beside(self, name: str) -> Path:
+        """Return a place beside the run's folder."""
+        return self.out.parent / name
 
     def part(self, ranks: int) -> int:
         """Return how many images one rank computes at a time; ValueError if it is no integer."""

@@ -1,7 +1,7 @@
 """Ending a run from outside: a signal is noted, and heeded when the step is complete."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -11,16 +11,18 @@ HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has 
 class Stop:
     """Whether the process was asked to end: Ctrl-C, SIGTERM, or SIGHUP of a closed terminal.
 
-    A second Ctrl-C or SIGTERM ends it at once.
+    A second Ctrl-C or SIGTERM ends it at once. `noted` is called at the first.
     """
 
-    def __init__(self) -> None:
-        self.signal = 0
+    def __init__(self, noted: Callable[[], object] | None = None) -> None:
+        self.signal, self.noted = 0, noted
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal and number != HANG_UP:  # which a shell and a terminal each send
             raise KeyboardInterrupt
         self.signal = number
+        if self.noted is not None:
+            self.noted()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -34,3 +36,17 @@ class Stop:
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a `with` block as Ctrl-C does, by an exception: SystemExit of 143."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -57,6 +57,13 @@ class Staged(Task, Protocol):
 
     def loss_of(self, part: Part) -> tuple[Tensor, Terms]:
         """Return the mean loss () of a part, and what to log."""
+
+
+@runtime_checkable
+class Captioned(Protocol):
+    """A task whose sample grids are drawn of captions."""
+
+    captions: list[str]
 
 
 class Stateless:

@@ -23,10 +23,12 @@ from latentgeo.models.bundles.image_model import ImageModel
 from latentgeo.models.formats.delta_file import Learned, Purpose
 from latentgeo.models.judges.judge import load_judge
 from latentgeo.models.unet_layers import H
+from latentgeo.train.data.found import found
 from latentgeo.train.data.stream import Batches, open_source
 from latentgeo.train.loop.run import Loop
 from latentgeo.train.loop.session import session, weight_hashes
 from latentgeo.train.loop.task import Task
+from latentgeo.train.loop.told import tell
 from latentgeo.train.semantic.attributes import Wanted, read_attributes
 from latentgeo.train.semantic.settings import Directed, TrainAsyrp
 from latentgeo.train.semantic.task import AsyrpTask, Descent, Learning
@@ -187,6 +189,9 @@ def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> T
     Raises ValueError where the data have fewer images than are asked for.
     """
     if settings.data is None:
+        tell(
+            f"drawing {settings.n_images} random starts, {model.config.sampling.size} pixels a side"
+        )
         seeds = [mix(settings.seed, "x_T", i) for i in range(settings.n_images)]
         return seed_noises(seeds, model.shape)
     source = open_source(settings.data, model.config.sampling.size, allow_uncaptioned=True)
@@ -195,6 +200,7 @@ def starts(settings: Directed, model: ImageModel, visited: tuple[int, ...]) -> T
             f"n_images must be at most {len(source)}, all that {settings.data} has, got "
             f"{settings.n_images}"
         )
+    tell(found(source, None))
     images, _ = next(Batches(source, settings.n_images, settings.seed))
     folder = settings.out / "inversions" if settings.cache is None else settings.cache
     return noises_of(model, images, visited, folder, settings.refine)

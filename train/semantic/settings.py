@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, required
+from latentgeo.core.run.cli import line, option, required
 from latentgeo.core.run.limits import at_least
 from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Prediction
 from latentgeo.train.loop.settings import Training
@@ -131,6 +131,12 @@ class TrainAsyrp(Directed):
         at_least(self, 0, "t_boost")
         at_least(self, 1, "t_edit")
 
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return edits of three images along the direction."""
+        file = self.out / f"{self.name}.safetensors" if self.attributes is None else self.out
+        edit = {"model": self.model, "direction": file, "seeds": (0, 1, 2)}
+        return [line("edit-semantic", **edit, out=self.beside("edits"))]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainDiffusionClip(Directed):
@@ -153,3 +159,7 @@ class TrainDiffusionClip(Directed):
         at_least(self, 1, "t_0")
         if self.data is None:
             raise ValueError("data: got none, wanted images: they are noised up to --t-0")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return images of the copy."""
+        return [line("sample", model=self.out, count=16, out=self.beside("images"))]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option
+from latentgeo.core.run.cli import line, option
 from latentgeo.core.run.limits import at_least, positive, within
 from latentgeo.models.bundles.settings import PREDICTION, Prediction
 from latentgeo.train.loop.settings import Training
@@ -96,6 +96,18 @@ class TrainSmooth(Training):
             )
         if self.adapter == "full" and self.lora is not None:
             raise ValueError(f"lora: got {self.lora} with --adapter full, which trains no LoRA")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return a walk of the model with the adapter and without, and its ISTD."""
+        smooth = str(self.out) if self.adapter == "full" else f"{self.model}+{self.out}"
+        models = (self.model, smooth)
+        file = self.out / "samples" / "captions.txt"
+        walk = {"models": models, "prompt": next(iter(captions), ""), "out": self.beside("walk")}
+        istd = {"models": models, "prompt_file": file, "prompts": len(captions)}
+        return [
+            line("interpolate", **walk),
+            line("eval-istd", **istd, out=self.beside("istd")),
+        ]
 
     def means(self, T: int) -> int:
         """Return how many running means a there are, each for as many of the T timesteps."""

@@ -8,6 +8,7 @@ and goes on with what is not. `sweep.json` has one row per run, of its log's las
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from latentgeo.core.run.ranks import barrier, is_main, process_group
 from latentgeo.core.run.text import read_text
 from latentgeo.train.loop.checkpoint import checkpoints, folder_of, step_of
 from latentgeo.train.loop.log import read_log
-from latentgeo.train.loop.run import FREE
+from latentgeo.train.loop.told import FREE, going_on, tell
 from latentgeo.train.smoothing.settings import SweepSmooth, TrainSmooth
 from latentgeo.train.smoothing.smooth import train
 
@@ -98,15 +99,18 @@ def sweep(settings: SweepSmooth) -> None:
         barrier()
         if is_main():
             write_run(settings, settings.out)
-        for i, run in enumerate(runs):
-            if is_main():
+        try:
+            for i, run in enumerate(runs):
                 state = "is finished" if is_finished(run) else "begins or goes on"
-                print(f"{i + 1} of {len(runs)}: {run.out.name} {state}", flush=True)
-            if not is_finished(run):
-                attempt(run, failed)
-            barrier()
-            if is_main():
-                write_summary(settings.out, runs[: i + 1], failed)
+                tell(f"{i + 1} of {len(runs)}: {run.out.name} {state}")
+                if not is_finished(run):
+                    attempt(run, failed)
+                barrier()
+                if is_main():
+                    write_summary(settings.out, runs[: i + 1], failed)
+        except (KeyboardInterrupt, SystemExit):
+            tell(f"or, with the whole sweep:\n    {going_on(settings)}", sys.stderr)
+            raise
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from latentgeo.core.run.text import read_text
 from latentgeo.models.formats.files.families import looks_like, relative
 from latentgeo.models.formats.files.open import open_source
+from latentgeo.models.formats.files.runs import LORA, left_in
 from latentgeo.models.formats.files.safetensors import write_safetensors
 from latentgeo.models.formats.files.source import Source, shapes
 from latentgeo.models.formats.files.strict import fault_of, no_weight, refuse, warn
@@ -85,21 +86,18 @@ def write_lora_file(path: Path, lora: Lora, grammar: Grammar, places: Places) ->
     return write_safetensors(path, tensors, metadata)
 
 
-def lora_path(path: Path) -> Path:
-    """Return the file of a LoRA: the path, or PEFT's own file in a folder.
+def is_lora_folder(folder: Path) -> bool:
+    """Whether a folder is PEFT's, or of a training that left a LoRA and no model."""
+    of_training = any(folder.glob(LORA)) and not (folder / "config.json").is_file()
+    return of_training or any((folder / name).is_file() for name in PEFT_FILES)
 
-    Raises FileNotFoundError for a folder without one.
+
+def lora_path(path: Path) -> Path:
+    """Return the file of a LoRA: the path, or in a folder PEFT's own file, or a training's.
+
+    Raises FileNotFoundError for a folder without one, ValueError for one with several.
     """
-    if path.is_dir():
-        for name in PEFT_FILES:
-            if (path / name).is_file():
-                return path / name
-        found = sorted(one.name for one in path.glob("*.safetensors"))
-        give = f"give one of its files: {', '.join(found)}" if found else "it has no .safetensors"
-        raise FileNotFoundError(
-            f"no LoRA at {path}: the folder is none of PEFT's, which have {PEFT_FILES[0]}; {give}"
-        )
-    return path
+    return left_in(path, (*PEFT_FILES, LORA), "LoRA") if path.is_dir() else path
 
 
 def grammar_of(source: Source) -> Grammar:

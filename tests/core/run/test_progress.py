@@ -73,6 +73,16 @@ def test_it_counts_to_what_ends_the_loop(monkeypatch):
     bar.close()
 
 
+def test_work_without_units_shows_that_time_passes(monkeypatch):
+    passing = Clock(monkeypatch)
+    bar = progress(label="writing")
+    passing.now += 9
+    assert bar.text(False) == "writing: 0:09"
+    bar.update(3)
+    assert bar.text(False) == "writing: 0:09, step 3, 3.0 s/step"
+    bar.close()
+
+
 def test_a_slow_step_moves_the_line(monkeypatch):
     terminal = shown_on(Terminal(), monkeypatch)
     monkeypatch.setattr(module, "ON_TERMINAL", 0.01)

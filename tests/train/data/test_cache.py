@@ -35,7 +35,15 @@ def make(model: Path, data: Path, out: Path, **changes: object) -> Path:
 
 def smooth(model: Path, data: Path, out: Path, **changes: object) -> dict[str, torch.Tensor]:
     common = {"model": str(model), "data": str(data), "out": out, "device": "cpu"}
-    small = {"steps": 2, "batch": 4, "accumulate": 2, "rank": 2, "samples": 1, "rate": 0.01}
+    small = {
+        "steps": 2,
+        "batch": 4,
+        "accumulate": 2,
+        "rank": 2,
+        "samples": 1,
+        "rate": 0.01,
+        "sample_every": 0,
+    }
     train_smooth(TrainSmooth(**{**common, **small, **changes}))  # type: ignore[arg-type]
     return load_file(out / "smooth_lora.safetensors")
 

@@ -10,7 +10,10 @@ def test_the_command_writes_what_is_loaded(tmp_path, capsys):
     file = tmp_path / "classifier.safetensors"
     words = ["--limit", "8", "--steps", "1", "--batch", "4", "--device", "cpu"]
     assert main(["train-classifier", *words, "--to", str(file)]) == 0
-    shares = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    found, *lines, head, following = capsys.readouterr().out.splitlines()
+    assert found == "found 8 faces with attributes, 64 x 64" and head == "next:"
+    assert following.split()[:3] == ["latentgeo", "eval-quality", "--classifier"]
+    shares = dict(line.split() for line in lines)
     assert set(shares) == set(load_classifier(file).config.attributes)
     assert all(0 <= float(share) <= 1 for share in shares.values())
 

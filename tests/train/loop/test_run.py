@@ -10,19 +10,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from latentgeo.train.data.draws import Draws
+from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.ema import EMA
 from latentgeo.train.loop.grids import tile
 from latentgeo.train.loop.log import read_log
 from latentgeo.train.loop.run import Loop
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.task import Batch, Terms
+from latentgeo.train.loop.watch import Watch
 
 CPU = torch.device("cpu")
 
@@ -162,7 +164,27 @@ def test_log_and_samples(tmp_path: Path) -> None:
     names = {"loss", "w", "gradient", "rate", "images_per_second", "elapsed"}
     assert names <= set(log[0])
     samples = sorted(path.name for path in (tmp_path / "samples").iterdir())
-    assert samples == ["step-00000003.png", "step-00000006.png"]
+    assert samples == [f"step-0000000{n}.png" for n in (0, 3, 6, 7)]
+
+
+def test_grids_are_drawn_by_the_clock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(settings(tmp_path / "b", steps=3, sample_every=0, sample_minutes=1e-9))
+    monkeypatch.setattr(Watch, "draw_due", lambda self: True)
+    run(settings(tmp_path / "a", steps=3, sample_every=1000))
+    samples = sorted(path.name for path in (tmp_path / "a" / "samples").iterdir())
+    assert samples == [f"step-0000000{n}.png" for n in range(4)]
+    assert not (tmp_path / "b" / "samples").exists()
+
+
+class Said(Line):
+    """Draws of captions."""
+
+    captions: ClassVar[list[str]] = ["a face", "an owl"]
+
+
+def test_the_captions_of_a_grid_lie_beside_it(tmp_path: Path) -> None:
+    run(settings(tmp_path, steps=1), Said())
+    assert (tmp_path / "samples" / "captions.txt").read_text() == "a face\nan owl\n"
 
 
 def test_grid_is_row_by_row() -> None:
@@ -170,6 +192,12 @@ def test_grid_is_row_by_row() -> None:
     grid = tile(images, columns=3, gap=1)
     assert grid.shape == (3, 9, 8)
     assert grid[0, 0, [0, 3, 6]].tolist() == [0, 1, 2] and grid[0, 5, [0, 3]].tolist() == [3, 4]
+
+
+def test_pairs_stay_beside_each_other() -> None:
+    """Twelve images with their reconstructions: four columns, and not five."""
+    assert tile(torch.zeros(24, 3, 1, 1), gap=0).shape == (3, 6, 4)
+    assert tile(torch.zeros(7, 3, 1, 1), gap=0).shape == (3, 3, 3)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
@@ -237,6 +265,22 @@ def test_minutes_end_the_run_resumably(tmp_path: Path) -> None:
     first = run(settings(tmp_path, minutes=1e-9))
     assert first.step == 1 and (tmp_path / "w.json").exists()
     assert run(settings(tmp_path, resume=True)).step == 7
+
+
+def test_a_stopped_run_has_the_rest_of_its_minutes(tmp_path: Path) -> None:
+    """After a signal; after the end of its minutes, or with others, it has all of them anew."""
+
+    def spent(**changes: Any) -> float:
+        return run(settings(tmp_path, **changes)).spent
+
+    with pytest.raises(SystemExit):
+        run(settings(tmp_path, minutes=5.0), Line(signal_at=2))
+    state = checkpoint.load_newest(tmp_path / "checkpoints")
+    assert state is not None and 0 < state["spent"] < 60
+    assert spent(steps=3, minutes=5.0, resume=True) == state["spent"]
+    assert spent(steps=3, minutes=6.0, resume=True) == 0
+    run(settings(tmp_path, steps=5, minutes=1e-9, resume=True))
+    assert spent(steps=6, minutes=1e-9, resume=True) == 0
 
 
 def test_records_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
