@@ -61,7 +61,6 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
     "train-vae --config laptop-vae": {"steps": 1, "batch": 2, "scale_images": 2},
     "train-diffusion --config laptop": {"steps": 1, "batch": 2, "samples": 2, "sample_steps": 2},
     "train-smooth --config laptop-smooth": {"steps": 1, "batch": 2, "samples": 2},
-    "eval-istd": {"prompts": 2, "frames": 3, "steps": 1},
     "train-smooth": {"steps": 1, "batch": 2, "accumulate": 2, "samples": 1, "size": 32},
     "train-asyrp": {"n_images": 1, "batch": 1, "epochs": 1, "trained_steps": 3},
     "eval-isometry": {
@@ -74,7 +73,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
         "cells": (1,),
         "lanczos": 3,
     },
-    "eval-istd": {"models": (f"{SD}+{LORA}",), "steps": 1, "frames": 3},
+    "eval-istd": {"models": (f"{SD}+{LORA}",), "n_prompts": 2, "steps": 1, "frames": 3},
     "eval-intervals": {"n_images": 2, "steps": 5},
     "eval-asyrp": {"n_images": 2, "steps": 2},
     # of a paper of two rows: the tests of all take minutes, and each mutant some of them

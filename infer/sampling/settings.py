@@ -27,8 +27,8 @@ class Sample:
     prediction: Prediction | None = option(None, PREDICTION)
     lora: Path | None = option(
         None,
-        "adapter: a LoRA file of any program, the folder of a training, or the name of one beside the "
-        "model",
+        "adapter: a LoRA file of any program, the folder of a training, or the name of one beside "
+        "the model",
     )
     lora_scale: float = option(1.0, "strength of the LoRA; 0 is the model without it")
     embeddings: tuple[Path, ...] = option((), "files of learned tokens (textual inversion)")

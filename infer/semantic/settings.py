@@ -19,8 +19,8 @@ class EditSemantic:
 
     model: str = required("model without text: an embedded name, a folder or a file of any program")
     direction: tuple[str, ...] = required(
-        "directions: the model's own by name, or what train-asyrp wrote (file or folder), or files of "
-        "Asyrp's authors: FILE[=NAME]"
+        "directions: the model's own by name, or what train-asyrp wrote (file or folder), or files "
+        "of Asyrp's authors: FILE[=NAME]"
     )
     out: Path = output("folder for the grid and its rows; files of the same name are replaced")
     images: tuple[Path, ...] = option(

@@ -283,8 +283,8 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         instead = instead_of_model(path.parent)
         raise FileNotFoundError(
-            f"{path} does not exist{instead}; wanted a model: an embedded one ({', '.join(embedded())}), a "
-            f"folder with config.json and {', '.join(f'{name}.safetensors' for name in PARTS)}, "
-            "a folder of diffusers, or Stable Diffusion 1.x in one file"
+            f"{path} does not exist{instead}; wanted a model: an embedded one "
+            f"({', '.join(embedded())}), a folder with config.json and "
+            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, a folder of diffusers, or Stable Diffusion 1.x in one file"
         )
     return path

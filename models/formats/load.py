@@ -92,7 +92,8 @@ def find_lora(name: str | Path, model: Path) -> Path:
     if not path.is_file():
         own = ", ".join(sorted(one.stem for one in folder.glob("*lora*.safetensors"))) or "none"
         raise FileNotFoundError(
-            f"no LoRA at {path}, nor {beside}; wanted a file, the folder of a training, or one beside the model: {own}"
+            f"no LoRA at {path}, nor {beside}; wanted a file, the folder of a training, or "
+            f"one beside the model: {own}"
         )
     return path
 

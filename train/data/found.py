@@ -1,8 +1,8 @@
 """What a source of images holds, in one line for who starts a training."""
 
+from latentgeo.infer.data.images import Framing
+from latentgeo.infer.data.shards import Shards
 from latentgeo.train.data.cache import Cached
-from latentgeo.train.data.images import Framing
-from latentgeo.train.data.shards import Shards
 from latentgeo.train.data.stream import Source
 
 

@@ -45,7 +45,7 @@ def train_classifier(cmd: TrainClassifier) -> None:
     for name, value in accuracy(model.eval(), held_images, held_labels).items():
         print(f"{name:16s} {value:.3f}")
     print("next:")
-    print(f"    {line('eval-quality', classifier=cmd.out, out=cmd.out.parent / 'quality')}")
+    print(f"    {line('eval-quality', classifier=cmd.to, out=cmd.to.parent / 'quality')}")
 
 
 def load_faces(source: Source | Shards, limit: int | None = None) -> tuple[Tensor, Labels]:

@@ -231,12 +231,6 @@ def on_gpu(settings: Training, device: torch.device) -> Iterator[None]:
         yield
 
 
-def tell(line: str) -> None:
-    """Print a line of the run, once over all ranks."""
-    if is_main():
-        print(line, flush=True)
-
-
 def compiled(*modules: nn.Module) -> None:
     """Compile the networks in place for the one batch shape of training; names stay as they are.
 

@@ -101,9 +101,8 @@ class TrainSmooth(Training):
         """Return a walk of the model with the adapter and without, and its ISTD."""
         smooth = str(self.out) if self.adapter == "full" else f"{self.model}+{self.out}"
         models = (self.model, smooth)
-        file = self.out / "samples" / "captions.txt"
         walk = {"models": models, "prompt": next(iter(captions), ""), "out": self.beside("walk")}
-        istd = {"models": models, "prompt_file": file, "prompts": len(captions)}
+        istd = {"models": models, "data": self.data, "n_prompts": 16}
         return [
             line("interpolate", **walk),
             line("eval-istd", **istd, out=self.beside("istd")),
