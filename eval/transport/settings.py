@@ -43,7 +43,7 @@ class EvalTransport(Evaluation):
         at_least(self, 1, "noises")
         at_least(self, 3, "frames")
         if self.limit is not None and not 1 <= self.limit <= self.pairs:
-            raise ValueError(f"limit must lie in 1..{self.pairs}, got {self.limit}")
+            raise ValueError(f"limit must lie in 1 to --pairs {self.pairs}, got {self.limit}")
         if self.n_prompts is not None and self.n_prompts < 2 * self.pairs:
             raise ValueError(
                 f"n_prompts must be at least {2 * self.pairs}, 2 per pair, got {self.n_prompts}"

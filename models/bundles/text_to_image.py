@@ -285,6 +285,7 @@ def _existing(path: Path) -> Path:
         raise FileNotFoundError(
             f"{path} does not exist{instead}; wanted a model: an embedded one "
             f"({', '.join(embedded())}), a folder with config.json and "
-            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, a folder of diffusers, or Stable Diffusion 1.x in one file"
+            f"{', '.join(f'{name}.safetensors' for name in PARTS)}, a folder of diffusers, or "
+            "Stable Diffusion 1.x in one file"
         )
     return path

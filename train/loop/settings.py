@@ -82,7 +82,7 @@ class Training:
         within(self, 0, 1, "beta_1", "beta_2", "ema")
         if self.batch % self.accumulate:
             raise ValueError(
-                f"batch must be a multiple of accumulate ({self.accumulate}), got {self.batch}"
+                f"batch must be a multiple of --accumulate {self.accumulate}, got {self.batch}"
             )
 
     def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
@@ -100,7 +100,7 @@ class Training:
         """Return how many images one rank computes at a time; ValueError if it is no integer."""
         if self.batch % (self.accumulate * ranks):
             raise ValueError(
-                f"batch must be a multiple of accumulate × ranks ({self.accumulate} × {ranks}), "
+                f"batch must be a multiple of --accumulate {self.accumulate} times {ranks} ranks, "
                 f"got {self.batch}"
             )
         return self.batch // (self.accumulate * ranks)

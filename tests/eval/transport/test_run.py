@@ -50,7 +50,7 @@ def test_prompts_come_from_a_file(tiny, tmp_path, capsys):
         (("--pairs", "4"), "pairs"),
         (("--frames", "2"), "frames"),
         (("--noises", "0"), "noises"),
-        (("--limit", "6"), "limit must lie in 1..5"),
+        (("--limit", "6"), "--limit must lie in 1 to --pairs 5, got 6"),
         (("--n-prompts", "9"), "--n-prompts must be at least 10, 2 per pair"),
         (("--couplings", "index"), "couplings"),
         (("--couplings", "index", "best"), "couplings"),

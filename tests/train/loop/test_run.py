@@ -367,7 +367,7 @@ def test_changed_settings_are_reported(tmp_path: Path, capsys: pytest.CaptureFix
         ("rate", math.nan, "rate must be positive, got nan"),
         ("minutes", 0.0, "minutes must be positive, got 0.0"),
         ("ema", 1.0, "ema must be at least 0 and below 1, got 1.0"),
-        ("accumulate", 4, r"batch must be a multiple of accumulate \(4\), got 6"),
+        ("accumulate", 4, "batch must be a multiple of --accumulate 4, got 6"),
         ("seed", -1, "seed must be at least 0, got -1"),
     ],
 )
@@ -380,5 +380,5 @@ def test_wrong_values_are_refused_by_name(
 
 def test_a_batch_that_ranks_cannot_share_is_refused(tmp_path: Path) -> None:
     assert settings(tmp_path, accumulate=3).part(2) == 1
-    with pytest.raises(ValueError, match="multiple of accumulate × ranks"):
+    with pytest.raises(ValueError, match="multiple of --accumulate 1 times 4 ranks"):
         settings(tmp_path).part(4)
