@@ -74,19 +74,10 @@ class Recorder:
         """Listen at the places where sentences come by."""
         _before(pytest.RaisesExc, "__exit__", lambda _self, _type, error, _tb: self.error(error))
         _before(cli, "_fail", lambda *_: self.error(sys.exc_info()[1]))
-        warnings.warn = self._warn(warnings.warn)
+        # and not `warnings.warn` itself, which TorchScript has to know by its identity
+        _before(warnings, "_showwarnmsg", lambda one: self.frame(sys._getframe(2), one.message))
         for kept in (BadItem, Unreadable):
             _before(kept, "__init__", lambda _self, *text: self.frame(sys._getframe(2), text))
-
-    def _warn(self, usual: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(usual)
-        def warn(
-            message: Any, category: Any = None, stacklevel: int = 1, *rest: Any, **more: Any
-        ) -> None:
-            self.frame(sys._getframe(1), message)
-            usual(message, category, stacklevel + 1, *rest, **more)
-
-        return warn
 
 
 def _before(owner: Any, name: str, note: Callable[..., object]) -> None:
