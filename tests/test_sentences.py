@@ -51,9 +51,8 @@ def test_every_sentence_is_listed_and_every_row_has_one():
 def test_the_tests_of_the_lists_are_there(request):
     """By their functions; where a whole file was collected, by the whole of their names."""
     option = request.config.option
-    whole = not (
-        option.keyword or option.markexpr or any("::" in one for one in request.config.args)
-    )
+    some = (option.keyword, option.markexpr, option.deselect, getattr(option, "lf", False))
+    whole = not (any(some) or any("::" in one for one in request.config.args))
     collected = {item.nodeid for item in request.session.items}
     files = {name.partition("::")[0] for name in collected}
     for test in {test for there in rows().values() for test in there.values()}:
