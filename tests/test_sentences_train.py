@@ -216,7 +216,7 @@ CASES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str]] = {
         plain(lambda tmp: EMA({"a": nn.Parameter(torch.ones(1))}, 0.5).load_state({})),
         "the moving average has 0 tensors, wanted 1",
     ),
-    "route": (ranks_of_two, "route: reverse-over-forward passes dual numbers"),
+    "route": (ranks_of_two, "route: got reverse-over-forward with --adapter full on several ranks"),
     "gone": (
         plain(lambda tmp: read_attributes(tmp / "gone.toml")),
         "attributes: no such file: ",

@@ -82,7 +82,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
         except ValueError as error:
             print(f"{error}; trying the one before it", flush=True)
     if found:
-        raise RuntimeError(f"every checkpoint in {folder} is damaged")
+        raise RuntimeError(f"every checkpoint in {folder} is damaged; begin again in another --out")
     return None
 
 

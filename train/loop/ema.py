@@ -55,7 +55,7 @@ class EMA:
         if names != set(self.average):
             raise ValueError(
                 f"the moving average has {len(names)} tensors, wanted {len(self.average)}; "
-                "was ema switched on or off?"
+                "was --ema switched on or off?"
             )
         self.count = int(state[""])
         for name, average in self.average.items():

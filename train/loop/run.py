@@ -127,7 +127,7 @@ class Loop:
             if broken:
                 raise RuntimeError(
                     f"the loss is {loss} at step {bad or self.step + 1}; the last checkpoint is "
-                    "intact"
+                    "intact, and --resume with a smaller --rate may go on from it"
                 )
             self.update()
             stop.signal = signal.SIGTERM if stopped and not stop.signal else stop.signal

@@ -55,8 +55,8 @@ def shard(network: nn.Module, device: torch.device, route: str) -> Sharded | Non
         return None
     if route == "reverse-over-forward":
         raise ValueError(
-            "route: reverse-over-forward passes dual numbers, which FSDP2 cannot: with adapter = "
-            "full on several ranks it is double-backward or central-difference"
+            "route: got reverse-over-forward with --adapter full on several ranks, wanted "
+            "double-backward or central-difference: FSDP2 passes no dual numbers"
         )
     return Sharded(network, device, keep=route == "double-backward")
 
