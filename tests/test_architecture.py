@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,7 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -127,12 +129,17 @@ def imports(node: ast.AST, at_import: bool = True) -> Iterator[tuple[str, bool]]
         yield from imports(child, at_import and not inside and not typing_only)
 
 
-def calls(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each call of a dotted name with its keyword arguments as source text."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call):
-            arguments = {word.arg or "**": ast.unparse(word.value) for word in node.keywords}
-            yield ast.unparse(node.func), arguments
+@cache
+def calls(path: Path) -> tuple[tuple[str, dict[str, str]], ...]:
+    """Return each call of a dotted name with its keyword arguments as source text."""
+    return tuple(
+        (
+            ast.unparse(node.func),
+            {word.arg or "**": ast.unparse(word.value) for word in node.keywords},
+        )
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+    )
 
 
 each_file = pytest.mark.parametrize("path", FILES, ids=name)

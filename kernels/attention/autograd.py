@@ -34,7 +34,7 @@ from latentgeo.kernels.attention.tiles import widest
 from latentgeo.kernels.attention.vmap import apply_folded
 from latentgeo.kernels.wiring import duals
 from latentgeo.kernels.wiring.dispatch import interpreting, use_triton, without_autocast
-from latentgeo.kernels.wiring.op import total
+from latentgeo.kernels.wiring.op import real, total
 from latentgeo.kernels.wiring.wanted import needed, note_tensors
 
 FIELDS = len(Primal._fields)
@@ -191,7 +191,7 @@ def compute(name: str, tensors: Sequence[Tensor | None], *args):
     """
     present = [x for x in tensors if x is not None]
     with without_autocast(present[0].device):
-        return getattr(_implementation(present), name)(*args)
+        return getattr(_implementation(present), name)(*real(args))
 
 
 def _implementation(tensors: Sequence[Tensor]) -> ModuleType:

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 
 from latentgeo.kernels.wiring.dispatch import use_triton, without_autocast
-from latentgeo.kernels.wiring.op import total
+from latentgeo.kernels.wiring.op import real, total
 from latentgeo.kernels.wiring.probes import batched
 from latentgeo.kernels.wiring.wanted import needed, note_tensors
 
@@ -173,6 +173,7 @@ def hvp(op, point, u, t, wanted):
 
 def run(order, op, point, *rest):
     """Compute one closed form, by the reference or by Triton, its results with all the probes."""
+    point, rest = real(tuple(point)), real(rest)
     tensors = [x for x in _flat((*point, *rest)) if isinstance(x, Tensor)]
     chosen = op.on_triton() if use_triton(*tensors, obstacle=_obstacle(tensors)) else op.reference
     with without_autocast(tensors[0].device):

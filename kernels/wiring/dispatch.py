@@ -47,7 +47,12 @@ def use_triton(*tensors: Tensor, obstacle: str | None = None) -> bool:
 def autocasting(device: torch.device) -> bool:
     """Whether autocast is on for a device; False for one that has none, such as meta."""
     kind = device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return _has_autocast(kind) and torch.is_autocast_enabled(kind)
+
+
+@torch.compiler.assume_constant_result
+def _has_autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)
 
 
 def cast(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,6 +93,20 @@ class Choice:
 def wide(x: Tensor) -> Tensor:
     """Return x (...) in float32, or as it is if that is wider: in which all is computed."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def real(x: Any) -> Any:
+    """Return a tensor, or a tuple or list with tensors in it, with all numbers in memory.
+
+    The zeros that autograd makes for what has no gradient (ZeroTensor) lie nowhere: a kernel, and
+    some of PyTorch's own, would read what is not there.
+    """
+    if isinstance(x, Tensor):
+        return x.clone() if x._is_zerotensor() else x
+    if isinstance(x, tuple | list):
+        parts = [real(part) for part in x]
+        return type(x)(*parts) if hasattr(x, "_fields") else type(x)(parts)
+    return x
 
 
 def only(t: Tensors) -> Tensor:

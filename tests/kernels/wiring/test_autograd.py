@@ -17,6 +17,7 @@ from latentgeo.kernels.norms.op import group_norm, group_norm_silu, layer_norm
 from latentgeo.kernels.norms.reference import Norm
 from latentgeo.kernels.reductions.op import sample_dot, sample_square_norm, trace_ratio
 from latentgeo.kernels.reductions.reference import Dot, SquareNorm, TraceRatio
+from latentgeo.kernels.wiring.op import real
 
 RADIUS = torch.tensor([1.3, 2.1], dtype=torch.float64)
 
@@ -130,6 +131,21 @@ def test_second_derivatives(name, outer, inner):
 
     wanted = jacrev(jacrev(loss(written), every), every)(*x)
     assert_equal(outer(inner(loss(op), every), every)(*x), wanted)
+
+
+@each_op
+def test_zeros_that_lie_nowhere(name):
+    """Autograd's ZeroTensor as a cotangent and as a tangent: what kernels read is there."""
+    op, _, _, shapes = OPS[name]
+    x = operands(name, leaf=True)
+    y = op(*x)
+    zeros = torch._efficientzerotensor(y.shape, dtype=y.dtype)
+    for gradient in torch.autograd.grad(y, x, zeros):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+    flat = [torch._efficientzerotensor(s, dtype=y.dtype) for s in shapes]
+    points = tuple(each.detach() for each in x)
+    assert torch.func.jvp(op, points, tuple(flat))[1].count_nonzero() == 0
+    assert real((zeros, [zeros], None))[1][0].data_ptr() != 0
 
 
 @each_op
