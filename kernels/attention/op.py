@@ -10,10 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from latentgeo.kernels.attention import compiled
 from latentgeo.kernels.attention.autograd import Attend, jvp
 from latentgeo.kernels.attention.paired import Paired
 from latentgeo.kernels.attention.reference import Primal, composed
 from latentgeo.kernels.wiring import duals
+from latentgeo.kernels.wiring.compiled import fits
 from latentgeo.kernels.wiring.dispatch import cast
 
 
@@ -31,8 +33,8 @@ def attention(
     i attends to the columns j ≤ i only. scale: α, by default 1/√d. A row that attends to nothing is
     zero. Under autocast q, k and v are cast to its dtype, as for PyTorch's own attention.
 
-    Inside torch.compile, which drops the derivatives of custom functions in silence, this is
-    `composed` of the reference.
+    Inside torch.compile, which drops the derivatives of custom functions in silence, this is an
+    operator of `compiled.py` where kernels run, and elsewhere `composed` of the reference.
 
     Raises `ValueError` for shapes and dtypes that do not fit and for a mask that requires a
     gradient, and `RuntimeError` for a third derivative and for forward over forward.
@@ -41,8 +43,6 @@ def attention(
     _check(q, k, v, mask)
     mask = None if mask is None else _four_dimensional(mask, (*q.shape[:3], k.shape[2]))
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    if torch.compiler.is_compiling():
-        return composed(q, k, v, mask, causal, scale)
     return attend(q, k, v, mask, causal, scale)
 
 
@@ -63,6 +63,10 @@ def attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float
 ) -> Tensor:
     """Return o (B, H, N, d), as the reference, with its derivatives."""
+    if torch.compiler.is_compiling():
+        if not fits("attention", q):
+            return composed(q, k, v, mask, causal, scale)
+        return compiled.attention(q, k, v, mask, causal, scale)[0]
     return Attend.apply(q, k, v, mask, causal, scale)[0]
 
 

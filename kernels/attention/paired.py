@@ -26,7 +26,7 @@ class Paired(Function):
 
     @staticmethod
     def forward(q, k, v, mask, causal, scale):
-        (q, q_dot), (k, k_dot), (v, v_dot) = _halves(q, k, v)
+        (q, q_dot), (k, k_dot), (v, v_dot) = halves(q, k, v)
         t = q_dot, k_dot, v_dot
         tensors = [q, k, *(x for x in t if x is not None)]
         return compute("pair", tensors, (q, k, v), t, mask, causal, scale)
@@ -44,7 +44,7 @@ class Paired(Function):
         if both is None:
             return (None,) * 6
         *stacked, mask, o, lse, mu = ctx.saved_tensors
-        (q, q_dot), (k, k_dot), (v, v_dot) = _halves(*stacked)
+        (q, q_dot), (k, k_dot), (v, v_dot) = halves(*stacked)
         (o, o_dot), (of_o, u) = o.chunk(2), both.chunk(2)
         primal = Primal(q, k, v, mask, ctx.causal, ctx.scale, o, lse)
         in_q, *in_keys = needed(ctx)[:3]
@@ -57,7 +57,7 @@ class Paired(Function):
         return *map(_with_first_half, straight, curved), None, None, None
 
 
-def _halves(q: Tensor, k: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+def halves(q: Tensor, k: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor | None]]:
     """Return primals and tangents; those of k and v are None if they are half as many as q."""
     alone = [(x, None) for x in (k, v)]
     return [q.chunk(2), *(alone if len(k) < len(q) else (k.chunk(2), v.chunk(2)))]

@@ -38,6 +38,17 @@ class Norm(Op):
     silu: bool
     arity = 3
 
+    @property
+    def numbers(self) -> tuple[float, ...]:  # type: ignore[override]
+        """What it was made of."""
+        return self.groups, self.eps, self.silu
+
+    @classmethod
+    def of(cls, *numbers: float) -> Norm:
+        """Return the norm that these numbers make."""
+        groups, eps, silu = numbers
+        return cls(int(groups), eps, bool(silu))
+
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
         """Return y (P, B, C, S) = φ(γ x̂ + β) and (m, r) (P, B, G, 2)."""
         x, weight, bias = operands

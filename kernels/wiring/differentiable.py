@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latentgeo.kernels.wiring import duals
+from latentgeo.kernels.wiring import compiled, duals
 from latentgeo.kernels.wiring.autograd import Primal, jvp
 from latentgeo.kernels.wiring.op import Choice
 from latentgeo.kernels.wiring.paired import Paired
@@ -26,8 +26,11 @@ def differentiable(op: Choice, *operands: Tensor) -> Tensor:
     """Return y (P, …), with its derivatives of both orders, of operands (P, …).
 
     Inside torch.compile, which drops the derivatives of custom functions in silence, y is that of
-    the plain operations of the reference, with PyTorch's derivatives of them.
+    an operator of `compiled.py` where kernels run, and elsewhere of the plain operations of the
+    reference, with PyTorch's derivatives of them.
     """
     if torch.compiler.is_compiling():
+        if compiled.fits(op.name, operands[0]):
+            return compiled.primal(op.name, op.numbers, list(operands))[0]
         return op.reference.composed(*operands)
     return Primal.apply(op, *operands)[0]

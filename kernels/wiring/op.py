@@ -25,6 +25,12 @@ class Op(ABC):
     """
 
     arity: int  # the first operands are primals; any others are constants, such as a radius
+    numbers: tuple[float, ...] = ()  # what it was made of: `of(*numbers)` is it again
+
+    @classmethod
+    def of(cls, *numbers: float) -> Op:
+        """Return the operator that these numbers make."""
+        return cls(*numbers)
 
     @abstractmethod
     def forward(self, *operands: Tensor) -> tuple[Tensor, ...]:
@@ -83,6 +89,11 @@ class Choice:
     def arity(self) -> int:
         """How many of the operands are primals."""
         return self.reference.arity
+
+    @property
+    def numbers(self) -> list[float]:
+        """What its operator is made of."""
+        return [float(number) for number in self.reference.numbers]
 
     @property
     def name(self) -> str:

@@ -56,7 +56,8 @@ def test_results_are_autocasts(unet, route):
         after = step(unet, schedule, casts, route)
     for one, other in zip(before, after, strict=True):
         assert torch.equal(one, other)
-    assert held.calls["_to_copy"] < plain.calls["_to_copy"] / 3
+    saved = plain.calls["_to_copy"] - held.calls["_to_copy"]
+    assert saved > 2 * len([*lora_parameters(unet)]) + 100
     assert [name for name, _ in unet.named_parameters()] == names
 
 
