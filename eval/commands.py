@@ -11,6 +11,8 @@ COMMANDS = (  # group, name, room, work; help
     Command("measure", "eval-reconstruction", "eval.smooth",
             "reconstruction:evaluate_reconstruction",
             "measure how images come back after inversion"),
+    Command("measure", "eval-typical", "eval.smooth", "typical:evaluate_typical",
+            "measure what is usual for a model, so that edits can tell what is not"),
     Command("measure", "eval-edit", "eval.smooth", "edits:evaluate_edits",
             "measure text edits: what was wanted, and what was kept"),
     Command("measure", "eval-drag", "eval.smooth", "drags:evaluate_drag",

@@ -42,7 +42,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "invert": "infer/inversion/test_run.py::test_an_inversion_is_a_file_and_makes_the_image_again",
     "reconstruct": "infer/inversion/test_run.py::"
     "test_an_inversion_is_a_file_and_makes_the_image_again",
-    "drag": "infer/drags/test_run.py::test_files_of_a_drag_have_the_images_size_and_its_points",
     "train-ddpm": "train/isometry/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
     "train-isometric": "train/isometry/test_isometric_training.py::"
     "test_a_lora_is_the_twin_of_its_base",
@@ -60,6 +59,7 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "eval-transport": "eval/transport/test_run.py::test_command_from_the_line_to_the_report",
     "eval-reconstruction": "eval/smooth/test_reconstruction.py"
     "::test_the_command_writes_results_and_goes_on",
+    "eval-typical": "eval/smooth/test_typical.py::test_the_command_writes_what_edits_read",
     "eval-drag": "eval/smooth/test_drags.py::test_two_models_are_measured_on_the_same_cases",
     "eval-judge": "eval/judges/test_judge.py::test_command_measures_the_embedded_judge",
     "eval-segmenter": "eval/judges/test_segmenter.py"

@@ -42,10 +42,10 @@ from latentgeo.core.run.config import (
     toml_table,
 )
 from latentgeo.core.run.files import atomic_write
+from latentgeo.core.run.host import open_caches, open_streams
 from latentgeo.core.run.limits import check_seed
 from latentgeo.core.run.lock import locked
 from latentgeo.core.run.progress import cleared
-from latentgeo.core.run.streams import open_streams
 from latentgeo.core.run.text import read_text
 
 T = TypeVar("T")
@@ -270,6 +270,7 @@ def guarded(name: str, action: Callable[[], object], options: Iterable[str] = ()
     """
     options = tuple(options)
     open_streams()
+    open_caches()
     try:
         with _warnings_in_a_line(name, options):
             action()

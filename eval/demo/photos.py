@@ -19,7 +19,6 @@ from latentgeo.eval.contenders import Contender
 from latentgeo.eval.metrics.editing import propose
 from latentgeo.eval.metrics.heldout import Captioned
 from latentgeo.eval.metrics.quality import Judges
-from latentgeo.eval.metrics.reconstruction import compare
 from latentgeo.eval.page import report as html
 from latentgeo.eval.runs.results import Result, result
 from latentgeo.eval.runs.statistics import mean_interval
@@ -30,6 +29,7 @@ from latentgeo.infer.drags.defaults import dragging_of
 from latentgeo.infer.drags.drag import Request, edit
 from latentgeo.infer.drags.run import SHOWN, with_points
 from latentgeo.infer.inversion.invert import ascend, back, encode, null_texts
+from latentgeo.infer.pictures.closeness import compare
 from latentgeo.infer.pictures.images import enlarge, grid, save_png, to_picture
 from latentgeo.infer.text_edits.editing import editing, invert, smooth
 from latentgeo.infer.walks.photos import frame_texts

@@ -6,11 +6,11 @@ Asyrp (Kwon, Jeong & Uh, arXiv 2210.10960), Sec. 5.2 and App. K.2.
 import warnings
 from collections.abc import Sequence
 
-from latentgeo.eval.metrics.reconstruction import psnr
 from latentgeo.eval.runs.rows import Row
 from latentgeo.eval.runs.statistics import Estimate, mean_interval
 from latentgeo.eval.semantic.looks import SUCCESS, column, estimates, looks_of
 from latentgeo.eval.semantic.subject import Edit, Subject
+from latentgeo.infer.pictures.closeness import psnr
 
 EXACT = {"psnr": "reconstruction, PSNR", "lost": "reconstruction, LPIPS"}
 

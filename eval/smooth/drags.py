@@ -1,7 +1,7 @@
 """`latentgeo eval-drag`: prepared drags of held-out images, the same for several models.
 
 Measures, per case: the distance from where a judge that no model knows finds the handles
-(eval/metrics/point_match.py) to the targets, DragBench's mean distance (MD); its image fidelity
+(infer/drags/matching.py) to the targets, DragBench's mean distance (MD); its image fidelity
 (IF), 1 - LPIPS of the edited image and the same image through the model; and how far the pixels
 that the mask keeps have moved from those of the image through the model, 1 being the whole range.
 
@@ -28,12 +28,12 @@ from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.text import read_text
 from latentgeo.eval.metrics.heldout import Captioned, at_hand
-from latentgeo.eval.metrics.point_match import match, point_features
 from latentgeo.eval.runs.results import Result, result, text_table, write_results
 from latentgeo.eval.runs.statistics import mean_interval, proportion_interval
 from latentgeo.eval.smooth.settings import EvalDrag
 from latentgeo.infer.drags.defaults import dragging_of
 from latentgeo.infer.drags.drag import Dragged, Request, edit
+from latentgeo.infer.drags.matching import found_again
 from latentgeo.infer.drags.run import with_points
 from latentgeo.infer.pictures.images import grid, save_png
 from latentgeo.infer.sampling.loading import load_model, loaded_hash, parse_model
@@ -41,7 +41,6 @@ from latentgeo.infer.walks.walk import short_names
 from latentgeo.models.perceptual import Lpips, load_lpips
 
 CASES = Path(__file__).with_name("drag_cases.json")
-REACH = 2.0  # times its way to the target: how far from its handle a point is looked for
 CLOSE = 2.0  # pixels between a handle and its target at which it is there
 MD, THERE = "MD, pixels", f"MD within {CLOSE:g} pixels, share of cases"
 TRACKED = "distance by the drag's own tracker, pixels"
@@ -131,9 +130,7 @@ def measure(done: Dragged, request: Request, judge: Lpips) -> DragScores:
     """Return the measures of one drag."""
     before, after = done.original.clamp(-1, 1), done.edited.clamp(-1, 1)
     decoded = done.decoded.clamp(-1, 1)
-    source = point_features(judge, before)
-    way = (request.targets - request.handles).norm(dim=1)
-    points = match(source, point_features(judge, after), request.handles, REACH * way)
+    points = found_again(judge, before, after, request.handles, request.targets).points
     kept = request.mask < 0.5
     change = (torch.stack([after, decoded]) - before).abs().mean(dim=1)[:, kept] * 127.5
     return DragScores(

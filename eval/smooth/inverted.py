@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentgeo.eval.metrics.heldout import Captioned
-from latentgeo.eval.metrics.reconstruction import compare
 from latentgeo.eval.runs.jobs import measured_rows
 from latentgeo.eval.runs.rows import Row, by_prompt
 from latentgeo.eval.smooth.settings import Way
 from latentgeo.infer.inversion.invert import Inverting, ascend, back, encode, null_texts
 from latentgeo.infer.inversion.settings import Times
+from latentgeo.infer.pictures.closeness import compare
 from latentgeo.models.bundles.text_to_image import TextToImage
 from latentgeo.models.perceptual import Lpips
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from latentgeo.core.run.cli import option, output, word
+from latentgeo.core.run.cli import option, output, required, word
 from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.eval.runs.settings import DATA, Evaluation
 from latentgeo.infer.inversion.settings import Times
 from latentgeo.infer.text_edits.settings import EditOptions, Method
 from latentgeo.models.bundles.settings import Dtype
 
+FEWEST = 20  # images whose twentieth is told
 Way = Literal["ddim", "ddim-guided", "null-text"]
 
 
@@ -181,3 +182,26 @@ class EvalTables(Evaluation):
             for given in getattr(self, name):
                 if not all(given.partition("=")[::2]):
                     raise ValueError(f"{name}: got {given!r}, wanted VALUE=MODEL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTypical:
+    """Measure what comes back of held-out images in one step: what is usual for a model.
+
+    Laid into the model's folder, the file lets edit-text and edit-semantic tell an image that the
+    model has not learned.
+    """
+
+    model: str = required("name, folder or file of a model, with text or without")
+    out: Path = output("folder for typical.json; a file of that name is replaced")
+    data: Path | None = option(None, "zip of captioned images; the embedded faces if unset")
+    images: int = option(200, "held-out images, each with its caption, drawn by the seed")
+    seed: int = option(0, "of the choice of images")
+    batch: int = option(16, "images at a time; changes speed and memory alone")
+    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
+    dtype: Dtype = option("fp32", "of the networks")
+
+    def __post_init__(self) -> None:
+        """Refuse too few for a twentieth of them to be one."""
+        at_least(self, FEWEST, "images")
+        at_least(self, 1, "batch")

@@ -1,7 +1,8 @@
 """`latentgeo drag`: one image is dragged, with an animation and a record of how the points went.
 
 Files are `edited.png` (of the image's own size), `strip.png` (the image with handles and targets,
-the image through the model, the edited one with the tracks), `drag.gif` and `drag.json`.
+the image through the model, the edited one with the tracks and where the points are found again),
+`drag.gif` and `drag.json`. What the drag did is measured, and printed (infer/drags/outcome.py).
 """
 
 import json
@@ -20,10 +21,12 @@ from latentgeo.core.run.progress import progress
 from latentgeo.infer.drags.defaults import dragging_of
 from latentgeo.infer.drags.drag import Dragged, Dragging, Request, edit
 from latentgeo.infer.drags.image import Picture, parse_points, read_picture, read_points
+from latentgeo.infer.drags.outcome import Outcome, outcome, report
 from latentgeo.infer.drags.settings import Drag
 from latentgeo.infer.pictures.images import TILE, enlarge, grid, save_gif, save_png, to_picture
 from latentgeo.infer.sampling.loading import load_model, loaded_hash, parse_model
 from latentgeo.models.bundles.text_to_image import TextToImage
+from latentgeo.models.perceptual import load_lpips
 
 OPTIONS = (  # of the command that are settings of the drag by the same name
     *("steps", "strength", "iterations", "lr", "stage", "mask_weight", "protect", "tolerance"),
@@ -31,11 +34,17 @@ OPTIONS = (  # of the command that are settings of the drag by the same name
 )
 FRAMES = 24  # of the animation, at most
 HANDLE, TARGET, NOW, INK = (220, 40, 40), (40, 80, 220), (250, 220, 40), (255, 255, 255)
+FOUND = (40, 180, 80)
+COLUMNS = (
+    "image: points from red to blue",
+    "through the model",
+    "edited: tracked to yellow, found again at green",
+)
 SHOWN = 4 * TILE  # smallest side of a picture with points on it, in pixels
 
 
-def drag_image(cmd: Drag) -> list[Path]:
-    """Drag the image, and return the files written."""
+def drag_image(cmd: Drag) -> list[str | Path]:
+    """Drag the image, and return what it did, a line each, and the files written."""
     parse_model(cmd.model).check()
     handles, targets = all_points(cmd)
     bundle = load_model(cmd.model, cmd.device, cmd.dtype, prediction=cmd.prediction)
@@ -44,6 +53,7 @@ def drag_image(cmd: Drag) -> list[Path]:
     request = requested(picture, handles, targets, cmd.mask)
     frames = Frames(bundle, picture, request, how)
     done = edit(bundle, picture.image, cmd.prompt, request, how, cmd.seed, frames.update)
+    measured = outcome(load_lpips(), done, request, picture, cmd.mask is not None)
     write_run(cmd, cmd.out)
     about = {
         "image": str(cmd.image),
@@ -55,12 +65,10 @@ def drag_image(cmd: Drag) -> list[Path]:
         "settings": asdict(how),
         "version": version("latentgeo"),
     }
-    result = {**about, **tracks_of(done, request, picture)}
-    strip = grid(
-        [strip_of(done, request, picture)],
-        column_labels=["image", "through the model", "edited"],
-    )
+    result = {**about, **tracks_of(done, request, picture, measured)}
+    strip = grid([strip_of(done, request, picture, measured)], column_labels=COLUMNS)
     return [
+        *report(measured, how),
         save_png(cmd.out / "edited.png", in_full(done.edited, picture), about),
         save_png(cmd.out / "strip.png", strip, about),
         save_gif(cmd.out / "drag.gif", frames.pictures),
@@ -130,7 +138,9 @@ class Frames:
         )
 
 
-def strip_of(done: Dragged, request: Request, picture: Picture) -> list[Image.Image]:
+def strip_of(
+    done: Dragged, request: Request, picture: Picture, measured: Outcome
+) -> list[Image.Image]:
     """Return the image, the same through the model, and the edited one, with their points."""
     source = picture.cut(picture.image[0])
     return [
@@ -142,6 +152,7 @@ def strip_of(done: Dragged, request: Request, picture: Picture) -> list[Image.Im
             request.targets,
             done.moved.tracks[-1],
             done.moved.tracks,
+            measured.found.points,
         ),
     ]
 
@@ -152,6 +163,7 @@ def with_points(
     targets: Tensor,
     now: Tensor | None = None,
     tracks: Sequence[Tensor] = (),
+    found: Tensor | None = None,
 ) -> Image.Image:
     """Return a picture of an image (3, H, W), enlarged, with points in pixels and their tracks."""
     small = to_picture(image)
@@ -168,7 +180,7 @@ def with_points(
         draw.line([at(handle), at(target)], fill=INK, width=1)
     for i in range(len(handles) if tracks else 0):
         draw.line([at(points[i]) for points in tracks], fill=NOW, width=2)
-    for points, colour in ((handles, HANDLE), (targets, TARGET), (now, NOW)):
+    for points, colour in ((handles, HANDLE), (targets, TARGET), (now, NOW), (found, FOUND)):
         for x, y in [] if points is None else map(at, points):
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour, INK)
     return large
@@ -181,16 +193,27 @@ def in_full(image: Tensor, picture: Picture) -> Image.Image:
     return found if found.size == size else found.resize(size, Image.Resampling.LANCZOS)
 
 
-def tracks_of(done: Dragged, request: Request, picture: Picture) -> dict[str, object]:
+def tracks_of(
+    done: Dragged, request: Request, picture: Picture, measured: Outcome
+) -> dict[str, object]:
     """Return the record of a drag, its points in the pixels of the image's file."""
     back = 1 / picture.scale
     tracks = [rescale(points.double(), back).tolist() for points in done.moved.tracks]
-    left = (done.moved.tracks[-1].double() - request.targets) * back
     return {
         "handles": rescale(request.handles, back).tolist(),
         "targets": rescale(request.targets, back).tolist(),
         "tracks": tracks,
-        "distance_left": left.norm(dim=1).tolist(),
+        "distance_left": measured.believed,
+        "found": rescale(measured.found.points.double(), back).tolist(),
+        "likeness": measured.found.likeness.tolist(),
+        "likeness_elsewhere": measured.found.elsewhere.tolist(),
+        "distance_found": measured.left,
+        "psnr_without_drag": measured.psnr,
+        "outside": {
+            "masked": measured.masked,
+            "changed": measured.moved,
+            "error_without_drag": measured.error,
+        },
         "updates": len(done.moved.losses),
         "losses": done.moved.losses,
     }

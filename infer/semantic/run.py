@@ -21,6 +21,7 @@ from latentgeo.infer.pictures.images import grid, save_png, to_picture
 from latentgeo.infer.pictures.photos import read_photos
 from latentgeo.infer.sampling.loading import loaded_hash, parse_model
 from latentgeo.infer.sampling.pipeline import seed_noises, seeded_noise
+from latentgeo.infer.sampling.typical import one_step, tell, typical_of
 from latentgeo.infer.sampling.unprompted import image_shape
 from latentgeo.infer.sampling.unprompted_model import load_plain
 from latentgeo.infer.semantic.editing import (
@@ -72,6 +73,8 @@ def edit_semantic(cmd: EditSemantic) -> list[Path]:
     visited = editing_times(model.schedule, cmd.steps)
     photos = photos_of(cmd, model)
     write_run(cmd, cmd.out)
+    if photos is not None:
+        tell_typical(cmd, model, photos)
     start = starts_of(cmd, model, photos)
     if cmd.shift != "own":
         named = [_evened(cmd, model, one, visited) for one in named]
@@ -215,6 +218,13 @@ def photos_of(cmd: EditSemantic, model: ImageModel) -> Tensor | None:
     """Return the images (N, 3, H, W) in [-1, 1] of the files named, or none of seeds."""
     size = cmd.size or model.config.sampling.size
     return read_photos(list(cmd.images), 1, size) if cmd.images else None
+
+
+def tell_typical(cmd: EditSemantic, model: ImageModel, photos: Tensor) -> None:
+    """Say how typical the images (N, 3, H, W) are of those that the model has learned."""
+    known = typical_of(parse_model(cmd.model).source, photos.shape[-1])
+    parts = [one_step(model, model.predict(), part) for part in photos.split(cmd.batch)]
+    tell([path.name for path in cmd.images], torch.cat(parts), known)
 
 
 def starts_of(cmd: EditSemantic, model: ImageModel, photos: Tensor | None) -> Starts:

@@ -31,7 +31,7 @@ class EditSemantic:
         (), "strength c_i of each direction, which may be negative; unset: 1"
     )
     strip: tuple[float, ...] = option(
-        (-2.0, -1.0, 0.0, 1.0, 2.0),
+        (0.0, 0.5, 1.0),
         "columns of the grid: factors that multiply --scale; 0 is the image without the edit",
     )
     combine: bool = option(False, "apply all directions at once, not one by one")

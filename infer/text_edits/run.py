@@ -29,6 +29,7 @@ from latentgeo.infer.sampling.pipeline import (
     sampling_times,
 )
 from latentgeo.infer.sampling.sample import record
+from latentgeo.infer.sampling.typical import one_step, tell, typical_of
 from latentgeo.infer.text_edits.editing import TextEdit, editing, invert, reconstruct
 from latentgeo.infer.text_edits.methods import run_edit
 from latentgeo.infer.text_edits.settings import EditText
@@ -55,6 +56,8 @@ def edit_images(cmd: EditText) -> list[Path]:
     for spec in cmd.models:
         bundle = load_model(spec, cmd.device, cmd.dtype)
         sampling = sampling_of(bundle, cmd.steps, cmd.guidance)
+        if cmd.image is not None:
+            tell_typical(cmd, cmd.image, bundle, spec)
         images = edits(cmd, bundle, sampling, f"editing with {spec}")
         rows.append([to_picture(image) for image in images])
         settings[spec] = {**record(bundle, spec, sampling, cmd.size), **about(cmd, sampling)}
@@ -82,6 +85,21 @@ def write(
 
 
 @torch.no_grad()
+def tell_typical(cmd: EditText, image: Path, bundle: TextToImage, spec: str) -> None:
+    """Say how typical the image is of those that a model has learned, under the source's prompt."""
+    photo = photo_of(cmd, image, bundle)
+    predict = bundle.predict(bundle.encode_text([cmd.source]))
+    known = typical_of(parse_model(spec).source, photo.shape[-1])
+    tell([f"{image.name}, {spec}"], one_step(bundle, predict, photo), known)
+
+
+def photo_of(cmd: EditText, image: Path, bundle: TextToImage) -> Tensor:
+    """Return the image (1, 3, H, W) in [-1, 1] at the size that is edited."""
+    size = latent_shape(bundle, cmd.size)[1] * bundle.config.vae.factor
+    return read_photo(image, cell(bundle), size)
+
+
+@torch.no_grad()
 def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) -> Tensor:
     """Return images (2 + targets, 3, H, W): the source, its reconstruction, an edit per target.
 
@@ -91,8 +109,7 @@ def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) ->
     if cmd.image is None:
         z_0, x_T, null = None, image_noise(cmd.seed, shape).to(bundle.device), None
     else:
-        photo = read_photo(cmd.image, cell(bundle), shape[1] * bundle.config.vae.factor)
-        z_0 = bundle.encode(photo).float()
+        z_0 = bundle.encode(photo_of(cmd, cmd.image, bundle)).float()
         x_T, null = inverted(cmd, bundle, sampling, z_0)
     rebuilt = reconstruct(_editing(cmd, bundle, sampling, cmd.source, null), x_T)
     z_0 = rebuilt if z_0 is None else z_0

@@ -16,7 +16,7 @@ from latentgeo.eval.audit.errors import differs
 from latentgeo.eval.metrics.clip_score import clip_score
 from latentgeo.eval.metrics.fid import feature_distance, frechet_distance, gaussian_of
 from latentgeo.eval.metrics.kid import kernel_distance
-from latentgeo.eval.metrics.reconstruction import local_mean
+from latentgeo.infer.pictures.closeness import local_mean
 from latentgeo.models.adm_layers import ADMConfig, ResidualBlock
 from latentgeo.models.lora.layer import Update
 

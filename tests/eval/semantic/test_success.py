@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from latentgeo.eval.metrics.reconstruction import psnr
 from latentgeo.eval.semantic.success import measure, of_rows
+from latentgeo.infer.pictures.closeness import psnr
 from latentgeo.models.bundles.delta_h import GlobalDirection
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from latentgeo.eval.metrics.heldout import captioned
-from latentgeo.eval.metrics.reconstruction import mse
 from latentgeo.eval.smooth import inverted
 from latentgeo.eval.smooth.inverted import TO_IMAGE, TO_VAE, VAE, measure, reconstruct, way
+from latentgeo.infer.pictures.closeness import mse
 from latentgeo.models.perceptual import load_lpips
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from latentgeo.core.run.main import main
 from latentgeo.infer.drags.defaults import SMALL
-from latentgeo.infer.drags.run import settings_of, with_points
+from latentgeo.infer.drags.run import FOUND, settings_of, with_points
 from latentgeo.infer.drags.settings import Drag
 from latentgeo.infer.pictures.images import read_metadata
 from latentgeo.models.bundles.text_to_image import load_bundle
@@ -45,9 +45,14 @@ def test_files_of_a_drag_have_the_images_size_and_its_points(tiny, image, tmp_pa
     (tmp_path / "points.json").write_text('{"points": [[[42, 28], [30, 20]]]}')
     more = ["--point", "5,6:15,6.5", "--points", str(tmp_path / "points.json")]
     assert main(words(tiny, image, out, "--prompt", "a sad person", *more)) == 0
-    written = [line.rsplit("/", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    *told, a, b, c, d = capsys.readouterr().out.splitlines()
+    written = [line.rsplit("/", 1)[1] for line in (a, b, c, d)]
     assert written == ["edited.png", "strip.png", "drag.gif", "drag.json"]
     record = json.loads((out / "drag.json").read_text())
+    assert f"PSNR of {record['psnr_without_drag']:.1f} dB" in told[0]
+    assert told[1].startswith("point 1: 10.0 pixels") and told[2].startswith("point 2: 14.4 pixels")
+    assert f"changed by {record['outside']['changed']:.1f} of 255" in told[3] and len(told) == 4
+    assert np.shape(record["found"]) == (2, 2) and len(record["distance_found"]) == 2
     assert record["handles"] == [[5, 6], [42, 28]] and record["targets"] == [[15, 6.5], [30, 20]]
     assert record["tracks"][0] == record["handles"] and len(record["tracks"]) == 4
     assert record["updates"] == len(record["losses"]) == 3 and len(record["distance_left"]) == 2
@@ -111,6 +116,13 @@ def test_points_are_drawn_at_the_middle_of_their_pixels():
     blue = np.argwhere((picture[..., 2] > 200) & (picture[..., 0] < 100))
     np.testing.assert_allclose(red.mean(0), [20.5 * zoom, 10.5 * zoom], atol=1.5)
     np.testing.assert_allclose(blue.mean(0), [20.5 * zoom, 30.5 * zoom], atol=1.5)
+
+
+def test_where_a_point_is_found_again_is_drawn_above_all():
+    black, place = -torch.ones(3, 40, 50), torch.tensor([[30.0, 20]])
+    picture = np.array(with_points(black, place - 9, place, place, (), place))
+    zoom = picture.shape[0] // 40
+    assert tuple(picture[round(20.5 * zoom), round(30.5 * zoom)]) == FOUND
 
 
 @pytest.mark.parametrize(

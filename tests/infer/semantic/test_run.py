@@ -9,6 +9,7 @@ from PIL import Image
 
 from latentgeo.core.run.main import main
 from latentgeo.infer.pictures.images import read_metadata
+from latentgeo.infer.sampling.typical import FILE, Typical, write_typical
 from latentgeo.infer.semantic.intervals import Intervals, write_intervals
 from latentgeo.models.bundles.delta_h import GlobalDirection, new_direction
 from latentgeo.models.bundles.image_model import save_image_model
@@ -76,6 +77,21 @@ def test_strips_of_images_and_their_grid(places, tmp_path, capsys):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "inversions").iterdir()} == cached
     again = tiles(tmp_path / "0001-smile.png", 5)
     assert max(np.abs(a.astype(int) - b).max() for a, b in zip(row, again, strict=True)) <= 1
+
+
+def test_how_typical_an_image_is_is_said_before_it_is_edited(places, tmp_path, capsys):
+    """What the model's folder does not say is not known; below its bound the user is warned."""
+    words = ("--images", places / "0.png", "--direction", places / "smile.safetensors")
+    assert run(places, tmp_path, *words) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("0.png: noised to t = 0.3 T") and "eval-typical" in said.out
+    assert read_metadata(tmp_path / "grid.png")["strip"] == [0, 0.5, 1]
+    size = made(CONFIGS["ddpm"]).config.sampling.size
+    write_typical(places / "ddpm" / FILE, Typical(psnr=(90.0,) * 20, size=size, settings={}))
+    with pytest.warns(UserWarning, match=r"^0\.png: noised .* has not learned such images"):
+        assert run(places, tmp_path, *words) == 0
+    (places / "ddpm" / FILE).unlink()
+    assert "noised" not in capsys.readouterr().out
 
 
 def test_directions_one_by_one_and_together(places, tmp_path):

@@ -39,7 +39,9 @@ def test_a_method_edits_an_image(tiny, tmp_path, picture, capsys, method, record
     words += ["--image", str(picture), "--method", method, "--out", str(tmp_path)]
     words += ["--release", "0.9"]
     assert main(words) == 0
-    files = capsys.readouterr().out.split()
+    first, second, *files = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"face.png, {tiny.model}: noised to t = 0.3 T")
+    assert second.startswith(f"face.png, {tiny.smooth}: noised") and "dB; what is usual" in second
     assert len(files) == 2 + 2 * 2 and (tmp_path / "run.toml").is_file()
     found = json.loads((tmp_path / "edits.json").read_text())
     assert found["targets"] == ["a happy person", "a sad cat"]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from latentgeo.eval.metrics.heldout import captioned
-from latentgeo.eval.metrics.point_match import match, point_features
+from latentgeo.infer.drags.matching import match, point_features
 from latentgeo.models.perceptual import load_lpips
 
 FACES = {"001619.webp": (29, 38), "001332.webp": (31, 40), "001432.webp": (39, 27)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentgeo.eval.metrics.reconstruction import compare, local_mean, mse, psnr, ssim
+from latentgeo.infer.pictures.closeness import compare, local_mean, mse, psnr, ssim
 from latentgeo.models.perceptual import load_lpips
 
 C_1, C_2 = 0.01**2, 0.03**2
