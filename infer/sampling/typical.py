@@ -88,7 +88,7 @@ def tell(names: Sequence[str], values: Tensor, known: Typical | None) -> None:
         else:
             warnings.warn(
                 f"{line}, but {known.usual} {known.bound:.1f} or more: the model has not learned "
-                "such images, and edits will change more of this one than they should",
+                "such images, and an edit may miss this one or spoil it",
                 stacklevel=2,
             )
 
