@@ -30,7 +30,7 @@ ROOMS = {"Norm": "norms", "Silu": "gates", "Geglu": "gates"}  # of the operators
 
 
 def fits(name: str, x: Tensor) -> bool:
-    """Whether an operator of this name is to be one of torch.library's, of x (...) on its device."""
+    """Whether an operator of this name is to be one of torch.library's, of x on its device."""
     known = name in ROOMS or name == "attention"
     return known and forward_ad._current_level < 0 and (x.device.type == "cuda" or _forced())
 
@@ -49,7 +49,7 @@ def _choice(name: str, numbers: tuple[float, ...]) -> Choice:
 
 
 def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return an uninitialized tensor of a shape, in the layout of `like` where it has that shape."""
+    """Return an uninitialized tensor of a shape, laid out as `like` where it has that shape."""
     if _turned(shape, like):
         return like.mT.new_empty((*shape[:-2], shape[-1], shape[-2]), dtype=dtype).mT
     return like.new_empty(shape, dtype=dtype)
@@ -149,7 +149,8 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 def _backward(gradients: Any) -> Any:
     def backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-        wanted, no_numbers = list(ctx.needs_input_grad[2]), None if ctx.numbers else []
+        wanted = list(ctx.needs_input_grad[2])
+        no_numbers: list[Tensor] | None = None if ctx.numbers else []
         if grads[0] is None or not any(wanted):
             return None, no_numbers, [None] * ctx.count
         found = iter(gradients(ctx.name, ctx.numbers, [*ctx.saved_tensors], grads[0], wanted))
