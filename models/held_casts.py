@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +65,7 @@ class _Frozen:
     def __call__(self, x: Tensor) -> Tensor:
         layer = self.layer
         if not autocasting(x.device) or layer.weight.requires_grad:
-            return type(layer).forward(layer, x)  # type: ignore[arg-type]
+            return _as_written(layer, x)
         dtype = torch.get_autocast_dtype(x.device.type)
         if self.casts[0].dtype != dtype or self.versions != self._versions():
             self.casts, self.versions = self._made(dtype), self._versions()
@@ -90,8 +91,14 @@ class _Updated:
     def __call__(self, x: Tensor) -> Tensor:
         weight = self.current.get(self.layer)
         if weight is None or not autocasting(x.device):
-            return type(self.layer).forward(self.layer, x)  # type: ignore[arg-type]
+            return _as_written(self.layer, x)
         return _run(self.layer, x, weight, None)
+
+
+def _as_written(layer: Layer, x: Tensor) -> Tensor:
+    forward: Any = type(layer).forward
+    y: Tensor = forward(layer, x)
+    return y
 
 
 def _run(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -4,8 +4,8 @@ There an operator is one of torch.library's, known by its name and numbers, with
 says the shapes and layouts of its results, and its gradient, so that the compiled graph has our
 kernels in it.
 
-Orders     first, in reverse; on dual numbers (`pair`) reverse over forward, too. What is beyond
-           raises: nothing has a gradient registered but what has one
+Orders     first, in reverse; a second raises, as no gradient of `pull` is registered. Dual numbers
+           (core/dual.py) are not compiled: fullgraph refuses them
 Where      where kernels run; elsewhere, and in forward mode, the plain operations of the reference
            are better: the compiler fuses and differentiates those
 """
@@ -30,7 +30,7 @@ ROOMS = {"Norm": "norms", "Silu": "gates", "Geglu": "gates"}  # of the operators
 
 
 def fits(name: str, x: Tensor) -> bool:
-    """Whether an operator of this name is to be one of torch.library's, of x on its device."""
+    """Whether an operator of this name is to be one of torch.library's for x (...), where it is."""
     known = name in ROOMS or name == "attention"
     return known and forward_ad._current_level < 0 and (x.device.type == "cuda" or _forced())
 
@@ -49,7 +49,7 @@ def _choice(name: str, numbers: tuple[float, ...]) -> Choice:
 
 
 def empty(shape: Sequence[int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Return an uninitialized tensor of a shape, laid out as `like` where it has that shape."""
+    """Return an uninitialized tensor, in the layout of `like` where it has this shape."""
     if _turned(shape, like):
         return like.mT.new_empty((*shape[:-2], shape[-1], shape[-2]), dtype=dtype).mT
     return like.new_empty(shape, dtype=dtype)
@@ -96,37 +96,6 @@ def _(
     return [empty(x.shape, x) for x, want in zip(point, wanted, strict=False) if want]
 
 
-@custom_op("latentgeo::pair", mutates_args=())
-def pair(name: str, numbers: list[float], operands: list[Tensor]) -> list[Tensor]:
-    """Return (y, y_dot) (2P, …) of (x, x_dot) (2P, …), and what the derivatives reuse."""
-    results = run("pair", _choice(name, tuple(numbers)), operands)
-    return [settled(x, operands[0]) for x in results]
-
-
-@pair.register_fake
-def _(name: str, numbers: list[float], operands: list[Tensor]) -> list[Tensor]:
-    results = _choice(name, tuple(numbers)).reference.pair(*operands)
-    return [empty(x.shape, operands[0], x.dtype) for x in results]
-
-
-@custom_op("latentgeo::pair_pull", mutates_args=())
-def pair_pull(
-    name: str, numbers: list[float], point: list[Tensor], both: Tensor, wanted: list[bool]
-) -> list[Tensor]:
-    """Return the gradients of ⟨u', y⟩ + ⟨u, y_dot⟩ in (x, x_dot) and the others, as wanted."""
-    op, (stacked, *rest) = _choice(name, tuple(numbers)), point
-    x, x_dot = stacked.chunk(2)
-    found = run("pair_vjp", op, (x, *rest), x_dot, both.contiguous(), tuple(wanted))
-    return _asked(found, point, wanted)
-
-
-@pair_pull.register_fake
-def _(
-    name: str, numbers: list[float], point: list[Tensor], both: Tensor, wanted: list[bool]
-) -> list[Tensor]:
-    return [empty(x.shape, x) for x, want in zip(point, wanted, strict=False) if want]
-
-
 def _asked(
     found: Sequence[Tensor | None], point: Sequence[Tensor], wanted: Sequence[bool]
 ) -> list[Tensor]:
@@ -147,17 +116,13 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.set_materialize_grads(False)
 
 
-def _backward(gradients: Any) -> Any:
-    def backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-        wanted = list(ctx.needs_input_grad[2])
-        no_numbers: list[Tensor] | None = None if ctx.numbers else []
-        if grads[0] is None or not any(wanted):
-            return None, no_numbers, [None] * ctx.count
-        found = iter(gradients(ctx.name, ctx.numbers, [*ctx.saved_tensors], grads[0], wanted))
-        return None, no_numbers, [next(found) if want else None for want in wanted]
-
-    return backward
+def _backward(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    wanted = list(ctx.needs_input_grad[2])
+    no_numbers: list[None] | None = None if ctx.numbers else []  # as autograd would have it
+    if grads[0] is None or not any(wanted):
+        return None, no_numbers, [None] * ctx.count
+    found = iter(pull(ctx.name, ctx.numbers, [*ctx.saved_tensors], grads[0], wanted))
+    return None, no_numbers, [next(found) if want else None for want in wanted]
 
 
-primal.register_autograd(_backward(pull), setup_context=_keep)
-pair.register_autograd(_backward(pair_pull), setup_context=_keep)
+primal.register_autograd(_backward, setup_context=_keep)

@@ -39,6 +39,7 @@ class TrainIsometric(TrainDdpm):
         "the loss is a ratio of means over the batch (the paper's), or the mean of each image's"
         " ratio",
     )
+    graph: bool = option(False, "on one GPU: record a step as a CUDA graph, and replay it")
     batch: int = option(
         32, "images per optimiser step, over all GPUs and all parts of --accumulate"
     )

@@ -20,7 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from latentgeo.core.run.seeds import capture_random_state, restore_random_state
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.ema import EMA
+from latentgeo.train.loop.graph import Graphs
 from latentgeo.train.loop.grids import save_grid
 from latentgeo.train.loop.log import Log
 from latentgeo.train.loop.phases import phases
@@ -40,7 +41,7 @@ from latentgeo.train.loop.session import as_written, refuse_to_overwrite
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.sharded import Sharded, cut_state, gathered, whole
 from latentgeo.train.loop.stop import Stop
-from latentgeo.train.loop.task import Captioned, Data, Task, Terms
+from latentgeo.train.loop.task import Captioned, Data, Part, Staged, Task, Terms
 from latentgeo.train.loop.told import FREE, ended, tell
 from latentgeo.train.loop.watch import Watch
 
@@ -67,6 +68,9 @@ class Loop:
         self.captions = task.captions if isinstance(task, Captioned) else []
         self.step, self.elapsed, self.spent = 0, 0.0, 0.0
         self.phase = phases(settings.nvtx)
+        self.graphs: Graphs | None = None
+        if getattr(settings, "graph", False):
+            self.graphs = Graphs(self._compute)
         self.terms: dict[str, list[Tensor]] = {}
         self.losses: list[Tensor] = []  # of the steps since they were last read
         self.partial: set[str] = set()  # terms that some steps do not have, where they are NaN
@@ -146,19 +150,31 @@ class Loop:
 
     def compute_gradients(self) -> None:
         """Add up the gradients of one step's parts on this rank."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=self.graphs is None)  # a graph adds to what is there
         losses = []
         for _ in range(self.settings.accumulate):
             first = self.data.state()["position"] + self.here.rank * self.part
             with self.phase("data"):
                 batch, draws = next(self.data), Draws(self.settings.seed, first, self.part)
-            with self.phase("forward"), self._precision():
-                loss, terms = self.task.loss(batch, draws)
-            with self.phase("backward"):
-                (loss / self.settings.accumulate).backward()
-            self._collect({"loss": loss, **terms})
-            losses.append(loss.detach())
+            if self.graphs is None:
+                found = self._backward(lambda: self.task.loss(batch, draws))  # noqa: B023
+            else:
+                part = cast(Staged, self.task).stage(batch, draws)
+                found = dict(self.graphs.run(part))
+            self._collect(found)
+            losses.append(found["loss"])
         self.losses.append(torch.stack(losses).mean())
+
+    def _compute(self, part: Part) -> dict[str, Any]:
+        return self._backward(lambda: cast(Staged, self.task).loss_of(part))
+
+    def _backward(self, loss_of: Callable[[], tuple[Tensor, Terms]]) -> dict[str, Any]:
+        """Add a part's gradients; return its loss and terms."""
+        with self.phase("forward"), self._precision():
+            loss, terms = loss_of()
+        with self.phase("backward"):
+            (loss / self.settings.accumulate).backward()
+        return {"loss": loss.detach(), **terms}
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.settings.dtype == "fp32":

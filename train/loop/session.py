@@ -27,6 +27,7 @@ from latentgeo.train.data.latents import Latents
 from latentgeo.train.data.prefetch import Prefetch
 from latentgeo.train.data.stream import Batches, Source
 from latentgeo.train.loop.checkpoint import checkpoints, folder_of
+from latentgeo.train.loop.graph import check_graph
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.stop import terminable
 from latentgeo.train.loop.task import Data
@@ -41,7 +42,7 @@ def session(settings: Training, hashes: Mapping[str, str] | None = None) -> Iter
     """Join the run's processes, seed them, write run.toml and run.json, and yield the device.
 
     Every rank draws the same initial weights; what is drawn later is seeded per sample. Raises
-    ValueError as `refuse_to_overwrite`, `locked` and `Training.part` do.
+    ValueError as `refuse_to_overwrite`, `locked`, `on_gpu` and `Training.part` do.
     """
     device = pick_device(settings.device)
     with locked(settings.out), process_group(device), on_gpu(settings, device):
@@ -220,6 +221,8 @@ def on_gpu(settings: Training, device: torch.device) -> Iterator[None]:
 
     Raises ValueError on other devices for what only a GPU has.
     """
+    if getattr(settings, "graph", False):
+        check_graph(device, ranks().world)
     if device.type != "cuda":
         if settings.nvtx:
             raise ValueError(f"nvtx: got device {device.type}, wanted a GPU; leave --nvtx out")

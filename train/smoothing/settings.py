@@ -72,6 +72,7 @@ class TrainSmooth(Training):
     checkpoint_activations: bool = option(
         False, "keep only the inputs of blocks and compute the rest again: less memory, more time"
     )
+    graph: bool = option(False, "on one GPU: record a step as a CUDA graph, and replay it")
     samples: int = option(16, "images in a sample grid")
     batch: int = option(
         96, "images per optimiser step, over all GPUs and all parts of --accumulate"
