@@ -45,8 +45,8 @@ setup(
     package_dir={"latentgeo": "."},
     packages=[f"latentgeo.{name}" for name in PACKAGES],
     package_data={
-        "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md"],
-        "latentgeo.eval": ["README.md"],
+        "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md", "papers/coverage/*.md"],
+        "latentgeo.eval": ["README.md", "recipes/*.toml"],
         "latentgeo.eval.audit": ["*.css", "*.js"],
         "latentgeo.eval.page": ["stix-two-math.*"],
         "latentgeo.eval.smooth": ["drag_cases.json"],

@@ -118,6 +118,7 @@ def edit_step(
     Asyrp Eq. 9   mean √α_{t-1} P_t(ε(x_t | f_t)) + D_t, η = 0   where it is edited
                   mean √α_{t-1} P_t(ε(x_t)) + D_t,       η = 0   where it is denoised
                   the same mean,                         η = 1   where it is boosted
+    Asyrp Sec. H  the last without an edit, and after one
     """
     edits, boosts = (column(one, x_t) for one in now)
     used = torch.where(edits, shifted, eps)
@@ -236,7 +237,8 @@ def global_delta(deltas: Tensor) -> Tensor:
 def editing_strength(distance: Tensor) -> Tensor:
     """Return ξ_t (n,) from LPIPS(x, P_t) (n,) at descending times, the first of which is T.
 
-    Asyrp Sec. 4.1   ξ_t = LPIPS(x, P_T) - LPIPS(x, P_t)
+    Asyrp Sec. 4.1    ξ_t = LPIPS(x, P_T) - LPIPS(x, P_t)
+    Asyrp Sec. 4.2b   from t_boost to 0 it grows by less than 0.25
     """
     return distance[0] - distance
 

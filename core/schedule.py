@@ -124,7 +124,10 @@ def from_beta(beta: Tensor) -> Schedule:
 
 
 def linear(T: int = 1000, start: float = 1e-4, end: float = 2e-2) -> Schedule:
-    """β linear in t, as in DDPM Sec. 4a: β_1 = 1e-4 to β_T = 0.02."""
+    """β linear in t, as in DDPM Sec. 4a: β_1 = 1e-4 to β_T = 0.02.
+
+    Iso Sec. 3.1b   printed from β_0 at t = 0 on, so that β_1 = 1.199e-4; DDPM's models have this
+    """
     return from_beta(torch.linspace(start, end, T, dtype=torch.float64))
 
 

@@ -101,7 +101,10 @@ ACROSS = {  # tests of more than one file, and what they test
 OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes
     *("core/run/text.py", "eval/bench/load.py", "eval/bench/load_process.py"),
     *("eval/runs/rows.py", "train/loop/log.py"),  # what a crash left in them is passed over
-    *(f"eval/audit/{file}.py" for file in ("ledger", "mutants", "mutation", "references")),
+    *(
+        f"eval/audit/{file}.py"
+        for file in ("coverage", "ledger", "mutants", "mutation", "references")
+    ),
     "kernels/aot/golden_files.py",
 }
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -10,6 +10,7 @@ from collections import Counter
 from latentgeo.core.run.files import atomic_write
 from latentgeo.eval.audit.bibtex import bibtex
 from latentgeo.eval.audit.check import Outcome, of_row, run_tests, verdict_line
+from latentgeo.eval.audit.coverage import coverage, text_list
 from latentgeo.eval.audit.ledger import ROOT, Paper, Row, papers, row_of, rows
 from latentgeo.eval.audit.page import html_page
 from latentgeo.eval.audit.references import place_of, problems
@@ -62,11 +63,13 @@ def mutate(ledger: tuple[Row, ...], count: int, seed: int) -> None:
 def audit(cmd: Audit) -> None:
     """Print the table, or what is asked for instead.
 
-    RuntimeError if a row is out of step, a test fails, or a mutant survives.
+    RuntimeError if a row is out of step, a test fails, a text has a gap, or a mutant survives.
     """
     ledger = rows(cmd.paper) if cmd.equation is None else (row_of(cmd.equation),)
     if cmd.bibtex:
         print(bibtex(_papers(cmd.paper)))
+    elif cmd.coverage:
+        _show_coverage(cmd.paper)
     elif cmd.mutate:
         mutate(ledger, cmd.mutate, cmd.seed)
     else:
@@ -87,6 +90,14 @@ def _show(cmd: Audit, ledger: tuple[Row, ...]) -> None:
     wrong += [f"{test} failed" for test, out in outcomes.items() if out.status == "failed"]
     if wrong:
         raise RuntimeError("; ".join(wrong))
+
+
+def _show_coverage(key: str | None) -> None:
+    """Print the lists of the texts; RuntimeError where one has a gap."""
+    found = coverage(key)
+    print("\n\n".join(map(text_list, found)))
+    if gaps := sum(len(one.gaps) for one in found):
+        raise RuntimeError(f"{gaps} gaps: a list in core/papers/coverage lacks a row or a reason")
 
 
 def _papers(key: str | None) -> tuple[Paper, ...]:

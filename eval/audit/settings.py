@@ -21,6 +21,11 @@ class Audit:
     html: Path | None = output(
         "page to write, too: equations, code, tests and verdicts", "", default=None
     )
+    coverage: bool = option(
+        False,
+        "print what the papers' texts say, in their order, each with its row or why it has none, "
+        "and nothing else; a gap is a failure",
+    )
     bibtex: bool = option(False, "print the papers' BibTeX, and nothing else")
     mutate: int = option(
         0, "change so many places of the code, one at a time, and see if a test fails each time"

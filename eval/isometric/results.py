@@ -71,7 +71,11 @@ def estimates(rows: Rows, first: Rows | None, cmd: EvalIsometry) -> Found:
 def curves(
     results: Sequence[Result], prefix: str
 ) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Return (place, value, low, high) by model of the results `<prefix><place>`."""
+    """Return (place, value, low, high) by model of the results `<prefix><place>`.
+
+    Iso Fig. 5   RTL over t
+    Iso Fig. 6   LPIPS between neighbours along a walk
+    """
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for one in results:
         place = one.metric.removeprefix(prefix)

@@ -124,6 +124,8 @@ def walk_rows(subject: Subject, cmd: EvalIsometry, jobs: Sequence[int]) -> list[
     """Return RTL at every time of the sampling, and the steps between the images, of each arc.
 
     Iso Sec. 4.1c   RTL(t) = d_M(t) / d_2(t), of h_t along what the arc of x_T becomes at t
+    Iso Fig. 5      that at every t of the sampling
+    Iso Fig. 6      LPIPS between neighbours
     """
     lengths, images = _walked(subject, arcs(subject, cmd, jobs))
     steps = [image_steps(walk, subject.lpips) for walk in images.unbind(1)]

@@ -117,7 +117,10 @@ def tables(
 
 
 def surest(shares: Tensor, draw: torch.Generator) -> NDArray[np.int64]:
-    """Return the half of N images whose best class is surest, by shares (N, K), in random order."""
+    """Return the half of N images whose best class is surest, by shares (N, K), in random order.
+
+    Iso Sec. Da   1,000 of 2,000
+    """
     order = torch.randperm(len(shares), generator=draw)
     best = shares.amax(1)[order].argsort(descending=True, stable=True)
     kept = order[best[: max(2, round(KEPT * len(shares)))]]

@@ -71,7 +71,10 @@ def deviations(distances: Tensor) -> Tensor:
 
 
 def noise_pair(prompt: int, shape: Sequence[int], seed: int) -> Tensor:
-    """Return ε^a and ε^b (2, C, h, w) of prompt number `prompt`, the same for every model."""
+    """Return ε^a and ε^b (2, C, h, w) of prompt number `prompt`, the same for every model.
+
+    Smooth Sec. 4.1c   a pair of noises for each prompt
+    """
     return torch.randn(2, *shape, generator=generator(seed, "istd", prompt))
 
 

@@ -159,6 +159,8 @@ def exponential(one: Estimate) -> Estimate:
 def signed_rank_p(x: ArrayLike, y: ArrayLike) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test that x - y (n,) lies evenly about 0.
 
+    OT Sec. 5b   whether one coupling is smoother than another
+
     Pairs without a difference are left out; without any difference p is 1.
     """
     from scipy.stats import wilcoxon

@@ -98,7 +98,10 @@ def distances(
     images: Tensor,
     visited: tuple[int, ...],
 ) -> dict[int, tuple[Tensor, Tensor]]:
-    """Return LPIPS(x, P_t) and LPIPS(x, x_t), both (B,), by t ≥ 1, of images x (B, 3, H, W)."""
+    """Return LPIPS(x, P_t) and LPIPS(x, x_t), both (B,), by t ≥ 1, of images x (B, 3, H, W).
+
+    Asyrp Sec. G.2   the two curves of Fig. 19
+    """
     denoiser, found = denoiser_of(model), {}
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:

@@ -11,14 +11,18 @@ from dataclasses import replace
 from latentgeo.eval.runs.rows import Row
 from latentgeo.eval.runs.statistics import Estimate, mean_interval
 from latentgeo.eval.semantic.looks import MEANS, NEAREST, column, estimates, looks_of, prefixed
-from latentgeo.eval.semantic.shifts import relative, relative_eps
+from latentgeo.eval.semantic.shifts import relative, relative_eps, variance_kept
 from latentgeo.eval.semantic.subject import Edit, Subject
 
+KEPT = ", variance kept"
 SHOWN = (MEANS["lpips"], NEAREST)
 
 
 def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
-    """Return looks at every image with noise of every level in h and in ε."""
+    """Return looks at every image with noise of every level in h and in ε.
+
+    Asyrp Sec. D.2b   with `keep_variance` also where ε + z is divided by √(1 + σ²)
+    """
     exact = replace(one.attribute, S=subject.steps)  # levels are of h, whatever S was
     within, rows = replace(one, attribute=exact), [Row() for _ in jobs]
     for level in subject.levels:
@@ -28,6 +32,9 @@ def measure(subject: Subject, one: Edit, jobs: Sequence[int]) -> list[Row]:
             f"Δh of {level:g} ‖h‖": subject.edited(within, jobs, direction=h),
             f"Δε of {level:g} ‖ε‖": subject.eps_edited(one, jobs, eps),
         }
+        if subject.keep_variance:
+            kept = variance_kept(subject.draw(jobs, "eps"), level)
+            made[f"Δε of {level:g} ‖ε‖{KEPT}"] = subject.eps_edited(one, jobs, kept)
         for name, images in made.items():
             looks = subject.looks(one, jobs, subject.read(images))
             for row, look in zip(rows, looks, strict=True):
@@ -42,7 +49,8 @@ def of_rows(rows: Sequence[Row]) -> dict[str, Estimate]:
     for name in names:
         every = estimates(looks_of(rows, name))
         found |= prefixed(name, {key: every[key] for key in SHOWN})
-    for in_h, in_eps in zip(names[::2], names[1::2], strict=True):
+    plain = [name for name in names if not name.endswith(KEPT)]
+    for in_h, in_eps in zip(plain[::2], plain[1::2], strict=True):
         more = column(looks_of(rows, in_eps), "lpips") - column(looks_of(rows, in_h), "lpips")
         found[f"{in_eps}: LPIPS, minus that of {in_h}"] = mean_interval(more)
     return found

@@ -65,7 +65,7 @@ MEASURED = {
     "rivals": Property(rivals.measure, rivals.of_rows, ("t_0",)),
     "linearity": Property(linearity.measure, linearity.of_rows, ("scales",)),
     "homogeneity": Property(homogeneity.measure, homogeneity.of_rows),
-    "robustness": Property(robustness.measure, robustness.of_rows, ("levels",)),
+    "robustness": Property(robustness.measure, robustness.of_rows, ("levels", "keep_variance")),
     "consistency": Property(consistency.measure, consistency.of_rows, ("averaged",)),
     "steps": Property(steps.measure, steps.of_rows, ("lengths",)),
     "layers": Property(layers.measure, layers.of_rows),
@@ -241,6 +241,7 @@ def subject_of(
         seed=cmd.seed,
         scales=cmd.scales,
         levels=cmd.levels,
+        keep_variance=cmd.keep_variance,
         lengths=cmd.lengths,
         averaged=cmd.averaged,
         rivals={

@@ -20,6 +20,8 @@ ASKED = ("layers",)  # measured where asked for alone
 class EvalAsyrp:
     """Measure edits in the bottleneck of a model without text, and the properties of that space.
 
+    Asyrp Sec. 5b   1,000 steps, in the recipe asyrp-table-4
+
     success: was the wanted made, and the rest kept. rivals: whole models tuned to one edit, shifts
     in P_t and D_t, random shifts. linearity: scores against scales. homogeneity: one image's shift
     on another. robustness: noise in h and in ε. consistency: Δh_t beside its mean and one Δh for
@@ -53,6 +55,9 @@ class EvalAsyrp:
     )
     levels: tuple[float, ...] = option(
         (0.1, 0.3, 1.0), "robustness: norms of a random shift, as shares of the norm of h or ε"
+    )
+    keep_variance: bool = option(
+        False, "robustness: also noise in ε after which it is divided by √(1 + σ²), as in App. D.2"
     )
     averaged: int = option(20, "images drawn to average the mean and the global shift over")
     judge: str = option(
@@ -113,6 +118,8 @@ class EvalAsyrp:
 @dataclass(frozen=True, kw_only=True)
 class EvalIntervals:
     """Measure LPIPS(x, P_t) and LPIPS(x, x_t) along inversions, and t_edit and t_boost from them.
+
+    Asyrp Sec. G.2   of 100 images; at all 1,000 times in the recipe asyrp-table-2
 
     OUT/intervals.json is --intervals of edit-semantic and train-asyrp. Started again, it goes on;
     torchrun shares the images out.

@@ -8,6 +8,7 @@ Pairs     of x (2 B, ...), whose first half are donors and go their own way by t
           which the second half gets too
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -102,6 +103,15 @@ def relative_eps(draw: Draw, level: float) -> EpsShift:
     Asyrp Sec. D.2   Δε = level ‖ε‖ z/‖z‖
     """
     return lambda x, eps, t: sized(draw(eps), level * norms(eps))
+
+
+def variance_kept(draw: Draw, level: float) -> EpsShift:
+    """Return the shift of `relative_eps` after which ε has the variance that it had.
+
+    Asyrp Sec. D.2b   ε̃ = (ε + z) / √(1 + σ²), σ = level and ‖z‖ = σ‖ε‖; print has z ~ N(0, σI)
+    """
+    noise = relative_eps(draw, level)
+    return lambda x, eps, t: (eps + noise(x, eps, t)) / math.hypot(1, level) - eps
 
 
 def as_large(direction: Direction, draw: Draw) -> Direction:

@@ -77,6 +77,7 @@ class Subject:
     seed: int
     scales: Sequence[float] = ()
     levels: Sequence[float] = ()
+    keep_variance: bool = False  # whether noise in ε is also measured with ε's variance kept
     lengths: Sequence[int] = ()
     averaged: int = 20
     rivals: dict[str, Rival] = field(default_factory=dict)

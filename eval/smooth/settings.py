@@ -17,7 +17,10 @@ Way = Literal["ddim", "ddim-guided", "null-text"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvalIstd(Evaluation):
-    """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out."""
+    """Measure smoothness by ISTD; started again, it goes on; torchrun shares the prompts out.
+
+    Smooth Sec. 4.1c   500 captions, 11 images of each
+    """
 
     n_prompts: int = option(500, "how many prompts, drawn by the seed", was="prompts")
     prompt_file: Path | None = option(
@@ -90,7 +93,10 @@ class EvalReconstruction(Evaluation):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalEdit(EditOptions, Evaluation):
-    """Measure text edits of held-out faces: is the wanted attribute there, are the others kept."""
+    """Measure text edits of held-out faces: is the wanted attribute there, are the others kept.
+
+    Smooth Fig. 5   beside SDEdit, Prompt-to-Prompt and Plug-and-Play
+    """
 
     n_images: int = option(48, "held-out images, each edited once", was="images")
     methods: tuple[Method, ...] = option(
@@ -111,7 +117,10 @@ class EvalEdit(EditOptions, Evaluation):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalDrag:
-    """Drag prepared points of held-out images with several models, and measure where they end."""
+    """Drag prepared points of held-out images with several models, and measure where they end.
+
+    Smooth Fig. 6   by DragDiffusion, the base and its smooth twin
+    """
 
     out: Path = output("folder for the results; files of the same name are replaced")
     models: tuple[str, ...] = option(

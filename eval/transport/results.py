@@ -97,7 +97,11 @@ def compared(rows: Sequence[Row]) -> Compared:
 def transport_results(
     model: str, walks: Compared, seed: int, settings: Mapping[str, object]
 ) -> list[Result]:
-    """Return one model's numbers: of each coupling, of each against the first, of the clouds."""
+    """Return one model's numbers: of each coupling, of each against the first, of the clouds.
+
+    OT Sec. 5b   the reduction of LPIPS, and p of the signed-rank test
+    OT Sec. 5c   the reduction by level of similarity, and its rank correlation with it
+    """
     found = {
         (name, metric): mean_interval(values[metric])
         for name, values in walks.values.items()

@@ -165,7 +165,8 @@ def total_shift(
 ) -> Tensor:
     """Return Δh̃ (B, C, H, W) of attributes with scales (B, M) at h (B, C, H, W) and t (B,).
 
-    Asyrp Alg. 1   Δh = S_for/S_gen Σ_i c_i f_i(h)
+    Asyrp Alg. 1     Δh = S_for/S_gen Σ_i c_i f_i(h)
+    Asyrp Sec. N.2   any strengths c_i at once
     """
     temb = embedding(model, t, labels)
     total = torch.zeros_like(h)

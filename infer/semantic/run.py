@@ -228,7 +228,10 @@ def tell_typical(cmd: EditSemantic, model: ImageModel, photos: Tensor) -> None:
 
 
 def starts_of(cmd: EditSemantic, model: ImageModel, photos: Tensor | None) -> Starts:
-    """Return the images' noises, from the cache or by inversion, or those of seeds."""
+    """Return the images' noises, from the cache or by inversion, or those of seeds.
+
+    Asyrp Sec. M   x_T ~ N(0, I) of a seed
+    """
     shape = image_shape(model, cmd.size)
     if photos is None:
         names = [f"seed {seed}" for seed in cmd.seeds]

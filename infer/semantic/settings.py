@@ -13,6 +13,8 @@ from latentgeo.models.bundles.settings import MODEL_CONFIG, PREDICTION, Dtype, P
 class EditSemantic:
     """Edit images by directions in the bottleneck of a model without text (Asyrp).
 
+    Asyrp Sec. 5b, Asyrp Sec. G.1   1,000 steps are --steps, other intervals --t-edit
+
     A row of the grid is an image and an attribute, a column a factor of its scale. Images are
     inverted once for the same weights and steps, whatever is then done to them.
     """

@@ -13,7 +13,10 @@ Method = Literal["smooth", "sdedit", "prompt-to-prompt", "plug-and-play"]
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions:
-    """How each method edits, whatever the prompts."""
+    """How each method edits, whatever the prompts.
+
+    Smooth Sec. 4.4   r in {0.6, 0.7, 0.8, 0.9}, here `release`
+    """
 
     source_guidance: float | None = option(
         None,

@@ -53,7 +53,8 @@ def prompts_of(cmd: Interpolate) -> list[str]:
 def null_text_walk(cmd: Interpolate, spec: str, bundle: TextToImage) -> Walk:
     """Return the walk between the two noises that lead back to the images.
 
-    SmoothS Eq. 5   one ∅_t for both images, and for all frames
+    SmoothS Eq. 5     one ∅_t for both images, and for all frames
+    Smooth Sec. 4.2   11 images by slerp
     """
     sampling = sampling_of(bundle, cmd.steps, cmd.guidance, batch=cmd.batch)
     how = Inverting(method="null-text", steps=sampling.steps, guidance=sampling.guidance)
@@ -92,7 +93,10 @@ def frame_texts(bundle: TextToImage, prompts: list[str], frames: int) -> Texts:
 
 @torch.no_grad()
 def vae_walk(cmd: Interpolate, spec: str, bundle: TextToImage) -> Walk:
-    """Return the walk on the straight line between the autoencoder's latents of the images."""
+    """Return the walk on the straight line between the autoencoder's latents of the images.
+
+    Smooth Sec. 4.2   VAE Inter., a baseline
+    """
     z = bundle.encode(read_photos(list(cmd.images), cell(bundle), cmd.size)).float()
     line = sweep(z[:1], z[1:], cmd.frames, lerp)[:, 0]
     images = [bundle.decode(part).float().cpu() for part in line.split(cmd.batch)]
@@ -103,8 +107,9 @@ def vae_walk(cmd: Interpolate, spec: str, bundle: TextToImage) -> Walk:
 def anid_walk(cmd: Interpolate, spec: str, bundle: TextToImage) -> Walk:
     """Return the walk whose frames are noised, joined and denoised level by level.
 
-    ANID Sec. 4.1   a frame is denoised from between its two parents, noised alike; the coarsest
-                    level the highest
+    ANID Sec. 4.1     a frame is denoised from between its two parents, noised alike; the coarsest
+                      level the highest
+    Smooth Sec. 4.2   another baseline
     """
     sampling = sampling_of(bundle, anid.STEPS, cmd.guidance, batch=cmd.batch)
     texts = frame_texts(bundle, prompts_of(cmd), cmd.frames)

@@ -50,7 +50,10 @@ TOKENS = "embeddings.token_embedding.weight"  # of the text encoder
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingDefaults:
-    """How a model is sampled where the user does not say. The defaults are Smooth Diffusion's."""
+    """How a model is sampled where the user does not say. The defaults are Smooth Diffusion's.
+
+    Smooth Sec. 4.1b   50 steps, w = 7.5
+    """
 
     size: int = 512  # image side in pixels
     steps: int = 50  # network evaluations

@@ -241,6 +241,8 @@ def load_lora(
 ) -> Adapter:
     """Attach the adapter that a file of `save_lora` holds; its A and B are trainable.
 
+    SmoothS Sec. B   the model may be another than it was trained on, of the same architecture
+
     Raises FileNotFoundError or ValueError that names the file, the latter if it does not fit.
     """
     state, metadata = read_lora(path)

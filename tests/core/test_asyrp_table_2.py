@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from latentgeo.core import asyrp
 
@@ -60,6 +61,15 @@ def test_the_rule_of_the_text_does_not():
     """Asyrp Tab. 2, Asyrp Sec. 4.1: the shortest interval that is strong enough is 1 of the 33."""
     found = misses(asyrp.t_edit_shortest)
     assert found.count(0) == 1 and found.count(-1) == 29 and max(map(abs, found)) == 3
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_little_is_edited_below_t_boost(name):
+    """Asyrp Sec. 4.2b: what LPIPS(x, P_t) still falls by from t_boost on is less than 0.25."""
+    times, values = distances(name, "x0_t")
+    strength = asyrp.editing_strength(torch.tensor(values).flip(0))  # from T down
+    left = strength[-1] - strength[len(times) - 1 - times.index(TABLE[name][0])]
+    assert 0 < left < 0.25
 
 
 @pytest.mark.parametrize("name", TABLE)

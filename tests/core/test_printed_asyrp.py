@@ -36,7 +36,7 @@ def test_printed_theorem(t, t_prev, size):
     bar, low = SCHEDULE.alpha_bar[t], SCHEDULE.alpha_bar[t_prev]
     wanted = 1 - (1 - (1 - bar / low) / (1 - bar)).sqrt()
     torch.testing.assert_close((both / alone).flatten(), wanted, rtol=1e-9, atol=0)
-    assert wanted.item() == pytest.approx(size, abs=5e-3)
+    assert abs(wanted.item() - size) < 5e-3
     assert differs(torch.zeros_like(both), both) == 1
 
 

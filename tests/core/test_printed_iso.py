@@ -46,6 +46,19 @@ def formed(x):
     return J, 4 * r**4 / (z.square().sum() + r**2) ** 2 * torch.eye(N - 1, dtype=z.dtype)
 
 
+def test_printed_schedule():
+    """Iso Sec. 3.1b: from β_0 at t = 0 on, one step of the line ahead of DDPM's."""
+    start, end, T = 1e-4, 0.02, 1000
+    t = torch.arange(1, T + 1, dtype=torch.float64)
+    printed = schedules.from_beta(start * (1 - t / T) + end * t / T)
+    assert printed.beta[1].item() == pytest.approx(1.199e-4, rel=1e-12)
+    assert printed.beta[T] == SCHEDULE.beta[T]
+    ahead = (printed.beta - SCHEDULE.beta)[1:]
+    torch.testing.assert_close(ahead, (end - start) * (1 / T - (t - 1) / (T * (T - 1))))
+    ratio = printed.alpha_bar / SCHEDULE.alpha_bar
+    assert 0.0099 < differs(ratio, torch.ones_like(ratio)) < 0.0101
+
+
 def test_printed_score_matching():
     """Iso Eq. 1: λ(t) = 1-ᾱ_t times the score's squared error, a sum where ours is a mean."""
     x_0, eps, found = drawn(3, B, N)

@@ -24,6 +24,7 @@ from latentgeo.core.smooth import (
     update,
 )
 from latentgeo.core.variation_routes import variation
+from latentgeo.eval.audit.errors import deviates
 
 SCHEDULE = schedules.scaled_linear()
 
@@ -33,11 +34,10 @@ def test_unit_direction_is_on_the_sphere_and_isotropic():
     like = torch.zeros(20011, 1, 3, dtype=torch.float64)
     d = unit_direction(like, torch.Generator().manual_seed(0)).flatten(1)
     torch.testing.assert_close(d.norm(dim=1), torch.ones_like(d[:, 0]), rtol=1e-14, atol=0)
-    spread = 5 / 20011**0.5  # five standard errors, each entry has a standard deviation below 1
-    torch.testing.assert_close(
-        d.T @ d / len(d), torch.eye(3).double() / 3, rtol=0, atol=spread * 0.4
-    )
-    torch.testing.assert_close(d.mean(0), torch.zeros(3).double(), rtol=0, atol=spread)
+    one = torch.eye(3).double()  # E[Δ_i² Δ_j²] is 1/15, and 3/15 for i = j
+    spread = (((1 + 2 * one) / 15 - one / 9) / len(d)).sqrt()
+    assert deviates(d.T @ d / len(d), one / 3, spread, len(d)) < 5
+    assert deviates(d.mean(0), torch.zeros(3), (1 / 3 / len(d)) ** 0.5, len(d)) < 5
     again = unit_direction(like, torch.Generator().manual_seed(0)).flatten(1)
     assert torch.equal(d, again)
 
@@ -46,9 +46,9 @@ def test_official_direction_is_unit_in_the_mean_square_only():
     """Smooth Eq. 9, as released: N(0, I/n)."""
     like = torch.zeros(20011, 1, 3, dtype=torch.float64)
     d = official_direction(like, torch.Generator().manual_seed(0)).flatten(1)
-    squares = d.square().sum(1)  # mean 1, standard deviation √(2/3)
-    assert abs(squares.mean() - 1) < 5 * (2 / 3 / 20011) ** 0.5
-    assert squares.std().item() == pytest.approx((2 / 3) ** 0.5, rel=0.05)
+    squares, n, scatter = d.square().sum(1), len(d), (2 / 3) ** 0.5  # χ²(3)/3: excess kurtosis 4
+    assert deviates(squares.mean(), 1, scatter / n**0.5, n) < 5
+    assert deviates(squares.std(), scatter, scatter * ((2 + 4) / (4 * n)) ** 0.5, n) < 5
     alone = official_direction(like[:1], torch.Generator().manual_seed(0))
     assert alone.square().sum() < 12  # one sample has the scale of many
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentgeo.eval.audit.errors import differs
+from latentgeo.eval.audit.errors import deviates, differs
 from latentgeo.models.vae import VAE, VAEConfig, kl_divergence
 from tests.models.test_unet import manifest
 
@@ -79,9 +79,9 @@ def test_samples_have_the_posteriors_moments():
         mean, log_variance = vae.posterior(x[:1])
         z = vae.encode(x, torch.Generator().manual_seed(2)) / SMALL.scale
     deviation = (0.5 * log_variance).exp()[0]
-    error = (z.mean(0) - mean[0]) / deviation * 2_003**0.5
-    assert error.abs().max() < 4.5  # standard errors
-    torch.testing.assert_close(z.std(0), deviation, rtol=0.1, atol=0)
+    n = len(z)
+    assert deviates(z.mean(0), mean[0], deviation / n**0.5, n) < 4.5
+    assert deviates(z.std(0), deviation, deviation / (2 * n) ** 0.5, n) < 4.5
 
 
 def test_kl_divergence_is_the_integral():

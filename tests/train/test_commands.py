@@ -72,7 +72,9 @@ def test_recipes_of_ones_own_images_end_in_a_quarter_of_an_hour() -> None:
 
 
 def test_recipes_of_cifar10_fit_each_other(tmp_path: Path) -> None:
-    """Iso Sec. 4.1: p = 0.5, λ = 1e-4, 10 epochs of 50,000 images, from what the first makes."""
+    """Iso Sec. 4.1, Iso Sec. 4.1e: p = 0.5, λ = 1e-4, 10 epochs of 50,000 images, from what the
+    first makes.
+    """
     base = parse(TrainDdpm, ["--config", "cifar10-ddpm", "--out", str(tmp_path)])
     twin = parse(TrainIsometric, ["--config", "cifar10-isometric", "--out", str(tmp_path)])
     assert base.preset == twin.preset == "ddpm-cifar10"

@@ -14,6 +14,7 @@ class TrainIsometric(TrainDdpm):
 
     Iso Sec. 4.1a   the defaults: Adam at 1e-4, batch 32, moving average 0.9999, p = 0.5, λ = 1e-4;
                    10 epochs of 14,342 images (CelebA-HQ) are 4,482 steps
+    Iso Sec. 4.1e  images of a folder, of the size of the preset, mirrored or not (`flip`)
     Iso Tab. 3     p of 0, 0.5 and 1, λ_iso of 1e-3 and 1e-4, G of the sphere or I (`geometry`)
     Iso Tab. I     the same of latent diffusion (`vae`)
     """

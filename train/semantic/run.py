@@ -153,7 +153,10 @@ def end_of(
 
 
 def fresh(kind: str, model: ImageModel, times: Sequence[int], layer: str = H) -> Learned:
-    """Return a direction to learn: f_t, a table of Δh_t (or Δε_t) at these times, or one Δh."""
+    """Return a direction to learn: f_t, a table of Δh_t (or Δε_t) at these times, or one Δh.
+
+    Asyrp Sec. L.2   the three that are compared
+    """
     if kind == "implicit":
         return new_direction(model, layer)
     with torch.no_grad():

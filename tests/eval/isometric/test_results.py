@@ -60,6 +60,7 @@ def test_a_cropped_path_length_has_no_extremes():
 
 
 def test_curves_are_drawn_and_headlines_are_not_curves():
+    """Iso Fig. 5, Iso Fig. 6: a point for every time, and for every step of the walk."""
     every = results(rows(1.0), rows(0.5))
     found = curves(every, "RTL at t = ")
     assert [(x, value) for x, value, *_ in found["ours"]] == [(901.0, 1.0), (401.0, 2.0)]

@@ -94,7 +94,7 @@ def test_rounding_is_that_of_as_many_pairs_as_are_asked_for(subject):
 
 
 def test_walks_are_arcs_of_noise_and_what_they_become(subject):
-    """Iso Sec. 4.1c: RTL at the first time is of h on the slerp itself."""
+    """Iso Sec. 4.1c, Iso Fig. 5, Iso Fig. 6: RTL at the first time is of h on the slerp itself."""
     both = walk_rows(subject, CMD, [0, 1])
     visited = visited_times(subject.model, subject.sampling)
     for job in (0, 1):

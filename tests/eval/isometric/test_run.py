@@ -65,6 +65,22 @@ def test_the_command_measures_all_and_goes_on(models, tiny, tmp_path, capsys):
     assert {path: path.read_bytes() for path in tmp_path.glob("rows/*/*/*")} == before
 
 
+def test_path_length_has_steps_of_its_own(models, tiny, tmp_path):
+    """Iso Sec. 4.1d: --ppl-steps 3 has the lengths of --steps 3, and the walks of --steps 2."""
+
+    def rows(name, *more):
+        line = [*words(models[:1], tiny, tmp_path / name), "--metrics", "ppl", "mrtl", *more]
+        assert main(line) == 0
+        found = json.loads((tmp_path / name / "results.json").read_text())["results"]
+        return {one["metric"]: one["value"] for one in found}
+
+    few, many = rows("few"), rows("many", "--steps", "3")
+    both = rows("both", "--ppl-steps", "3")
+    ppl = "PPL, 1/ε², ε = 0.0001"
+    assert both[ppl] == many[ppl] != few[ppl]
+    assert both["mRTL"] == few["mRTL"] != many["mRTL"]
+
+
 def test_metrics_are_chosen_and_attributes_are_any(models, tiny, tmp_path):
     pytest.importorskip("sklearn")
     cmd = EvalIsometry(

@@ -42,7 +42,7 @@ def test_a_half_space_is_separable_and_a_coin_is_not():
         assert 1.9 < blind.estimate().value <= 2.01
         ratio = blind.ratio(known)
         assert ratio.low > 1.3 and ratio.n == N
-        assert blind.unknown()["coin"] == pytest.approx(math.log(2), abs=1e-2)
+        assert math.log(2) - 1e-2 < blind.unknown()["coin"] <= math.log(2)  # half of them by chance
 
 
 def test_a_ball_takes_the_radial_kernel():
@@ -77,6 +77,7 @@ def test_no_machine_sees_what_it_is_asked():
 
 
 def test_the_surest_half_is_kept():
+    """Iso Sec. Da: of four images the two whose best class has the largest share."""
     shares = torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
     assert sorted(surest(shares, torch.Generator().manual_seed(0)).tolist()) == [1, 2]
 

@@ -56,7 +56,9 @@ def test_istd_wants_two_distances():
 
 
 def test_noises_belong_to_seed_and_prompt():
-    """SmoothS Sec. A.3: the noises of each prompt are the same for every model."""
+    """SmoothS Sec. A.3, Smooth Sec. 4.1c: the noises of each prompt are the same for every
+    model.
+    """
     shape = (4, 3, 5)
     assert torch.equal(noise_pair(2, shape, 0), noise_pair(2, shape, 0))
     others = [noise_pair(1, shape, 0), noise_pair(2, shape, 1)]
@@ -66,7 +68,9 @@ def test_noises_belong_to_seed_and_prompt():
 
 
 def test_walks_take_equal_steps_of_the_angle():
-    """SmoothS Sec. A.3: every neighbouring pair of latents is equally far apart on the arc."""
+    """SmoothS Sec. A.3, Smooth Sec. 4.1c: every neighbouring pair of latents is equally far
+    apart on the arc.
+    """
     paths = prompt_walks([0, 5], (4, 7, 11), seed=0, frames=11).double()
     assert paths.shape == (2, 11, 4, 7, 11)
     torch.testing.assert_close(paths[1, [0, -1]], noise_pair(5, (4, 7, 11), 0).double())

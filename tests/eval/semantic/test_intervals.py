@@ -31,7 +31,9 @@ def place(tmp_path_factory):
 @pytest.mark.parametrize("name", ["ddpm", "ldm"])
 @torch.no_grad()
 def test_distances_from_their_definition(name):
-    """Asyrp Sec. 4.1, Asyrp Sec. 4.2: of P_t and x_t at every time of the inversion, T too."""
+    """Asyrp Sec. 4.1, Asyrp Sec. 4.2, Asyrp Sec. G.2: of P_t and x_t at every time of the
+    inversion, T too.
+    """
     model = made(CONFIGS[name]).to("cpu", torch.float64)
     size = model.config.sampling.size
     generator = torch.Generator().manual_seed(0)

@@ -7,6 +7,7 @@ import torch
 
 from latentgeo.core import asyrp
 from latentgeo.core.schedule import batch_time
+from latentgeo.eval.audit.errors import deviates, differs
 from latentgeo.eval.semantic.shifts import (
     as_large,
     as_large_eps,
@@ -17,6 +18,7 @@ from latentgeo.eval.semantic.shifts import (
     relative,
     relative_eps,
     shift_eps,
+    variance_kept,
 )
 from latentgeo.infer.semantic.editing import Attribute, Editing, edit, editing_times
 from latentgeo.models.bundles.delta_h import GlobalDirection
@@ -93,6 +95,21 @@ def test_pairs_share_what_their_donor_finds():
     by_eps = shift_eps(model, pairs, donated_eps(own_shift(model, one, 4)), visited, ending(400))
     torch.testing.assert_close(by_eps[:3], alone)
     assert (by_eps[3:] - found[3:]).abs().max() > 1e-3
+
+
+def test_the_variance_is_kept():
+    """Asyrp Sec. D.2b: of ε ~ N(0, I) and z ~ σ N(0, I), whose printed variance σ leaves 1 + σ."""
+    torch.manual_seed(0)
+    n, sigma = 100_000, 0.5
+    eps = torch.randn(2, n).double()
+    shifted = eps + variance_kept(drawing(), sigma)(eps, eps, torch.tensor([1, 2]))
+    spread = (2 / n) ** 0.5
+    assert deviates(shifted.var(1), torch.ones(2), spread, n) < 4
+    plain = eps + relative_eps(drawing(), sigma)(eps, eps, torch.tensor([1, 2]))
+    torch.testing.assert_close(shifted * (1 + sigma**2) ** 0.5, plain)
+    printed = (eps + sigma**0.5 * torch.randn(2, n).double()) / (1 + sigma**2) ** 0.5
+    assert deviates(printed.var(1), (1 + sigma) / (1 + sigma**2) * torch.ones(2), spread, n) < 5
+    assert abs(differs(printed.var(), shifted.var()) - 0.2) < 0.02
 
 
 def test_random_shifts_have_the_size_asked_for():

@@ -18,7 +18,9 @@ def test_edits_do_not_depend_on_the_batch(subject, own_way):
 
 
 def test_the_plain_process_has_its_edits_noise(subject, own_way):
-    """Asyrp Eq. 9: as printed it begins below t_edit at the latest, as released at t_boost."""
+    """Asyrp Eq. 9, Asyrp Sec. H: as printed it begins below t_edit at the latest, as released
+    at t_boost.
+    """
     subject.memo.clear()
     early = replace(own_way, attribute=replace(own_way.attribute, t_edit=600), t_boost=900)
     late = replace(own_way, t_boost=900)

@@ -55,6 +55,7 @@ def test_an_image_that_moved_as_asked_is_at_its_targets():
 
 
 def test_two_models_are_measured_on_the_same_cases(tiny, tmp_path, capsys, monkeypatch):
+    """Smooth Fig. 6: the base and its twin."""
     monkeypatch.setattr(drag_settings, "SMALL", QUICK)
     names = captioned(tiny.data).names[:3]
     cases = [

@@ -16,6 +16,7 @@ def start(tiny, tmp_path):
 
 
 def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys, start):
+    """Smooth Fig. 5: edits of both models by several ways, on the same images."""
     assert main([*start, "--methods", "smooth", "sdedit", "prompt-to-prompt", "--blend"]) == 0
     assert WANTED in capsys.readouterr().out
     found = json.loads((tmp_path / "results.json").read_text())["results"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from latentgeo.core.isometry import exact_traces
+from latentgeo.eval.audit.errors import deviates
 from latentgeo.eval.toy.autoencoder import (
     EVERY,
     error,
@@ -52,7 +53,9 @@ def test_one_probe_is_right_on_average():
     x = held_out_points(COMMAND, 1).float().expand(20_000, 3)
     draw, same = (torch.Generator().manual_seed(1) for _ in range(2))
     ratio = penalty(encode, x, "estimated", draw) / penalty(encode, x[:1], "sphere", draw)
-    assert ratio.item() == pytest.approx(1, abs=0.06)
+    some, exact = torch.Generator().manual_seed(2), penalty(encode, x[:1], "sphere", draw)
+    parts = [penalty(encode, x[:1000], "estimated", some) / exact for _ in range(20)]
+    assert deviates(ratio, 1, torch.stack(parts).std() / 20**0.5, 20_000) < 4
     torch.randn(1, *x.shape, generator=same)
     assert torch.equal(draw.get_state(), same.get_state())  # one
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from latentgeo.eval.audit.errors import deviates
 from latentgeo.eval.transport.results import (
     LARGEST,
     LPIPS,
@@ -38,21 +39,24 @@ def test_means_are_over_pairs(found, walk_rows):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_reductions_are_what_was_put_in(found, metric):
+    """OT Sec. 5b: the shares by which walks were made shorter, within their intervals."""
     for name, factor in FACTOR.items():
         one = found.get((f"m: {name}", f"{metric}, reduction from index"))
         assert (one is None) == (name == "index")
         if one is not None:
-            assert one.value == pytest.approx(1 - factor, abs=0.01)
             low, high = one.interval
+            spread = max((high - low) / 3.92, ROUNDING)
+            assert deviates(one.value, 1 - factor, spread, 25) < 4
             assert low - ROUNDING <= one.value <= high + ROUNDING and high - low < 0.02
             p = found[f"m: {name}", f"{metric}, Wilcoxon's p against index"]
             assert p.value < 1e-6 and p.interval is None and p.n == 25
 
 
 def test_levels_have_their_own_pairs(found):
+    """OT Sec. 5c: no level and no trend differs where all were made shorter alike."""
     for level in range(1, 6):
         one = found["m: optimal", f"{LPIPS}, reduction from index, similarity {level} of 5"]
-        assert one.n == 5 and one.value == pytest.approx(0.2, abs=0.02)
+        assert one.n == 5 and abs(one.value - 0.2) < 0.02
     trend = found["m: optimal", "rank correlation of that reduction with similarity"]
     assert trend.interval is not None and trend.interval[0] < 0 < trend.interval[1]
 

@@ -148,7 +148,9 @@ def test_the_whole_process_as_printed(name, prediction):
 
 @torch.no_grad()
 def test_noise_is_drawn_below_t_boost_alone_and_each_state_is_told():
-    """Asyrp Alg. 1: t ≥ t_boost has none, a time that is visited at t_boost itself neither."""
+    """Asyrp Alg. 1, Asyrp Sec. H: t ≥ t_boost has none, a time that is visited at t_boost
+    itself neither.
+    """
     model, x, _ = given("ddpm")
     visited, told, draw = editing_times(model.schedule, 5), [], drawing()
     editing = Editing(attributes=[], scales=torch.zeros(3, 0), t_boost=visited[2])

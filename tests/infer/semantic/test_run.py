@@ -95,6 +95,7 @@ def test_how_typical_an_image_is_is_said_before_it_is_edited(places, tmp_path, c
 
 
 def test_directions_one_by_one_and_together(places, tmp_path):
+    """Asyrp Sec. G.1, Asyrp Sec. M, Asyrp Sec. N.2: images of seeds, with intervals as given."""
     smile, bare = places / "smile.safetensors", f"{places / 'bare.pth'}=other"
     words = ("--seeds", "3", "5", "--direction", smile, bare, "--t-edit", "400", "--t-boost", "100")
     assert run(places, tmp_path / "a", *words, "--scale", "1", "-2") == 0

@@ -47,7 +47,9 @@ def test_prompts_are_joined_by_straight_lines(bundle):
 
 
 def test_the_walk_ends_where_each_inversion_leads(tiny, bundle, photos, tmp_path):
-    """SmoothS Eq. 5: with the ∅_t they share, the first and last frame are the reconstructions."""
+    """Smooth Sec. 4.2, SmoothS Eq. 5: with the ∅_t they share, the first and last frame are the
+    reconstructions.
+    """
     cmd = command(tiny, photos, tmp_path)
     words = ["--images", *map(str, photos), "--prompts", *PAIR, "--frames", "5", "--batch", "2"]
     words += ["--models", str(tiny.model), "--device", "cpu", "--out", str(tmp_path)]
@@ -65,7 +67,9 @@ def test_the_walk_ends_where_each_inversion_leads(tiny, bundle, photos, tmp_path
 
 
 def test_baselines_end_at_the_autoencoders_images(tiny, bundle, photos, tmp_path):
-    """ANID Sec. 4.1: the first and last frame are the images, as the autoencoder has them."""
+    """ANID Sec. 4.1, Smooth Sec. 4.2: the first and last frame are the images, as the
+    autoencoder has them.
+    """
     cmd = command(tiny, photos, tmp_path)
     line = vae_walk(cmd, "m", bundle).images
     noised = anid_walk(cmd, "m", bundle).images

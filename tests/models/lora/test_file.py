@@ -31,6 +31,26 @@ def test_a_file_gives_the_same_model(tmp_path, alpha):
     assert (metadata["rank"], metadata["base"]) == ("2", "abc")
 
 
+def test_a_file_is_added_to_another_model_of_its_shape(tmp_path):
+    """SmoothS Sec. B: every adapted weight moves by s BA, whatever weights were there."""
+    model, other = net(), net()
+    lora.attach(model, rank=2, alpha=3, targets=("conv", "attn1.*"))
+    path = lora.save_lora(tmp_path / "lora.safetensors", trained(model))
+    before = {name: 3 * weight.clone() for name, weight in other.state_dict().items()}
+    other.load_state_dict(before)
+    lora.merge(model)
+    lora.load_lora(other, path)
+    lora.merge(other)
+    moved = [name for name, _ in lora.updated(model, lora.DEFAULT).items()]
+    own = lora.base_state(net())
+    for name in moved:
+        added = model.get_submodule(name).weight - own[f"{name}.weight"]
+        theirs = other.get_submodule(name).weight - before[f"{name}.weight"]
+        torch.testing.assert_close(theirs, added, rtol=1e-12, atol=1e-12)
+        assert added.abs().max() > 1e-3
+    assert len(moved) > 1
+
+
 def test_peft_reads_the_file_with_the_same_output(tmp_path):
     """LoRA Eq. 3: the package peft, configured by our metadata, computes the same output."""
     peft = pytest.importorskip("peft")

@@ -111,7 +111,9 @@ def test_the_defaults_are_the_papers(tmp_path):
 
 @pytest.mark.parametrize(("kind", "cls"), [("table", DirectionTable), ("global", GlobalDirection)])
 def test_other_kinds_and_images_inverted_once(place, judged, pictures, tmp_path, kind, cls):
-    """Asyrp Alg. 2 on real images; a second run finds their noises, and the file can be used."""
+    """Asyrp Alg. 2, Asyrp Sec. L.2, on real images; a second run finds their noises, and the
+    file can be used.
+    """
     given = ("--data", pictures, "--n-images", 7, "--t-edit", 400, "--kind", kind)
     given += ("--cache", tmp_path / "cache", "--samples", 2, "--sample-every", 20)
     assert main(words(place, tmp_path / "a", *given)) == 0
