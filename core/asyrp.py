@@ -207,6 +207,7 @@ def scaled(
     """Return Δh̃ (B, ...) of attributes with their scales c_i, learned with S steps, used with S̃.
 
     Asyrp Sec. 3.4   Δh̃ = S/S̃ Σ_i c_i f_i(h): the sum over all steps stays the same
+    Asyrp Sec. F     that is, Δh̃ S̃ = Δh S
     Asyrp Alg. 1     Δh = S_for/S_gen Σ_i c_i f_i(h) of S points with both ends, S - 1 steps: that
                      ratio leaves the sum 2.5 % larger at 40 and 1000. The released code has
                      another 1/√M before the sum of M attributes

@@ -194,7 +194,7 @@ def test_training_loss_weighs_both_terms():
 
 
 def test_the_sum_of_shifts_does_not_depend_on_the_steps():
-    """Asyrp Sec. 3.4: 40 steps in training, 8 or 1000 in use; attributes add with their scales."""
+    """Asyrp Sec. 3.4, Asyrp Sec. F: learned with 40 steps, used with 8 or 1000; attributes add."""
     a, b = drawn()[:2]
     for used in (8, 40, 1000):
         total = sum(asyrp.scaled([a, b], [1.5, -2.0], 40, used) for _ in range(used))
