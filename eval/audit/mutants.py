@@ -47,7 +47,7 @@ SYMMETRIC = (
 SEEDING = ("generator", "mix")  # another order is another seed
 CHECKS = ("check", "_check")  # how functions begin that return nothing, but may raise
 MESSAGES = ("progress", "warn", "print")
-NOT_MATHEMATICS = ("__post_init__",)
+NOT_MATHEMATICS = ("__post_init__", "following")  # checks; what to type next
 
 
 @dataclass(frozen=True)

@@ -106,11 +106,11 @@ def test_metrics_are_chosen_and_attributes_are_any(models, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--ppl-pairs", "1"], "ppl_pairs must be at least 2, got 1"),
+        (["--ppl-pairs", "1"], "--ppl-pairs must be at least 2, got 1"),
         (["--frames", "2"], "frames must be at least 3, got 2"),
         (["--metrics", "fid"], "fid"),
         (["--metrics", "ppl", "ppl"], "metrics: got"),
-        (["--ppl-epsilon", "0"], "ppl_epsilon must lie in (0, 1], got 0.0"),
+        (["--ppl-epsilon", "0"], "--ppl-epsilon must lie in (0, 1], got 0.0"),
         (["--times", "0"], "times must be at least 1, got 0"),
         (["--exact", "-1"], "exact must not be negative"),
         (["--dtype", "fp16"], "fp16"),

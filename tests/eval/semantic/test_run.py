@@ -75,7 +75,7 @@ def test_everything_is_measured_and_goes_on(place, tiny, tmp_path, capsys):
         (("zombie",), (), "no change of an attribute"),
         (("smile",), ("--scales", "1", "2"), "scales"),
         (("smile",), ("--lengths", "1"), "lengths"),
-        (("smile",), ("--n-images", "1"), "n_images must be at least 2"),
+        (("smile",), ("--n-images", "1"), "--n-images must be at least 2"),
         (("smile",), ("--levels", "-1"), "levels"),
     ],
 )

@@ -32,8 +32,8 @@ def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys, start):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--n-images", "1"), "n_images must be at least 2"),
-        (("--n-images", "100"), "wanted 1 to 12"),
+        (("--n-images", "1"), "--n-images must be at least 2"),
+        (("--n-images", "100"), "--n-images must lie in 1..12"),
         (("--methods", "smooth", "smooth"), "methods"),
         (("--release", "-1"), "release must be in [0, 1]"),
         (("--classifier", "/nowhere"), "nowhere"),

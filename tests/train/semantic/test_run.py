@@ -197,7 +197,7 @@ def test_several_attributes_by_measured_intervals(place, judged, tmp_path):
     )
     asyrp_run.train(settings, Brightness())
     b, d = (read_purpose(tmp_path / "out" / f"{name}.safetensors") for name in "bd")
-    assert (b.t_edit, d.t_edit, b.t_boost) == (300, 1, 700)  # 0.33 · 0.71 = 0.233, and 0.33 · 0
+    assert (b.t_edit, d.t_edit, b.t_boost) == (700, 1, 700)  # 0.33 · 0.71 = 0.233, and 0.33 · 0
     assert d.similarity == pytest.approx(0, abs=1e-6)
 
 
