@@ -172,7 +172,7 @@ def test_the_command_knows_the_same_choices():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--latent-size", "0"], "latent_size must be at least 1, got 0"),
+        (["--latent-size", "0"], "--latent-size must be at least 1, got 0"),
         (["--batch", "0"], "batch must be at least 1, got 0"),
         (["--rank", "-1"], "rank must not be negative, got -1"),
         (["--top", "-1"], "top must not be negative, got -1"),

@@ -69,7 +69,7 @@ def test_the_account_of_one_update():
     ("words", "message"),
     [
         (["--steps", "101"], "where the published rate ends, got 101"),
-        (["--n-images", "0"], "n_images must be at least 1, got 0"),
+        (["--n-images", "0"], "--n-images must be at least 1, got 0"),
         (["--device", "tpu"], "tpu"),
     ],
 )

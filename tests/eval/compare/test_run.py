@@ -109,8 +109,8 @@ def test_what_is_measured_is_not_measured_again(done, monkeypatch):
         (["--models", "a=avatars", "b="], "wanted NAME=MODEL"),
         (["--models", "a=avatars", "b=avatars+none_such"], "none_such"),
         (["--metrics", "istd", "istd"], "metrics: got"),
-        (["--n-images", "9"], "n_images must be at least 10, got 9"),
-        (["--n-samples", "999"], "n_samples must be 0 or at least 1000, got 999"),
+        (["--n-images", "9"], "--n-images must be at least 10, got 9"),
+        (["--n-samples", "999"], "--n-samples must be 0 or at least 1000, got 999"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, more, message):

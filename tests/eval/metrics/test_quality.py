@@ -148,7 +148,7 @@ def test_a_folder_of_ones_own_is_measured_without_the_avatars_attributes(tiny, t
         (("--n-images", "3"), "images"),
         (("--clip-model", "/nowhere.pt"), "nowhere.pt"),
         (("--inception", "/nowhere.pt"), "nowhere.pt"),
-        (("--n-images", "100"), "wanted 1 to 12"),
+        (("--n-images", "100"), "--n-images must lie in 1..12"),
         (("--classifier", "/nowhere"), "nowhere"),
     ],
 )

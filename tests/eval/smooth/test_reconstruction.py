@@ -48,8 +48,8 @@ def test_the_command_writes_results_and_goes_on(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--n-images", "1"], "n_images must be at least 2"),
-        (["--n-images", "999"], "got 999 captions to take, wanted 1 to 12"),
+        (["--n-images", "1"], "--n-images must be at least 2"),
+        (["--n-images", "999"], "--n-images must lie in 1..12"),
         (["--methods", "ddim", "ddim"], "methods: got"),
         (["--methods", "magic"], "magic"),
         (["--inner", "0"], "inner must be at least 1"),
