@@ -86,6 +86,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
     "bench-aot": {"arch": ("sm_80",), "dtype": ("bf16",), "kernels": ("gates.silu",)},
     # what is measured needs a GPU; the cases, which must exist, are listed without
     "bench-kernels": {"list": True, "out": None},
+    "bench-kernels --compare": {"list": True, "compare": ()},
     "bench-account": {"preset": "tiny", "latent_size": 8},
     "bench-step": {"preset": "tiny", "latent_size": 8, "rounds": 1},
     "inspect FILE": {"file": SD},

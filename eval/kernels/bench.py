@@ -7,41 +7,65 @@ Rows are printed, and on disk, as they come.
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from latentgeo.core.run.cli import version
-from latentgeo.eval.kernels.settings import BenchKernels
+from latentgeo.eval.kernels.compare import compare
+from latentgeo.eval.kernels.settings import SHORT, BenchKernels
+from latentgeo.eval.kernels.sources import sources
+from latentgeo.eval.kernels.stored import Key, keep, of_sources, place
 from latentgeo.eval.kernels.table import HEAD, bar_lines, heading, listed, row_line
 from latentgeo.eval.runs.isolated import Isolated, Stalled
-from latentgeo.eval.runs.rows import append_rows, open_rows
-from latentgeo.kernels.bench.cases import Case, chosen
+from latentgeo.eval.runs.rows import open_rows
+from latentgeo.kernels.bench.cases import Asked, Case, chosen
 from latentgeo.kernels.bench.peers import OURS, contenders
 from latentgeo.kernels.bench.roofline import Roofline
 from latentgeo.kernels.bench.rows import FAILED, Row, from_json
 from latentgeo.kernels.bench.worker import LOST
 
-Key = tuple[str, str]  # a case and a contender
 NO_GPU = "bench-kernels needs a CUDA GPU and this machine shows none: nothing was measured"
 WORKER = (sys.executable, "-m", "latentgeo.kernels.bench.worker")
 
 
 def bench_kernels(command: BenchKernels, device: str = "cuda") -> None:
-    """Run the command: list the cases, or run them and print what they gave.
+    """Run the command: list the cases, or run them and print what they gave, or compare two runs.
 
     Raises `ValueError` for a pattern that no case matches and for a folder of other settings'
-    rows, and `RuntimeError` if no worker can start.
+    rows, and `RuntimeError` if no worker can start, or what is compared is slower.
     """
-    cases = chosen(command.only)
+    if command.compare:
+        compare(*command.compare, command.threshold)
+        return
+    cases = [one.case for one in asked(command)] or chosen(command.only)
     if command.list:
         print("\n".join(map(listed, cases)))
     elif device == "cuda" and not torch.cuda.is_available():
         print(NO_GPU)
     else:
         measure(command, cases, device)
+
+
+def asked(command: BenchKernels) -> list[Asked]:
+    """Return the cases of `--op`, in every dtype and order that is asked for."""
+    if command.op is None:
+        return []
+    orders = dict.fromkeys(SHORT.get(order, order) for order in command.order)
+    return [
+        Asked(
+            op=command.op,
+            shape=command.shape,
+            order=order,
+            dtype=dtype,
+            mask=command.masked,
+            layout=command.layout,
+        )
+        for dtype in dict.fromkeys(command.dtype)
+        for order in orders
+    ]
 
 
 def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
@@ -53,7 +77,7 @@ def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
         print(f"{len(rows)} rows are there already; those that FAILED are not tried again")
     places, shown = {case.name: place for place, case in enumerate(cases)}, ""
     for found in results(command, todo, device):
-        keep(command.out, asdict(found))
+        keep(command.out, found)
         if isinstance(found, Roofline):
             print(f"{found}\n{HEAD}", flush=True)
             continue
@@ -68,7 +92,7 @@ def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
 
 
 def finished(command: BenchKernels, device: str) -> dict[Key, Row]:
-    """Return the rows that the folder has, measured on this machine in this way."""
+    """Return the rows that the folder has of these kernels, measured on this machine so."""
     if command.out is None:
         return {}
     settings: dict[str, object] = {
@@ -78,19 +102,7 @@ def finished(command: BenchKernels, device: str) -> dict[Key, Row]:
         "seconds": command.seconds,
         "graphs": command.graphs,
     }
-    found = open_rows(command.out, settings, key_of)
-    return {key: from_json(row) for key, row in found.items()}
-
-
-def key_of(row: Mapping[str, object]) -> Key:
-    """Return which row it is; `KeyError` for a line that is none."""
-    return str(row["case"]), str(row["contender"])
-
-
-def keep(folder: Path | None, row: dict[str, object]) -> None:
-    """Add a line to the folder's rows."""
-    if folder is not None:
-        append_rows(folder, [row])
+    return of_sources(open_rows(command.out, settings, place), sources())
 
 
 def results(
@@ -109,6 +121,7 @@ def results(
             "graphs": command.graphs,
             "profile": None if command.profile is None else str(command.profile),
             "device": device,
+            "asked": [asdict(one) for one in asked(command)],
         }
         with Isolated(worker, job, errors) as process:
             yield from _heard(process, left, command.timeout, errors)

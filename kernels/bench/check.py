@@ -21,6 +21,7 @@ from latentgeo.kernels.bench.orders import ORDERS, Data, Results
 View = Callable[[Tensor], Tensor]
 # ‖result - reference‖ / ‖reference‖ beyond which a result is wrong
 BARS: Final = {torch.float16: 4e-3, torch.bfloat16: 3e-2, torch.float32: 2e-5}
+ATTENDING: Final = 0.75  # of the pairs of a row and a column, in a mask of bools
 WIDER: Final = {torch.float32: torch.float64}  # the reference's dtype; of 16 bits it is float32
 
 
@@ -33,15 +34,25 @@ class Reference:
 
 
 def draw(case: Case, device: torch.device, seed: int = 0) -> Data:
-    """Return normal numbers for a case."""
+    """Return normal numbers for a case, as they lie in memory; of a mask of bools three in four."""
     generator = torch.Generator(device).manual_seed(seed)
+    operator, dtype = case.operator, case.dtype
 
     def normal(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return torch.randn(shape, generator=generator, device=device).to(dtype)
+        x = torch.randn(shape, generator=generator, device=device).to(dtype)
+        return operator.laid(x) if len(shape) == len(operator.shapes[0]) else x
 
-    operator, dtype = case.operator, case.dtype
+    def masked(shape: tuple[int, ...]) -> Tensor:
+        if operator.mask == "additive":
+            return torch.randn(shape, generator=generator, device=device).to(dtype)
+        attends = torch.rand(shape, generator=generator, device=device) < ATTENDING
+        attends[..., 0] = True  # a row that attends to nothing is NaN in PyTorch's attention
+        return attends
+
+    shapes = operator.shapes if operator.mask is None else operator.shapes[:-1]
+    masks = () if operator.mask is None else (masked(operator.shapes[-1]),)
     return Data(
-        operands=tuple(normal(shape, dtype) for shape in operator.shapes),
+        operands=(*(normal(shape, dtype) for shape in shapes), *masks),
         cotangent=normal(operator.result, torch.float32 if operator.sums else dtype),
         tangents=tuple(normal(shape, dtype) for shape in operator.shapes[: operator.moved]),
         trained=operator.trained,
@@ -55,8 +66,12 @@ def references(case: Case, data: Data) -> list[Reference]:
 
 def _reference(case: Case, data: Data, part: View) -> Reference:
     wide = WIDER.get(case.dtype, torch.float32)
-    run = ORDERS[case.order](case.operator.plain, data.each(lambda x: part(x).to(wide)))
+    run = ORDERS[case.order](case.operator.plain, data.each(lambda x: _wider(part(x), wide)))
     return Reference(part=part, results=run())
+
+
+def _wider(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x if x.dtype == torch.bool else x.to(dtype)
 
 
 def largest_error(found: Results, wanted: list[Reference]) -> tuple[float, str]:
@@ -92,4 +107,6 @@ def _parts(case: Case) -> list[View]:
 
 
 def _head(b: int, h: int, x: Tensor) -> Tensor:
-    return x[b : b + 1, h : h + 1]
+    """Return a head of x (B, H, ...), or what all heads share where there is one of them."""
+    x = x if x.shape[0] == 1 else x[b : b + 1]
+    return x if x.shape[1] == 1 else x[:, h : h + 1]

@@ -1,9 +1,9 @@
 """The operators at Stable Diffusion 1.5's sizes: their operands, and PyTorch's own in their place.
 
-Notation   B samples, H heads of d numbers, N rows of queries, M of keys; C channels; the first
-           `trained` operands have gradients, and the first `moved` of those have tangents and hand
-           on the inner gradient of a double backward, as in a step of Smooth Diffusion: there text
-           moves neither keys nor values, and a norm's weights, if they are trained, do not move
+Notation   B samples, N rows of C channels; the first `trained` operands have gradients, and the
+           first `moved` of those have tangents and hand on the inner gradient of a double backward,
+           as in a step of Smooth Diffusion: there text moves neither keys nor values, and a norm's
+           weights, if they are trained, do not move. `attentions.py` has attention
 
 `plain` is what PyTorch offers in the operator's place. It is one of the contenders, and in a wider
 type the reference that all of them are checked against.
@@ -15,13 +15,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from latentgeo.kernels.attention.op import attention
 from latentgeo.kernels.chart.op import over_sqrt_metric, to_sphere
 from latentgeo.kernels.gates.op import geglu
 from latentgeo.kernels.norms.op import group_norm_silu, layer_norm
@@ -30,6 +29,8 @@ from latentgeo.kernels.wiring.op import wide as widened
 
 Function = Callable[..., Tensor]
 GROUPS = 32  # of Stable Diffusion's norms
+CHANNELS_FIRST: Final = "channels-first"
+CHANNELS_LAST: Final = "channels-last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Heads:
     columns: int  # M
     width: int  # d
     causal: bool = False
+    mask: str | None = None  # bool or additive
 
     @property
     def scores(self) -> int:
@@ -64,57 +66,32 @@ class Operator:
     plain: Function
     plain_name: str = "eager"
     attention: Heads | None = None  # its size, if it is one
+    mask: str | None = None  # the kind of the last operand, if that is a mask
+    laid: Callable[[Tensor], Tensor] = Tensor.contiguous  # what puts an operand in its layout
     sums: bool = False  # whether the result is of sums, which are in float32
 
 
-def self_attention(rows: int, width: int, heads: int, batch: int, causal: bool = False) -> Operator:
-    """Return attention of N rows to themselves, differentiated in q, k and v."""
-    size = Heads(batch=batch, heads=heads, rows=rows, columns=rows, width=width, causal=causal)
-    return _attention("attention-causal" if causal else "attention", size, moved=3)
-
-
-def cross_attention(rows: int, columns: int, width: int, heads: int, batch: int) -> Operator:
-    """Return attention of N rows to M tokens of text, which have gradients and no tangents."""
-    size = Heads(batch=batch, heads=heads, rows=rows, columns=columns, width=width)
-    return _attention("attention", size, moved=1)
-
-
-def _attention(kind: str, size: Heads, moved: int) -> Operator:
-    q = (size.batch, size.heads, size.rows, size.width)
-    k = (size.batch, size.heads, size.columns, size.width)
-    shape = f"{size.rows}x{size.columns}-d{size.width}-h{size.heads}-b{size.batch}"
-    return Operator(
-        name=f"{kind}-{shape}",
-        shapes=(q, k, k),
-        result=q,
-        trained=3,
-        moved=moved,
-        ours=partial(attention, causal=size.causal),
-        plain=partial(sdpa, SDPBackend.MATH, causal=size.causal),
-        plain_name="sdpa-math",
-        attention=size,
-    )
-
-
-def sdpa(backend: SDPBackend, q: Tensor, k: Tensor, v: Tensor, causal: bool = False) -> Tensor:
-    """Return PyTorch's attention (B, H, N, d) by one implementation, or raise `RuntimeError`."""
-    with sdpa_kernel(backend):
-        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-
-
-def group_norms(channels: int, side: int, batch: int, weights: bool = False) -> Operator:
+def group_norms(
+    channels: int, side: int, batch: int, weights: bool = False, layout: str = CHANNELS_FIRST
+) -> Operator:
     """Return GroupNorm and SiLU of (B, C, side, side); `weights` are trained, or constants."""
     image, vector = (batch, channels, side, side), (channels,)
     kind = "group-norm-silu-weights" if weights else "group-norm-silu"
+    last = "" if layout == CHANNELS_FIRST else f"-{layout}"
     return Operator(
-        name=f"{kind}-{channels}x{side}x{side}-b{batch}",
+        name=f"{kind}-{channels}x{side}x{side}-b{batch}{last}",
         shapes=(image, vector, vector),
         result=image,
         trained=3 if weights else 1,
         moved=1,
         ours=lambda x, w, b: group_norm_silu(x, GROUPS, w, b),
         plain=lambda x, w, b: F.silu(F.group_norm(x, GROUPS, w, b)),
+        laid=_channels_last if layout == CHANNELS_LAST else Tensor.contiguous,
     )
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def layer_norms(rows: int, channels: int, batch: int, weights: bool = False) -> Operator:

@@ -4,7 +4,8 @@ Notation   U = 2 B H N M d FLOP, one product of an N × M with an M × d matrix 
            causal, of the pairs that attend); e bytes a number
 Attention  products and bytes (in B H d e, as multiples of N and of M) per pass; a pass reads and
            writes each of its tensors once, and a forward pass with its tangent is one pass.
-           In `QUERIES` only the queries move, as in cross-attention to text
+           In `QUERIES` only the queries move, as in cross-attention to text. A mask, a byte or e
+           a pair, is read once per pass
 Others     no products: bytes only, every operand, cotangent, tangent and result once per pass
 
 The counts are of what is asked for, whoever computes it, so that contenders' TFLOP/s compare. A
@@ -82,11 +83,11 @@ def _passes(moved: dict[str, Pass]) -> dict[str, list[Pass]]:
 
 def _attention(size: Heads, passes: list[Pass], itemsize: int) -> Work:
     every = size.batch * size.heads * size.width
+    of_rows = sum(each.rows * size.rows + each.columns * size.columns for each in passes)
+    pair = {None: 0, "bool": 1, "additive": itemsize}[size.mask]
     return Work(
         flop=2 * every * size.scores * sum(each.products for each in passes),
-        bytes=every
-        * itemsize
-        * sum(each.rows * size.rows + each.columns * size.columns for each in passes),
+        bytes=every * itemsize * of_rows + pair * size.rows * size.columns * len(passes),
     )
 
 

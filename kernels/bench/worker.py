@@ -16,12 +16,12 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
-from latentgeo.kernels.bench.cases import CASES, Case
+from latentgeo.kernels.bench.cases import CASES, Asked, Case
 from latentgeo.kernels.bench.contest import Contest, DeviceLost
 from latentgeo.kernels.bench.measure import Clock, CudaClock, HostClock
 from latentgeo.kernels.bench.peers import contenders
@@ -39,6 +39,7 @@ class Job:
 
     todo: Sequence[tuple[str, str]]  # cases with contenders, by name; a case's in one stretch
     seconds: float
+    asked: Sequence[Mapping[str, Any]] = ()  # fields of `Asked`: cases beside the list's
     graphs: bool = True
     profile: str | None = None  # folder for traces, which are then written instead of times
     device: str = "cuda"  # or cpu
@@ -66,7 +67,7 @@ def main() -> int:
         announce=lambda case, name: say(at=[case, name]),
     )
     try:
-        for case, names in _by_case(job.todo):
+        for case, names in _by_case(job):
             for row in _rows(contest, case, names, job.profile):
                 say(row=asdict(row))
     except DeviceLost as error:
@@ -83,9 +84,10 @@ def _rows(contest: Contest, case: Case, names: list[str], folder: str | None) ->
     return trace(contest, case, entered, Path(folder))
 
 
-def _by_case(todo: Sequence[tuple[str, str]]) -> Iterator[tuple[Case, list[str]]]:
-    known, names = {case.name: case for case in CASES}, dict[str, list[str]]()
-    for case, name in todo:
+def _by_case(job: Job) -> Iterator[tuple[Case, list[str]]]:
+    asked = (Asked(**{**one, "shape": tuple(one["shape"])}).case for one in job.asked)
+    known, names = {case.name: case for case in (*CASES, *asked)}, dict[str, list[str]]()
+    for case, name in job.todo:
         names.setdefault(case, []).append(name)
     yield from ((known[case], entered) for case, entered in names.items())
 

@@ -10,6 +10,7 @@ from latentgeo.core.run.main import main
 from latentgeo.eval.kernels import bench as kernel_bench
 from latentgeo.eval.kernels.bench import NO_GPU, bench_kernels, results
 from latentgeo.eval.kernels.settings import BenchKernels
+from latentgeo.eval.kernels.stored import keep
 from latentgeo.kernels.bench.cases import CASES
 from latentgeo.kernels.bench.roofline import Roofline
 from latentgeo.kernels.bench.rows import FAILED, OK, Row
@@ -142,3 +143,47 @@ def test_a_gpus_rows_are_of_that_gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     kernel_bench.finished(BenchKernels(out=tmp_path), "cuda")
     assert json.loads((tmp_path / "settings.json").read_text())["device"] == "a GPU"
+
+
+def test_a_folder_never_shows_the_times_of_other_sources(monkeypatch, tmp_path):
+    command = BenchKernels(out=tmp_path)
+    kernel_bench.finished(command, "cpu")
+    keep(tmp_path, Row(case="a", contender="latentgeo", status=OK, eager=1.0))
+    assert kernel_bench.finished(command, "cpu").keys() == {("a", "latentgeo")}
+    monkeypatch.setattr(kernel_bench, "sources", lambda: "other")
+    assert kernel_bench.finished(command, "cpu") == {}
+
+
+ASKED = "bench-kernels --op attention --shape 1,8,4096,77,40 --order jvp --dtype fp32"
+
+
+def test_a_case_of_your_own_is_listed(no_gpu, capsys):
+    words = [*ASKED.split(), "--masked", "bool", "--layout", "tokens-first", "--list"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.split()[0] == (
+        "attention-4096x77-d40-h8-b1-bool-fp32-forward-jvp"
+    )
+    assert main([*ASKED.split(), "--order", "hvp", "vjp", "jvp", "--list"]) == 0
+    orders = [line.split()[0].split("fp32-")[1] for line in capsys.readouterr().out.splitlines()]
+    assert orders == ["forward-jvp", "reverse-reverse", "forward-backward"]
+
+
+def test_a_case_of_your_own_is_run(capsys):
+    command = BenchKernels(op="geglu", shape=(1, 5, 7), seconds=1e-3)
+    bench_kernels(command, device="cpu")
+    assert "[1 of 1] geglu-5x14-b1-bf16-forward: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--op geglu", "--op and --shape: got one of them"),
+        ("--shape 1,2,3", "--op and --shape: got one of them"),
+        ("--op geglu --shape 1,2,3 --only d40", "--op and --only: got both"),
+        ("--op geglu --shape 1,2", "--shape: got 1,2 for geglu, wanted B,N,C, each at least 1"),
+        ("--threshold -1", "--threshold must be at least 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(words, message, no_gpu, capsys):
+    assert main(["bench-kernels", *words.split()]) == 2
+    assert message in capsys.readouterr().err

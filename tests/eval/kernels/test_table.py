@@ -18,7 +18,8 @@ def row(contender="latentgeo", **values):
 def test_a_case_is_listed_with_its_work_and_its_contenders():
     """2 U of 10.74 GFLOP, and q, k, v and o of 8 · 4096 · 40 numbers in 2 bytes."""
     assert listed(CASE).split() == [
-        CASE.name, "21.5", "GFLOP", "10.5", "MB", "latentgeo,", "sdpa-math,", "sdpa-flash",
+        CASE.name, "21.5", "GFLOP", "10.5", "MB", "latentgeo,", "sdpa-math,", "eager,",
+        "sdpa-flash,", "sdpa-cudnn,", "sdpa-efficient,", "flex-attention",
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from latentgeo.kernels.bench import operators
+from latentgeo.kernels.bench import attentions, operators
 from latentgeo.kernels.bench.cases import Case
 from latentgeo.kernels.bench.roofline import Roofline
 
@@ -47,16 +47,20 @@ def clock():
 
 @pytest.fixture
 def roofline():
-    rates = {"bf16": 2e12, "fp16": 1e12}
+    rates = {"bf16": 2e12, "fp16": 1e12, "fp32": 5e11}
     return Roofline(device="stand-in", flop_per_second=rates, bytes_per_second=1e9)
 
 
 SMALL = {
-    "self": operators.self_attention(13, 8, 3, 2),
-    "causal": operators.self_attention(13, 8, 3, 2, causal=True),
-    "cross": operators.cross_attention(13, 7, 8, 3, 2),
+    "self": attentions.self_attention(13, 8, 3, 2),
+    "causal": attentions.self_attention(13, 8, 3, 2, causal=True),
+    "bool": attentions.self_attention(13, 8, 3, 2, mask="bool"),
+    "additive": attentions.cross_attention(13, 7, 8, 3, 2, mask="additive"),
+    "cross": attentions.cross_attention(13, 7, 8, 3, 2),
+    "heads-first": attentions.self_attention(13, 8, 3, 2, layout="heads-first"),
     "group-norm-silu": operators.group_norms(64, 3, 2),
     "group-norm-silu-weights": operators.group_norms(64, 3, 2, weights=True),
+    "channels-last": operators.group_norms(64, 3, 2, layout="channels-last"),
     "layer-norm": operators.layer_norms(5, 17, 2),
     "layer-norm-weights": operators.layer_norms(5, 17, 2, weights=True),
     "geglu": operators.gates(5, 7, 2),

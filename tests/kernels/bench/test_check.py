@@ -18,7 +18,7 @@ def error_of(case, f):
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("name", ["self", "causal", "cross", "geglu"])
+@pytest.mark.parametrize("name", ["self", "causal", "bool", "additive", "cross", "geglu"])
 def test_ours_is_right_in_every_order(small_case, name, order, dtype):
     case = small_case(name, order, dtype)
     error, _ = error_of(case, case.operator.ours)
@@ -106,3 +106,20 @@ def test_numbers_are_the_same_every_time_and_none_is_zero(small_case):
     assert len(data.tangents) == 1 and data.trained == 3
     assert data.cotangent.dtype == torch.bfloat16
     assert draw(small_case("sample-dot", dtype="bf16"), CPU).cotangent.dtype == torch.float32
+
+
+def test_operands_lie_as_they_do_in_a_model_and_a_mask_leaves_something_in_every_row(small_case):
+    data = draw(small_case("bool"), CPU)
+    *operands, mask = data.operands
+    for x in (*operands, data.cotangent, *data.tangents):
+        assert x.transpose(1, 2).is_contiguous() and not x.is_contiguous()
+    assert mask.dtype == torch.bool and mask.any(-1).all() and not mask.all()
+    assert draw(small_case("additive", dtype="fp16"), CPU).operands[3].dtype == torch.float16
+    assert draw(small_case("heads-first"), CPU).operands[0].is_contiguous()
+
+
+@pytest.mark.parametrize("name", ["bool", "additive", "causal"])
+def test_who_forgets_the_mask_is_wrong(small_case, name):
+    case = small_case(name)
+    error, _ = error_of(case, lambda q, k, v, *mask: small_case("self").operator.ours(q, k, v))
+    assert error > 0.1

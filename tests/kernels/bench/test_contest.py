@@ -26,13 +26,20 @@ def contest(clock, roofline):
     return Contest(clock=clock, roofline=roofline, seconds=0.03)
 
 
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("order", ["forward", "forward-backward", "reverse-reverse"])
 def test_every_operator_runs_end_to_end_on_the_wall_clock(operator, order, small_case, roofline):
     case = small_case(operator, order, "bf16")
     contest = Contest(clock=HostClock(), roofline=roofline, seconds=1e-3)
     rows = list(contest.rows(case, contenders(case)))
-    assert [row.contender for row in rows] == list(contenders(case))
+    assert {row.contender for row in rows} == set(contenders(case))
     for row in rows:
+        if row.contender in ("sdpa-cudnn", "sdpa-efficient"):  # a CPU has neither
+            assert row.status == FAILED and row.note.startswith("RuntimeError: No ")
+            continue
+        if row.contender == "flex-attention" and order != "forward":  # nor its backward pass
+            assert row.status == FAILED and row.note.startswith("NotImplementedError")
+            continue
         assert row.status == OK and row.case == case.name, row
         low, high = row.eager_quartiles
         assert 0 < low <= row.eager <= high and row.repeats >= 2 * ROUNDS

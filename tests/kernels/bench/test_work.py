@@ -7,13 +7,12 @@ import torch
 
 from latentgeo.eval.bench.account import Variant, running
 from latentgeo.eval.bench.meter import Meter
+from latentgeo.kernels.bench.attentions import cross_attention, self_attention
 from latentgeo.kernels.bench.operators import (
     charts,
-    cross_attention,
     gates,
     layer_norms,
     reductions,
-    self_attention,
 )
 from latentgeo.kernels.bench.orders import ORDERS, Data
 from latentgeo.kernels.bench.work import Work, work
@@ -103,6 +102,15 @@ def test_bytes_of_a_norm_are_what_its_kernels_move():
     moved = sum(metered(operator, "forward").moved.values())
     statistics = 2 * 1024 * 2 * 4
     assert moved - statistics == pytest.approx(work(operator, "forward", BF16).bytes, rel=1e-2)
+
+
+@pytest.mark.parametrize(("mask", "each"), [("bool", 1), ("additive", 2)])
+def test_a_mask_is_read_once_per_pass(mask, each):
+    masked = cross_attention(N, M, D, H, B, mask=mask)
+    for order, passes in (("forward", 1), ("forward-backward", 2), ("reverse-reverse", 4)):
+        more = work(masked, order, BF16).bytes - work(CROSS, order, BF16).bytes
+        assert more == passes * each * N * M
+        assert work(masked, order, BF16).flop == work(CROSS, order, BF16).flop
 
 
 def test_the_floor_is_the_slower_of_products_and_bytes():

@@ -49,3 +49,14 @@ def test_traces_take_the_place_of_times(tmp_path):
     ]
     assert [row["eager"] for row in rows] == [None]
     assert [path.name for path in tmp_path.iterdir()] == [f"{OTHER}.json"]
+
+
+def test_a_case_that_is_not_of_the_list_is_run_too():
+    asked = {"op": "geglu", "shape": [1, 5, 7], "order": "forward", "dtype": "fp32"}
+    name = "geglu-5x14-b1-fp32-forward"
+    (row,) = (
+        message["row"]
+        for message in said(asked=[asked], todo=[[name, "latentgeo"]])
+        if "row" in message
+    )
+    assert row["case"] == name and row["status"] == OK
