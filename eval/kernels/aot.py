@@ -28,7 +28,9 @@ def bench_aot(cmd: BenchAot) -> None:
         dtype=cmd.dtype,
         head_dims=cmd.head_dims,
         kernels=tuple(word for words in cmd.kernels for word in words.split(",")),
+        masks=cmd.masked,
         jobs=cmd.jobs,
+        dump=None if cmd.dump is None else str(cmd.dump.resolve()),
     )
     report = start(request)
     bar = progress(report.outcomes, total=report.kernels, label="compiling", unit="kernel")
@@ -40,6 +42,8 @@ def bench_aot(cmd: BenchAot) -> None:
         print(f"{failure.key}: {failure.message}")
     if cmd.to:
         print(f"wrote {write_report(cmd.to, rows, failures)}")
+    if cmd.dump:
+        print(f"ttir, ttgir, llir, ptx and sass of {len(rows)} kernels are in {cmd.dump}")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(outcomes)} kernels do not compile")
     if cmd.write_golden:

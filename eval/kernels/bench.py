@@ -38,7 +38,8 @@ def bench_kernels(command: BenchKernels, device: str = "cuda") -> None:
     rows, and `RuntimeError` if no worker can start, or what is compared is slower.
     """
     if command.compare:
-        compare(*command.compare, command.threshold)
+        before, after = command.compare
+        compare(before, after, command.threshold)
         return
     cases = [one.case for one in asked(command)] or chosen(command.only)
     if command.list:

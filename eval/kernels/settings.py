@@ -8,7 +8,7 @@ from typing import Literal
 from latentgeo.core.run.cli import option, output
 from latentgeo.core.run.limits import at_least
 
-Arch = Literal["sm_80", "sm_90", "sm_100"]
+Arch = Literal["sm_80", "sm_86", "sm_89", "sm_90", "sm_100"]
 Op = Literal[
     "attention", "group-norm-silu", "layer-norm", "geglu",
     "sample-dot", "sample-square-norm", "to-sphere", "over-sqrt-metric",
@@ -98,8 +98,14 @@ class BenchAot:
         ("attention", "norms", "gates", "reductions", "chart"),
         "kernels to compile: families, or beginnings of kernels' names, such as attention.hvp",
     )
+    masked: tuple[Literal["none", "bool", "additive", "causal"], ...] = option(
+        ("none",), "masks of attention that are compiled for"
+    )
     jobs: int = option(1, "compilations at the same time, each in a process of its own")
     to: Path | None = output("JSON file for the report", "", default=None, was="out")
+    dump: Path | None = output(
+        "folder for ttir, ttgir, llir, ptx and sass of every kernel", default=None
+    )
     write_golden: bool = option(
         False, "store this report as the golden one of this version of Triton"
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import triton
 
@@ -25,7 +26,8 @@ def main(text: str) -> None:
     request = request_of(json.loads(text))
     found = jobs(request)
     print(json.dumps({"kernels": len(found), "triton": triton.__version__}), flush=True)
-    for result in outcomes(found, request.jobs):
+    folder = None if request.dump is None else Path(request.dump)
+    for result in outcomes(found, request.jobs, folder):
         print(json.dumps(asdict(result)), flush=True)
 
 

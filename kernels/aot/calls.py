@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Final
 
 import torch
@@ -48,11 +49,13 @@ class Call:
     run: Callable[[], None]
 
 
-def calls(dtypes: Sequence[str], head_dims: Sequence[int]) -> Iterator[Call]:
-    """Yield the calls of all operators in these dtypes, of attention for these head dims."""
+def calls(
+    dtypes: Sequence[str], head_dims: Sequence[int], masks: Sequence[str] = ("none",)
+) -> Iterator[Call]:
+    """Yield the calls of all operators in these dtypes; of attention for these d and masks."""
     others = {"norms": _norms, "gates": _gates, "reductions": _reductions, "chart": _chart}
     for dtype in dtypes:
-        yield from _attention(dtype, head_dims)
+        yield from _attention(dtype, head_dims, masks)
         for family, named in others.items():
             for case, run in named(DTYPES[dtype]):
                 yield Call(family=family, case=case, dtype=dtype, head_dim=None, run=run)
@@ -61,24 +64,30 @@ def calls(dtypes: Sequence[str], head_dims: Sequence[int]) -> Iterator[Call]:
 Named = Iterator[tuple[str, Callable[[], None]]]
 
 
-def _attention(dtype: str, head_dims: Sequence[int]) -> Iterator[Call]:
+def _attention(dtype: str, head_dims: Sequence[int], masks: Sequence[str]) -> Iterator[Call]:
     """Yield self-attention, and attention to a caption's tokens, in float32 where it has tiles."""
     kind = DTYPES[dtype]
     for d in (d for d in head_dims if d <= widest(kind.itemsize)):
         cases = {"self": ROWS.get(d, 1024)} | ({"text": TEXT} if d in CROSSING else {})
-        for case, columns in cases.items():
-            run = partial(_attend, kind, d, columns, constant_context=case == "text")
-            yield Call(family="attention", case=case, dtype=dtype, head_dim=d, run=run)
+        for (case, columns), mask in product(cases.items(), masks):
+            run = partial(_attend, kind, d, columns, mask, constant_context=case == "text")
+            named = case if mask == "none" else f"{case} {mask}"
+            yield Call(family="attention", case=named, dtype=dtype, head_dim=d, run=run)
 
 
-def _attend(dtype: torch.dtype, d: int, columns: int, constant_context: bool) -> None:
+def _attend(dtype: torch.dtype, d: int, columns: int, mask: str, constant_context: bool) -> None:
     """Attend to `columns` tokens; of a constant context the first derivative in q alone is used."""
     rows = ROWS.get(d, 1024)
     q, k, v = (
         _operand(BATCH, length, HEADS, d, dtype=dtype).transpose(1, 2)
         for length in (rows, columns, columns)
     )
-    in_every_order(attention, (q, k, v), first=1 if constant_context else 3)
+    kinds = {"bool": torch.bool, "additive": dtype}
+    given = None
+    if mask in kinds:
+        given = torch.empty(1, 1, rows, columns, dtype=kinds[mask], device="meta")
+    op = partial(attention, mask=given, causal=mask == "causal")
+    in_every_order(op, (q, k, v), first=1 if constant_context else 3)
 
 
 def _norms(dtype: torch.dtype) -> Named:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 
 from latentgeo.kernels.aot.calls import calls
 from latentgeo.kernels.aot.limits import ARCHS
@@ -18,7 +20,8 @@ Job = tuple[str, Specialization]
 def jobs(request: Request) -> list[Job]:
     """Return the specializations that are asked for, with the architecture of each."""
     families = {word.split(".")[0] for word in request.kernels}
-    wanted = [call for call in calls(request.dtype, request.head_dims) if call.family in families]
+    every = calls(request.dtype, request.head_dims, request.masks)
+    wanted = [call for call in every if call.family in families]
     return [
         (arch, entry)
         for arch in request.arch
@@ -27,22 +30,25 @@ def jobs(request: Request) -> list[Job]:
     ]
 
 
-def outcome(job: Job) -> Row | Failure:
-    """Return what came of one compilation; a kernel that fails does not end the report."""
+def outcome(job: Job, folder: Path | None = None) -> Row | Failure:
+    """Return what came of one compilation, also dumped into a folder; a failure is an outcome."""
     arch, entry = job
     try:
-        return measure(arch, entry)
+        return measure(arch, entry, folder)
     except Exception as error:  # the compiler's own, of many types
         message = " ".join(f"{type(error).__name__}: {error}".split())
         of = key(arch, entry.dtype, entry.name, entry.head_dim, entry.case, entry.variant)
         return Failure(key=of, message=message[:300])
 
 
-def outcomes(found: list[Job], processes: int) -> Iterator[Row | Failure]:
+def outcomes(
+    found: list[Job], processes: int, folder: Path | None = None
+) -> Iterator[Row | Failure]:
     """Yield the outcome of each job, in order."""
+    one = partial(outcome, folder=folder)
     if processes == 1:
-        yield from map(outcome, found)
+        yield from map(one, found)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from pool.map(outcome, found)
+        yield from pool.map(one, found)

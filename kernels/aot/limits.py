@@ -2,7 +2,8 @@
 
 Quarter  a multiprocessor has four, each with a scheduler, a tensor core and its own warps
 Source   NVIDIA's CUDA C++ programming guide, compute capabilities; the whitepapers of A100 and H100
-         for the rate of tensor cores: 1024 and 2048 multiply-adds in 16 bits per clock cycle
+         for the rate of tensor cores: 1024 and 2048 multiply-adds in 16 bits per clock cycle; of
+         GA102 and AD102 for sm_86 and sm_89: 512
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ WARP = 32  # threads
 KB: Final = 1024
 REGISTERS = 65536  # of a multiprocessor, of 32 bits
 REGISTER_UNIT = 256  # registers that a warp is given at a time
-WARPS, PROGRAMS = 64, 32  # that a multiprocessor holds
 RESERVED = 1 * KB  # bytes of shared memory of every program that the system takes
 MUFU_CYCLES = 8  # a quarter has four units for exp2, 1 / x and the like
 COLLAPSED = 32  # registers that ptxas reports when it has given up and put all else on the stack
@@ -29,7 +29,10 @@ class Arch:
     shared: int  # bytes of a multiprocessor
     # Bytes of operands that a quarter multiplies per cycle: 256 multiply-adds of 2 bytes are 512.
     # Of sm_90 with the instructions of warp groups (HGMMA), which those of warps do not reach.
+    # Of sm_86 and sm_89 as of their workstation cards; GeForce adds up float32 at half the rate.
     tensor_bytes: int | None
+    warps: int = 64  # that a multiprocessor holds
+    programs: int = 32
 
     @property
     def number(self) -> int:
@@ -45,6 +48,8 @@ class Arch:
 
 ARCHS: Final[dict[str, Arch]] = {
     "sm_80": Arch(capability=(8, 0), shared=164 * KB, tensor_bytes=512),
+    "sm_86": Arch(capability=(8, 6), shared=100 * KB, tensor_bytes=256, warps=48, programs=16),
+    "sm_89": Arch(capability=(8, 9), shared=100 * KB, tensor_bytes=256, warps=48, programs=24),
     "sm_90": Arch(capability=(9, 0), shared=228 * KB, tensor_bytes=1024),
     # its tensor cores are set to work by single threads, and products have no size in the code
     "sm_100": Arch(capability=(10, 0), shared=228 * KB, tensor_bytes=None),
@@ -55,7 +60,8 @@ def programs_per_multiprocessor(arch: Arch, registers: int, warps: int, shared: 
     """Return how many programs run at a time, of `registers` per thread and `shared` bytes."""
     per_warp = -(-WARP * registers // REGISTER_UNIT) * REGISTER_UNIT
     by_registers = REGISTERS // (per_warp * warps)
-    return min(WARPS // warps, by_registers, arch.shared // (shared + RESERVED), PROGRAMS)
+    by_shared = arch.shared // (shared + RESERVED)
+    return min(arch.warps // warps, by_registers, by_shared, arch.programs)
 
 
 def collapsed(registers: int, stack: int) -> bool:

@@ -16,6 +16,7 @@ INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:@!?\w+\s+)?([A-Z][\w.]*
 USAGE = re.compile(r"\b(REG|STACK|LOCAL):(\d+)")
 TARGET = re.compile(r"0x([0-9a-f]+)\s*$")
 WARP_PRODUCTS = {"16816": 16 * 8 * 16, "1688": 16 * 8 * 8, "1684": 16 * 8 * 4}  # HMMA's shapes
+WIDTH = re.compile(r"\.(?:[US]?(8|16)|(32|64|128))(?=\.|$)")  # bits of a load or store
 GROUP_PRODUCT = re.compile(r"HGMMA\.(?:SP\.)?(\d+)x(\d+)x(\d+)")
 GROUP = 4  # warps that make one HGMMA together
 
@@ -42,6 +43,9 @@ class Code:
     loop: int  # instructions of the main loop; 0 without one
     loop_macs: int
     loop_mufu: int
+    instructions: int  # of the whole kernel, but for what pads its end
+    read_bits: tuple[int, int]  # least and most that a thread loads from global memory at a time
+    write_bits: tuple[int, int]  # and stores to it; 0 without any
 
 
 Instruction = tuple[int, str, str]  # address, name with its suffixes, operands
@@ -78,7 +82,22 @@ def code(text: str) -> Code:
         loop=len(loop),
         loop_macs=sum(map(macs, loop)),
         loop_mufu=_counts(loop)["MUFU"],
+        instructions=len(listed) - counts["NOP"],
+        read_bits=_bits(listed, "LDG", "LDGSTS"),
+        write_bits=_bits(listed, "STG"),
     )
+
+
+def _bits(listed: Iterable[Instruction], *names: str) -> tuple[int, int]:
+    """Return the fewest and the most bits that one of these instructions moves for a thread."""
+    moved = [bits(name) for _, name, _ in listed if name.split(".")[0] in names]
+    return (min(moved), max(moved)) if moved else (0, 0)
+
+
+def bits(name: str) -> int:
+    """Return the bits of a load or store, by its suffixes; 32 is what it is without one."""
+    found = WIDTH.search(name)
+    return int(found[1] or found[2]) if found else 32
 
 
 def macs(instruction: Instruction) -> int:

@@ -9,23 +9,34 @@ from __future__ import annotations
 import importlib
 import subprocess
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import triton
 from triton import knobs
 from triton.compiler import ASTSource
 
-from latentgeo.kernels.aot.limits import ARCHS, collapsed, programs_per_multiprocessor, tensor_share
+from latentgeo.kernels.aot.dump import dump
+from latentgeo.kernels.aot.limits import (
+    ARCHS,
+    WARP,
+    collapsed,
+    programs_per_multiprocessor,
+    tensor_share,
+)
 from latentgeo.kernels.aot.machine_code import Code, code, usage
 from latentgeo.kernels.aot.products import PASSES, asked
 from latentgeo.kernels.aot.rows import Row
 from latentgeo.kernels.aot.specialize import Specialization, target
 
 
-def measure(arch: str, entry: Specialization) -> Row:
-    """Compile for an architecture of ARCHS and return what came of it."""
+def measure(arch: str, entry: Specialization, folder: Path | None = None) -> Row:
+    """Compile for an architecture of ARCHS and return what came of it; `folder` has it dumped."""
     kernel = compiled(arch, entry)
-    used, listed = usage(_cuobjdump(kernel, "-res-usage")), code(_cuobjdump(kernel, "-sass"))
+    sass = _cuobjdump(kernel, "-sass")
+    if folder is not None:
+        dump(folder, arch, entry, kernel, sass)
+    used, listed = usage(_cuobjdump(kernel, "-res-usage")), code(sass)
     warps, shared = entry.options["num_warps"], kernel.metadata.shared
     return Row(
         arch=arch,
@@ -50,8 +61,25 @@ def measure(arch: str, entry: Specialization) -> Row:
         mufu=listed.mufu,
         loop=listed.loop,
         collapsed=collapsed(used.registers, used.stack),
+        layout=entry.layout,
+        mask=entry.mask,
+        instructions=listed.instructions,
+        per_element=per_element(listed, warps, entry.elements),
+        read_bits=listed.read_bits,
+        write_bits=listed.write_bits,
         **_efficiency(arch, entry, listed, asked(kernel.asm["ttgir"])),
     )
+
+
+def per_element(listed: Code, warps: int, elements: int | None) -> float | None:
+    """Return the instructions of a thread for each of the numbers that its program has.
+
+    Of a kernel with products it is of the main loop, per score; of others of the whole code, what
+    they loop over counted once. None where a program's numbers are not known.
+    """
+    if elements is None:
+        return None
+    return (listed.loop or listed.instructions) * warps * WARP / elements
 
 
 def compiled(arch: str, entry: Specialization) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from latentgeo.kernels.aot.limits import ARCHS
 
 FAMILIES = ("attention", "norms", "gates", "reductions", "chart")
+MASKS = ("none", "bool", "additive", "causal")  # of attention
 DTYPES = ("bf16", "fp16", "fp32")
 HEAD_DIMS = (40, 64, 72, 80, 96, 128, 160)  # in use; of Stable Diffusion 1.5: 40, 80 and 160
 WIDEST = 256  # head dim that there are kernels for
@@ -30,7 +31,9 @@ class Request:
     dtype: tuple[str, ...] = DTYPES
     head_dims: tuple[int, ...] = HEAD_DIMS
     kernels: tuple[str, ...] = FAMILIES  # beginnings of "family.kernel"
+    masks: tuple[str, ...] = MASKS[:1]
     jobs: int = 1
+    dump: str | None = None  # folder for what the compiler made of each, step by step
 
     def __post_init__(self) -> None:
         """Refuse what there is no kernel for."""
@@ -39,6 +42,7 @@ class Request:
             ("arch", self.arch, tuple(ARCHS)),
             ("dtype", self.dtype, DTYPES),
             ("kernels", families, FAMILIES),
+            ("masked", self.masks, MASKS),
         ):
             if not got or not set(got) <= set(known):
                 raise ValueError(f"{name} must be of {', '.join(known)}, got {', '.join(got)}")
@@ -55,11 +59,12 @@ class Request:
         """Whether the row of this key is among those asked for."""
         arch, dtype, name, *rest = key.split()
         head_dim = next((int(word[2:]) for word in rest if word.startswith("d=")), None)
+        mask = next((word for word in rest if word in MASKS), "none")
         return (
             arch in self.arch
             and dtype in self.dtype
             and self.wants(name)
-            and (head_dim is None or head_dim in self.head_dims)
+            and (head_dim is None or (head_dim in self.head_dims and mask in self.masks))
         )
 
 
@@ -92,6 +97,12 @@ class Row:
     loop: int  # instructions of the main loop
     ceiling: float | None  # share of the tensor cores' rate that can be useful
     collapsed: bool
+    layout: str = ""  # of the operands in memory
+    mask: str = ""  # of attention
+    instructions: int = 0  # of the whole kernel
+    per_element: float | None = None  # a thread's, for each number or score (`measure.py`)
+    read_bits: tuple[int, int] = (0, 0)  # least and most of a load from global memory
+    write_bits: tuple[int, int] = (0, 0)
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ the compilation. So divisibility by 16, strides and absent operands are as in us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -48,6 +49,33 @@ class Specialization:
         """The constants by name."""
         names = list(self.signature)
         return {names[place]: value for (place,), value in self.constants.items()}
+
+    @property
+    def layout(self) -> str:
+        """How its operands lie in memory, or "" where the kernel is the same for all."""
+        known = self.named
+        if "QT" in known:
+            return "tokens-first" if known["QT"] else "heads-first"
+        if "LAST" in known:
+            return "channels-last" if known["LAST"] else "channels-first"
+        return ""
+
+    @property
+    def mask(self) -> str:
+        """The mask that it is compiled for, or ""."""
+        known = self.named
+        masks = [("", "bool", "additive")[known.get("MASK", 0)]]
+        masks += ["causal"] if known.get("CAUSAL") else []
+        return " ".join(filter(None, masks))
+
+    @property
+    def elements(self) -> int | None:
+        """The numbers that a program has, or of attention the scores of a pass of its loop."""
+        known = self.named
+        for names in (("BI", "BJ"), ("BLOCK",), ("CB", "KB")):
+            if all(name in known for name in names):
+                return math.prod(known[name] for name in names)
+        return None
 
     @property
     def variant(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from latentgeo.kernels.aot.rows import Row, flaws
@@ -10,15 +10,19 @@ from latentgeo.kernels.aot.rows import Row, flaws
 ATTENTION = (
     f"{'':<4}{'':<6}{'kernel':<13}{'tile':>8}{'w,s':>5}{'reg':>5}{'spill':>7}{'smem':>6}{'CTA':>5}"
     f"{'mma':>6}{'×':>6}{'U':>4}{'cp':>4}{'mufu':>6}{'loop':>6}{'ceiling':>9}"
+    f"{'i/e':>6}{'ld':>8}{'st':>8}  mask"
 )
 OTHERS = (
     f"{'kernel':<32}{'forms':>6}{'warps':>7}{'reg':>9}{'spill':>7}{'smem':>6}{'CTA':>7}{'mufu':>9}"
+    f"{'i/e':>11}{'ld':>8}{'st':>8}"
 )
 LEGEND = """\
 w,s warps and stages; reg registers per thread; spill LDL + STL instructions; smem kB of shared
 memory; CTA programs per multiprocessor; mma tensor-core instructions; × multiply-adds made over
 those asked for; U products of N × M × d; cp asynchronous copies; mufu special functions; loop
-instructions of the main loop; ceiling the share of the tensor cores' rate that can be useful"""
+instructions of the main loop; ceiling the share of the tensor cores' rate that can be useful;
+i/e instructions of a thread per number, of attention's main loop per score; ld, st bits that a
+thread loads from and stores to global memory at a time, the least and the most"""
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -65,6 +69,8 @@ def attention_line(row: Row, named: bool = True) -> str:
         f"{row.registers:>5}{spilled:>7}{row.shared / 1024:>6.0f}{row.programs:>5}{row.tensor:>6}"
         f"{_number(row.replication, 6, 2)}{_number(row.products, 4, 0)}{row.copies:>4}"
         f"{row.mufu:>6}{row.loop:>6}{_number(row.ceiling, 9, 2)}"
+        f"{_number(row.per_element, 6, 1)}{_range(row.read_bits):>8}{_range(row.write_bits):>8}"
+        f"  {row.mask or 'none'}"
     )
 
 
@@ -85,7 +91,19 @@ def _other_line(forms: Sequence[Row]) -> str:
         f"{forms[0].name:<32}{len(forms):>6}{_range([row.warps for row in forms]):>7}"
         f"{_range([row.registers for row in forms]):>9}{spilled:>7}{shared:>6.0f}"
         f"{_range([row.programs for row in forms]):>7}{_range([row.mufu for row in forms]):>9}"
+        f"{_each(forms):>11}{_range(_all(row.read_bits for row in forms)):>8}"
+        f"{_range(_all(row.write_bits for row in forms)):>8}"
     )
+
+
+def _each(forms: Sequence[Row]) -> str:
+    found = [round(row.per_element) for row in forms if row.per_element is not None]
+    return _range(found) if found else "–"
+
+
+def _all(pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the least and the most of kernels, leaving out those that move nothing."""
+    return [bits for pair in pairs for bits in pair if bits] or [0]
 
 
 def _range(values: Sequence[int]) -> str:

@@ -128,8 +128,10 @@ class Asked:
         batch, *sizes = self.shape
         if self.op == "group-norm-silu":
             return group_norms(sizes[0], sizes[1], batch, layout=layout)
-        if self.op in ("layer-norm", "geglu"):
-            return (layer_norms if self.op == "layer-norm" else gates)(*sizes, batch)
+        if self.op == "layer-norm":
+            return layer_norms(sizes[0], sizes[1], batch)
+        if self.op == "geglu":
+            return gates(sizes[0], sizes[1], batch)
         summed = [*reductions(sizes[0], sizes[0], batch)[:2], *charts(sizes[0], batch)]
         return summed[list(SHAPES).index(self.op) - list(SHAPES).index("sample-dot")]
 

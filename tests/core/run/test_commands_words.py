@@ -46,6 +46,7 @@ WORDS = {
     "layout": Word("how what is written or computed is laid out", "layout|lie in memory"),
     "limit": Word("take the first so many of what there is, and no more", "first|so many"),
     "lora": Word("a LoRA that the model has from the start", "file"),
+    "masked": Word("which mask attention has", "mask"),
     "masks": Word("folder of part masks", "folder of .*masks"),
     "method": Word("which of its methods a command works by", "edit|inversion"),
     "methods": Word("which of its methods a command measures", "^ways|guidance to the noise"),

@@ -113,7 +113,7 @@ def test_the_command_knows_the_same_choices():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--arch", "sm_70"], "--arch: got 'sm_70', wanted a list, each one of sm_80, sm_90"),
+        (["--arch", "sm_70"], "--arch: got 'sm_70', wanted a list, each one of sm_80, sm_86, sm_89, sm_90"),
         (["--kernels", "attentoin"], "kernels must be of attention, norms"),
         (["--head-dims", "40,512"], "--head-dims must be from 1 to 256, got [40, 512]"),
         (["--jobs", "0"], "jobs must be at least 1, got 0"),
@@ -123,3 +123,18 @@ def test_the_command_refuses_in_one_line(words, message, capsys):
     assert main(["bench-aot", *words]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_a_dump_and_masks_are_asked_of_the_process(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def start(request: Request) -> Report:
+        asked.append(request)
+        return Report(triton="7.7", kernels=1, outcomes=iter([ROW]))
+
+    monkeypatch.setattr("latentgeo.eval.kernels.aot.start", start)
+    words = ["--dump", str(tmp_path), "--masked", "none,bool", "--arch", "sm_86,sm_89"]
+    assert main(["bench-aot", *words]) == 0
+    assert (asked[0].dump, asked[0].masks) == (str(tmp_path), ("none", "bool"))
+    assert asked[0].arch == ("sm_86", "sm_89")
+    assert f"sass of 1 kernels are in {tmp_path}" in capsys.readouterr().out

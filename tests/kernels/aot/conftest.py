@@ -30,6 +30,12 @@ ROW = Row(
     loop=431,
     ceiling=0.8333,
     collapsed=False,
+    layout="tokens-first",
+    mask="bool",
+    instructions=900,
+    per_element=13.5,
+    read_bits=(8, 128),
+    write_bits=(32, 32),
 )
 
 

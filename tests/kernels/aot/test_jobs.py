@@ -38,7 +38,7 @@ def test_jobs_are_what_the_request_covers(module):
 def test_a_failure_is_an_outcome(module, monkeypatch):
     """In the order of the jobs, and in one line."""
 
-    def measure(arch, entry):
+    def measure(arch, entry, folder):
         if entry.variant == "-b":
             raise subprocess.CalledProcessError(1, "ptxas")
         raise RuntimeError("no\n  registers")

@@ -70,3 +70,12 @@ def test_there_is_no_ceiling_where_the_code_does_not_say():
 @pytest.mark.parametrize(("name", "number"), [("sm_80", 80), ("sm_90", 90), ("sm_100", 100)])
 def test_numbers_are_those_of_the_names(name, number):
     assert ARCHS[name].number == number
+
+
+@pytest.mark.parametrize(("arch", "most"), [("sm_86", 16), ("sm_89", 24)])
+def test_a_consumers_multiprocessor_holds_fewer_warps_and_programs(arch, most):
+    gpu = ARCHS[arch]
+    assert gpu.number == int(arch[3:]) and gpu.most_shared == 99 * KB
+    assert programs_per_multiprocessor(gpu, 16, 4, 0) == 12  # 48 warps
+    assert programs_per_multiprocessor(gpu, 16, 1, 0) == most
+    assert programs_per_multiprocessor(gpu, 64, 4, 49 * KB) == 2

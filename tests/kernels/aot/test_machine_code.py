@@ -2,7 +2,7 @@
 
 import pytest
 
-from latentgeo.kernels.aot.machine_code import code, macs, usage
+from latentgeo.kernels.aot.machine_code import bits, code, macs, usage
 
 USAGE = """
 Resource usage:
@@ -108,3 +108,35 @@ def test_products_of_single_threads_have_no_size():
 def test_other_text_is_refused(parse):
     with pytest.raises(RuntimeError, match=r"cuobjdump -\S+: got 'no such file', wanted"):
         parse("no such file")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("LDG.E", 32),
+        ("LDG.E.U16", 16),
+        ("LDG.E.S8.CONSTANT", 8),
+        ("LDG.E.64", 64),
+        ("STG.E.128", 128),
+        ("LDGSTS.E.BYPASS.128", 128),
+        ("LDG.E.LTC128B.U8", 8),
+    ],
+)
+def test_bits_of_a_load(name, expected):
+    assert bits(name) == expected
+
+
+def test_loads_and_stores_have_their_least_and_most_bits():
+    found = code(
+        listing(
+            "LDG.E.U16 R4, [R2]",
+            "@P0 LDG.E.64 R4, [R2]",
+            "LDGSTS.E.128 [R5], [R6.64]",
+            "LDS.U8 R4, [R2]",  # of shared memory
+            "STG.E.128 [R2], R4",
+            "EXIT",
+            "NOP",
+        )
+    )
+    assert (found.read_bits, found.write_bits, found.instructions) == ((16, 128), (128, 128), 6)
+    assert code(listing("EXIT")).write_bits == (0, 0)

@@ -23,8 +23,10 @@ def test_a_request_covers_what_it_would_report(row):
         {"head_dim": 80},
         {"kernel": "jvp"},
         {"family": "norms"},
+        {"case": "self bool"},
     ):
         assert not request.covers(replace(row, **change).key)
+    assert replace(request, masks=("bool",)).covers(replace(row, case="self bool").key)
     other = replace(row, family="norms", head_dim=None, case="layer_norm of 320")
     assert replace(request, kernels=("norms",)).covers(other.key)
 
@@ -32,12 +34,13 @@ def test_a_request_covers_what_it_would_report(row):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"arch": ("sm_70",)}, "arch must be of sm_80, sm_90, sm_100, got sm_70"),
+        ({"arch": ("sm_70",)}, "arch must be of sm_80, sm_86, sm_89, sm_90, sm_100, got sm_70"),
         ({"arch": ()}, "arch must be of"),
         ({"dtype": ("fp64",)}, "dtype must be of bf16, fp16, fp32, got fp64"),
         ({"kernels": ("hvp",)}, "kernels must be of attention, .*, got hvp"),
         ({"head_dims": (40, 264)}, r"head_dims must be from 1 to 256, got \[40, 264\]"),
         ({"head_dims": ()}, "head_dims must be"),
+        ({"masks": ("round",)}, "masked must be of none, bool, additive, causal, got round"),
         ({"jobs": 0}, "jobs must be at least 1, got 0"),
     ],
 )
