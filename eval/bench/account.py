@@ -27,10 +27,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from latentgeo.core.schedule import scaled_linear
 from latentgeo.core.smooth import objective, regularizer
 from latentgeo.core.variation_routes import ROUTES
-from latentgeo.eval.bench.kernel_costs import KERNELS
 from latentgeo.eval.bench.meter import Meter
 from latentgeo.eval.bench.settings import BenchAccount
 from latentgeo.kernels.aot.launches import kernels_on_meta, replaced
+from latentgeo.kernels.wiring.costs import KERNELS
 from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.held_casts import HeldCasts
 from latentgeo.models.lora import adapter as lora

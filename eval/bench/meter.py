@@ -19,9 +19,8 @@ from __future__ import annotations
 import sys
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,18 +30,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from latentgeo.kernels.aot.launches import intercepted
+from latentgeo.kernels.wiring.costs import Cost, moved, size
 
 ALLOCATIONS = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 OVERWRITES = ("copy_", "fill_", "zero_")  # they do not read their first argument
-Arguments = Mapping[str, Any]  # of a kernel, by name; what was left out is missing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What is to be known of a Triton kernel beyond the tensors it is given."""
-
-    untouched: Callable[[Arguments], tuple[str, ...]] = lambda given: ()  # tensors left alone
-    flop: Callable[[Arguments], int] = lambda given: 0
 
 
 class Meter(TorchDispatchMode):
@@ -77,7 +68,7 @@ class Meter(TorchDispatchMode):
 
     def _count(self, name: str, tensors: list[Tensor]) -> None:
         self.calls[name] += 1
-        self.moved[name] += sum(map(_size, tensors))
+        self.moved[name] += sum(map(size, tensors))
 
     def _hold(self, tensor: Tensor) -> None:
         """Count the tensor's storage as live for as long as anything refers to it."""
@@ -133,9 +124,8 @@ class Meter(TorchDispatchMode):
         given = dict(zip(kernel.arg_names, args, strict=False)) | kwargs
         name = _name(kernel)
         cost = costs.get(name, Cost())
-        untouched = cost.untouched(given)
-        tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
-        self._count(name, [tensor for key, tensor in tensors.items() if key not in untouched])
+        self.calls[name] += 1
+        self.moved[name] += moved(cost, given)
         self.flop += cost.flop(given)
 
 
@@ -149,11 +139,3 @@ def _storage(tensor: Tensor) -> int:
 
 def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _size(tensor: Tensor) -> int:
-    """Return the bytes of the tensor's elements, an expanded dimension counting as one."""
-    size = tensor.element_size()
-    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
-        size *= length if stride or not length else 1
-    return size

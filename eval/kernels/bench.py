@@ -7,7 +7,7 @@ Rows are printed, and on disk, as they come.
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +15,13 @@ import torch
 
 from latentgeo.core.run.cli import version
 from latentgeo.eval.kernels.compare import compare
+from latentgeo.eval.kernels.report import narrowed, write_report
 from latentgeo.eval.kernels.settings import SHORT, BenchKernels
 from latentgeo.eval.kernels.sources import sources
-from latentgeo.eval.kernels.stored import Key, keep, of_sources, place
+from latentgeo.eval.kernels.stored import Key, keep, machine_of, of_sources, place
 from latentgeo.eval.kernels.table import HEAD, bar_lines, heading, listed, row_line
 from latentgeo.eval.runs.isolated import Isolated, Stalled
-from latentgeo.eval.runs.rows import open_rows
+from latentgeo.eval.runs.rows import open_rows, read_rows
 from latentgeo.kernels.bench.cases import Asked, Case, chosen
 from latentgeo.kernels.bench.peers import OURS, contenders
 from latentgeo.kernels.bench.roofline import Roofline
@@ -38,16 +39,35 @@ def bench_kernels(command: BenchKernels, device: str = "cuda") -> None:
     rows, and `RuntimeError` if no worker can start, or what is compared is slower.
     """
     if command.compare:
-        before, after = command.compare
-        compare(before, after, command.threshold)
+        one, other = command.compare
+        compare(one, other, command.threshold)
         return
     cases = [one.case for one in asked(command)] or chosen(command.only)
     if command.list:
         print("\n".join(map(listed, cases)))
     elif device == "cuda" and not torch.cuda.is_available():
         print(NO_GPU)
+        report(command, cases, *before(command))
     else:
-        measure(command, cases, device)
+        rows, machine = measure(command, cases, device)
+        report(command, cases, rows, machine)
+
+
+def before(command: BenchKernels) -> tuple[dict[Key, Row], Roofline | None]:
+    """Return the rows that the folder has of these kernels, on whatever machine, and its rates."""
+    if command.out is None or command.report is None or not command.out.is_dir():
+        return {}, None
+    rows = of_sources(read_rows(command.out, place), sources())
+    return rows, machine_of(command.out)
+
+
+def report(
+    command: BenchKernels, cases: Sequence[Case], rows: Mapping[Key, Row], machine: Roofline | None
+) -> None:
+    """Write the page, if one is asked for."""
+    if command.report is not None:
+        shown = cases if command.only or command.op else narrowed(cases)
+        print(f"wrote {write_report(command.report, shown, rows, machine)}")
 
 
 def asked(command: BenchKernels) -> list[Asked]:
@@ -69,8 +89,11 @@ def asked(command: BenchKernels) -> list[Asked]:
     ]
 
 
-def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
-    """Run the cases that have no row yet, and print the bars."""
+def measure(
+    command: BenchKernels, cases: Sequence[Case], device: str
+) -> tuple[dict[Key, Row], Roofline | None]:
+    """Run the cases that have no row yet, print the bars, and return the rows and the machine."""
+    machine = None if command.out is None else machine_of(command.out)
     rows = finished(command, device)
     todo = [(case.name, name) for case in cases for name in contenders(case)]
     todo = [key for key in todo if key not in rows]
@@ -80,6 +103,7 @@ def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
     for found in results(command, todo, device):
         keep(command.out, found)
         if isinstance(found, Roofline):
+            machine = found
             print(f"{found}\n{HEAD}", flush=True)
             continue
         rows[found.case, found.contender] = found
@@ -90,6 +114,7 @@ def measure(command: BenchKernels, cases: Sequence[Case], device: str) -> None:
         print(row_line(found, rows.get((found.case, OURS))), flush=True)
     if command.profile is None:
         print("", *bar_lines(rows), sep="\n")
+    return rows, machine
 
 
 def finished(command: BenchKernels, device: str) -> dict[Key, Row]:

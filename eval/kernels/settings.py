@@ -60,6 +60,12 @@ class BenchKernels:
     threshold: float = option(
         0.03, "share of the time before, beyond which --compare takes a difference for one"
     )
+    report: Path | None = output(
+        "HTML file with a roofline and the times of operators: of what was measured, also before "
+        "in --out, or without a GPU and such rows of counts",
+        "",
+        default=None,
+    )
     timeout: float = option(
         180.0, "give a contender up after so many seconds without a sign of life", was="limit"
     )

@@ -84,12 +84,24 @@ def stored(name: str) -> Stored:
         known = ", ".join(f"{version} ({commit})" for version, commit in versions.items())
         raise ValueError(f"{name}: no rows are of {wanted!r}; there are those of {known}")
     version = fitting[-1]
-    machines = [without(line) for (of, _, who), line in lines.items() if of == version and not who]
     return Stored(
         name=name,
         folder=folder,
         sources=version,
         commit=versions[version],
         rows=of_sources(lines, version),
-        machine=Roofline(**machines[-1]) if machines else None,
+        machine=_machine(lines, version),
     )
+
+
+def machine_of(folder: Path) -> Roofline | None:
+    """Return the rates that a folder has beside the rows of these kernels, if any."""
+    return _machine(read_rows(folder, place), sources())
+
+
+def _machine(
+    lines: Mapping[tuple[str, str, str], Mapping[str, Any]], version: str
+) -> Roofline | None:
+    """Return the rates measured last beside rows of these sources."""
+    found = [without(line) for (of, _, who), line in lines.items() if of == version and not who]
+    return Roofline(**found[-1]) if found else None

@@ -20,6 +20,7 @@ from latentgeo.kernels.attention import kernels
 from latentgeo.kernels.attention.reference import Primal, Tangent, Wanted, largest
 from latentgeo.kernels.attention.tiles import SHORT, Tile, tile, widths
 from latentgeo.kernels.wiring.dispatch import interpreting
+from latentgeo.kernels.wiring.profiled import profiled
 from latentgeo.kernels.wiring.tiles import on
 
 PROGRAMS = 256  # wanted on a GPU, about two for each multiprocessor: with fewer, loops are shared
@@ -260,3 +261,6 @@ def _precision(dtype: torch.dtype) -> str:
     if dtype != torch.float32 or torch.version.hip is not None:
         return "ieee"
     return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"
+
+
+profiled("attention", *vars(kernels).values())

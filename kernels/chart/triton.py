@@ -16,6 +16,7 @@ from torch import Tensor
 
 from latentgeo.kernels.chart.reference import Scale, ToSphere
 from latentgeo.kernels.wiring.op import Tensors, Wanted
+from latentgeo.kernels.wiring.profiled import profiled
 from latentgeo.kernels.wiring.tiles import (
     SUMS,
     accumulated,
@@ -242,3 +243,6 @@ def _launch(kernel: Any, operands: Tensors, results: Tensors, sums: int, **const
             kernel[probes * samples, cut.tiles](
                 *dense, *results, partial, *strides, samples, m, cut.tiles, STAGE=stage, **constants
             )
+
+
+profiled("chart", *globals().values())

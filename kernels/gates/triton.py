@@ -15,6 +15,7 @@ from torch import Tensor
 
 from latentgeo.kernels.gates.reference import Geglu, Silu
 from latentgeo.kernels.wiring.op import Tensors, Wanted, only
+from latentgeo.kernels.wiring.profiled import profiled
 from latentgeo.kernels.wiring.tiles import accumulator, load, memory_order, on, stride
 
 BLOCK = 1024  # numbers of a program
@@ -160,3 +161,6 @@ def _geglu(kernel: Any, operands: Tensors, width: int) -> Tensor:
             *dense, result, *strides, n, x.shape[-1] // 2, BLOCK=BLOCK, CT=accumulator(x.dtype)
         )
     return result
+
+
+profiled("gates", *globals().values())

@@ -16,6 +16,7 @@ from latentgeo.kernels.norms import kernels
 from latentgeo.kernels.norms.columns import added_kernel, columns_kernel
 from latentgeo.kernels.norms.reference import Norm
 from latentgeo.kernels.wiring.op import Tensors, Wanted
+from latentgeo.kernels.wiring.profiled import profiled
 from latentgeo.kernels.wiring.tiles import (
     APPLY,
     SUMS,
@@ -224,3 +225,6 @@ class _Launch:
             for place, x in enumerate(operands)
         ]
         return [x if x is None else x.contiguous() for x in laid]
+
+
+profiled("norms", *vars(kernels).values(), columns_kernel, added_kernel)

@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from latentgeo.kernels.reductions.reference import Dot, Rows, SquareNorm, TraceRatio
+from latentgeo.kernels.wiring.profiled import profiled
 from latentgeo.kernels.wiring.tiles import (
     accumulated,
     accumulator,
@@ -108,3 +109,6 @@ class TritonSquareNorm(TritonRows, SquareNorm):
 
 class TritonTraceRatio(TritonRows, TraceRatio):
     """(r, s) -> mean ‖r‖² / (mean ‖s‖²)²."""
+
+
+profiled("reductions", *globals().values())

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from latentgeo.eval.bench.meter import Cost, Meter
+from latentgeo.eval.bench.meter import Meter
+from latentgeo.kernels.wiring.costs import Cost
 
 FLOAT = 4  # bytes
 

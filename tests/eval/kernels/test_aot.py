@@ -113,7 +113,10 @@ def test_the_command_knows_the_same_choices():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--arch", "sm_70"], "--arch: got 'sm_70', wanted a list, each one of sm_80, sm_86, sm_89, sm_90"),
+        (
+            ["--arch", "sm_70"],
+            "--arch: got 'sm_70', wanted a list, each one of sm_80, sm_86, sm_89, sm_90",
+        ),
         (["--kernels", "attentoin"], "kernels must be of attention, norms"),
         (["--head-dims", "40,512"], "--head-dims must be from 1 to 256, got [40, 512]"),
         (["--jobs", "0"], "jobs must be at least 1, got 0"),

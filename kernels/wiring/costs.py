@@ -1,4 +1,4 @@
-"""What the Triton kernels of latentgeo.kernels do, for a `Meter`: FLOP, and tensors left alone.
+"""What the Triton kernels of latentgeo.kernels do: FLOP, tensors left alone, bytes moved.
 
 Notation  U = 2 B H N M d FLOP: one product of an (N, M) with an (M, d) matrix for every head, B the
           batch of the results, which has all probes
@@ -6,13 +6,38 @@ Notation  U = 2 B H N M d FLOP: one product of an (N, M) with an (M, d) matrix f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from latentgeo.eval.bench.meter import Arguments, Cost
+from torch import Tensor
 
+Arguments = Mapping[str, Any]  # of a kernel, by name; what was left out is missing
 SUMS = 1  # the STAGE or BEND of a launch that files sums and writes no result
 RESULTS = ("y", "y_dot", "x_bar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What is to be known of a Triton kernel beyond the tensors it is given."""
+
+    untouched: Callable[[Arguments], tuple[str, ...]] = lambda given: ()  # tensors left alone
+    flop: Callable[[Arguments], int] = lambda given: 0
+
+
+def moved(cost: Cost, given: Arguments) -> int:
+    """Return the bytes of the tensors that a kernel reads or writes, each once."""
+    untouched = cost.untouched(given)
+    tensors = {key: value for key, value in given.items() if isinstance(value, Tensor)}
+    return sum(size(tensor) for key, tensor in tensors.items() if key not in untouched)
+
+
+def size(tensor: Tensor) -> int:
+    """Return the bytes of the tensor's elements, an expanded dimension counting as one."""
+    count = tensor.element_size()
+    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        count *= length if stride or not length else 1
+    return count
 
 
 def _has(given: Arguments, *names: str) -> int:
