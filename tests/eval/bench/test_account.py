@@ -124,7 +124,7 @@ def test_stable_diffusion_fits_with_all_kernels(batch, size):
     """An exact step of every weight: memory, and for the first launches and bytes moved."""
     pytest.importorskip("triton")
     of = {"route": "reverse-over-forward", "dtype": "all-bf16"}
-    step = BenchAccount(rank=0, batch=batch, size=size, **of)
+    step = BenchAccount(rank=0, batch=batch, latent_size=size, **of)
     found = account(step, VARIANTS["fused"])
     assert found.peak / 1e9 <= BARS[batch, size]
     if (batch, size) == (1, 64):
@@ -136,7 +136,7 @@ def test_stable_diffusion_fits_with_all_kernels(batch, size):
 def test_a_step_as_trained_costs_what_one_in_bfloat16_does(route):
     """Autocast over fp32 weights launches and moves within 10 % of the step with bf16 weights."""
     pytest.importorskip("triton")
-    step = BenchAccount(preset="avatars", size=16, route=route)
+    step = BenchAccount(preset="avatars", latent_size=16, route=route)
     trained = account(step, VARIANTS["fused"])
     whole = account(replace(step, dtype="all-bf16"), VARIANTS["fused"])
     assert trained.launches <= 1.1 * whole.launches

@@ -101,7 +101,7 @@ def test_a_checkpoint_resumes_on_another_number_of_ranks(folder: Path) -> None:
 
 def refused(folder: Path) -> None:
     with pytest.raises(
-        ValueError, match="route: got reverse-over-forward .* FSDP2 passes no dual numbers"
+        ValueError, match=r"route: got reverse-over-forward .* FSDP2 passes no dual numbers"
     ):
         full_loop(folder, folder / "refused", "reverse-over-forward")
 
