@@ -184,7 +184,7 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
         raise ValueError(_unknown(unknown[0], known))
     given = vars(words)
     config = given.pop("config", None)
-    path = recipes(command).get(config, Path(config)) if config else None
+    path = _config(config, recipes(command)) if config else None
     values: dict[str, Any] = read_toml(path, known, command_name(command)) if path else {}
     values |= {name: _value(name, known[name], word) for name, word in given.items()}
     place = Path(values["out"]) / RUN if given.get("resume") and "out" in values else None
@@ -200,6 +200,14 @@ def parse(command: type[T], argv: Sequence[str] | None = None) -> T:
         for seed in values[name] if known[name].repeated else (values[name],):
             check_seed(seed, name)
     return command(**values)
+
+
+def _config(name: str, known: Mapping[str, Path]) -> Path:
+    """Return the file of a recipe, or the file of that name; what is neither is refused."""
+    if name not in known and not Path(name).exists():
+        hint = nearest(name, known) or (f"; recipes are {', '.join(known)}" if known else "")
+        raise FileNotFoundError(f"--config: no such file: {name}{hint}")
+    return known.get(name, Path(name))
 
 
 def _unknown(word: str, known: Mapping[str, Kind]) -> str:

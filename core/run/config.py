@@ -137,8 +137,6 @@ def read_toml(path: Path, known: Mapping[str, Kind], command: str) -> dict[str, 
     """
     try:
         content = tomllib.loads(read_text(path))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"--config: no such file: {path}") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     if (writer := content.pop("command", command)) != command:

@@ -6,12 +6,14 @@ same where the script is not on the path.
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 from latentgeo.core.run.cli import guarded, run_command, version
 from latentgeo.core.run.commands import GROUPS, Command
 from latentgeo.core.run.config import nearest
+from latentgeo.core.run.progress import passing
 
 PARTS = ("latentgeo.infer.commands", "latentgeo.train.commands", "latentgeo.eval.commands")
 
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in commands():
         return guarded("latentgeo", lambda: _refuse(name))
     command = commands()[name]
-    return run_command(command.settings_class(), lambda given: command.work_function()(given), rest)
+    return run_command(command.settings_class(), lambda given: _loaded(command)(given), rest)
 
 
 @cache
@@ -49,6 +51,12 @@ def overview() -> str:
         lines += [f"  {one.name:<{width}}  {one.help}" for one in several]
     lines += ["", "latentgeo <command> --help lists a command's options; latentgeo --version."]
     return "\n".join(lines)
+
+
+def _loaded(command: Command) -> Callable[[Any], object]:
+    """Import and return a command's work; it says that it does, while torch comes from the disk."""
+    with passing("loading"):
+        return command.work_function()
 
 
 def _refuse(name: str) -> None:

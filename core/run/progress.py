@@ -75,10 +75,17 @@ def progress(
     return cast("Bar[T]", Counter(items, total, initial, label, unit, seconds))
 
 
-class Line:
-    """A loop's line, from `open` to `close`."""
+def passing(label: str) -> Bar[None]:
+    """Show that time passes; on a terminal the line is gone when it has."""
+    bar = Counter(None, None, 0, label, "", None)
+    bar.passes = True
+    return cast("Bar[None]", bar)
 
-    label = ""
+
+class Line:
+    """A loop's line, from `open` to `close`; of one that `passes` nothing stays on a terminal."""
+
+    label, passes = "", False
 
     def open(self) -> None:
         """Show it from now on."""
@@ -133,6 +140,8 @@ class Counter(Line):
         self.items, self.total, self.initial, self.done = items, total, initial, initial
         self.label, self.unit, self.seconds = label, unit, seconds
         self.shown: dict[str, object] = {}
+        self.idle = 0.0  # seconds aside
+        self.since: float | None = None  # when it went aside, if it is now
         if items is None:
             self.open()
 
@@ -148,6 +157,19 @@ class Counter(Line):
         """Count n more units as done."""
         self.done += n
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do something else in a `with` block: its time is not in the rate."""
+        self.since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.idle, self.since = self.aside_for(), None
+
+    def aside_for(self) -> float:
+        """Return the seconds that something else took."""
+        return self.idle + (0.0 if self.since is None else time.monotonic() - self.since)
+
     def set_postfix(self, **values: object) -> None:
         """Show values, such as the loss, after the rate."""
         self.shown = values
@@ -159,8 +181,8 @@ class Counter(Line):
         return min(self.done / self.total, 1.0) if self.total else None
 
     def rate(self) -> float:
-        """Return units per second since the loop began."""
-        return (self.done - self.initial) / max(self.elapsed, 1e-9)
+        """Return units per second since the loop began, without what is aside."""
+        return (self.done - self.initial) / max(self.elapsed - self.aside_for(), 1e-9)
 
     def left(self) -> float | None:
         """Return the seconds that are left; None where nobody knows."""
@@ -284,7 +306,10 @@ class Screen:
                 return
             if line is self.lines[0] and (self.terminal or self.logged):
                 del self.lines[1:]
-                self.draw("\n")
+                if not line.passes:
+                    self.draw("\n")
+                elif self.terminal:
+                    self._write("\r\033[K")
             self.lines.remove(line)
             if not self.lines:
                 self.drawn, self.thread = False, None

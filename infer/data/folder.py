@@ -85,7 +85,7 @@ class Folder:
         An empty folder is a ValueError that names it.
         """
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder")
+            raise FileNotFoundError(f"data: {folder}: no such folder")
         self.folder, self.framing, self.rejects = folder, framing, Rejects(on_bad)
         self.allow_uncaptioned, self.where = allow_uncaptioned, where
         files = set(files_below(folder, SUFFIXES))

@@ -7,6 +7,7 @@ file reads as if nothing had happened.
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,10 @@ class Log:
         """Move the progress bar by one step."""
         if self.bar is not None:
             self.bar.update()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Return a context for what is no part of any step."""
+        return nullcontext() if self.bar is None else self.bar.aside()
 
     def stopping(self) -> None:
         """Show that the run ends with the step that is being computed."""

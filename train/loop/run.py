@@ -96,7 +96,7 @@ class Loop:
         self.watch = Watch(self.settings, self.step, self.spent)
         steps, left = self.settings.steps, self.watch.left()
         self.log = Log(self.settings.out, steps, self.step, self.here.is_main, left)
-        stop = Stop(self.log.stopping)
+        stop = self.stop = Stop(self.log.stopping)
         try:
             with stop.listening():
                 if self.step == 0 and self.settings.sample_every:
@@ -140,8 +140,8 @@ class Loop:
                 self._if_the_disk_lets(self._log)
             if text := self.watch.duration(self.step):
                 tell(text)
-            last = ended and not stopped and self.settings.sample_every > 0
-            if show or last or self._every(self.settings.sample_every):
+            last = ended and self.settings.sample_every > 0
+            if not stopped and (show or last or self._every(self.settings.sample_every)):
                 self._if_the_disk_lets(self._sample)
             if ended:
                 self.save()
@@ -269,14 +269,16 @@ class Loop:
 
     def _sample(self) -> None:
         if self.shows:
-            with progress(label="drawing samples"), self.watch.draws():
+            with self.log.aside(), progress(label="drawing samples"), self.watch.draws():
                 self._draw()
 
     def _draw(self) -> None:
         with self.ema.swapped(), as_written(), torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "the first step's x̂_0")  # it has not learnt yet
-            images = self.task.sample_grid()
-            if self.sharded is not None:
+            if self.sharded is None:
+                images = self.stop.unless(self.task.sample_grid)
+            else:  # which all ranks draw together
+                images = self.task.sample_grid()
                 self.sharded.let_go()
         if images is not None and self.here.is_main:
             folder = self.settings.out / "samples"

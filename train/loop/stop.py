@@ -1,11 +1,21 @@
-"""Ending a run from outside: a signal is noted, and heeded when the step is complete."""
+"""Ending a run from outside: a signal is noted, and heeded when the step is complete.
+
+What a run can do without, a grid of samples, it leaves at once.
+"""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+class Left(BaseException):
+    """Raised by the first signal in what a run can do without."""
 
 
 class Stop:
@@ -15,7 +25,7 @@ class Stop:
     """
 
     def __init__(self, noted: Callable[[], object] | None = None) -> None:
-        self.signal, self.noted = 0, noted
+        self.signal, self.noted, self.can_leave = 0, noted, False
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal and number != HANG_UP:  # which a shell and a terminal each send
@@ -23,6 +33,21 @@ class Stop:
         self.signal = number
         if self.noted is not None:
             self.noted()
+        if self.can_leave:
+            self.can_leave = False
+            raise Left
+
+    def unless(self, work: Callable[[], T]) -> T | None:
+        """Do work that changes nothing of the run; None if the first signal ended it."""
+        try:
+            self.can_leave = self.signal == 0
+            done = work()
+            self.can_leave = False  # here too, so that nothing is raised beyond `except`
+            return done
+        except Left:
+            return None
+        finally:
+            self.can_leave = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:

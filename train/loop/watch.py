@@ -52,13 +52,16 @@ class Watch:
 
     @contextmanager
     def draws(self) -> Iterator[None]:
-        """Draw a sample grid in a `with` block."""
+        """Draw a sample grid in a `with` block, for which the steps wait."""
         begun = time.monotonic()
         try:
             yield
         finally:
             self.drawn = time.monotonic()
             self.drawing = self.drawn - begun
+            self.logged = (self.logged[0] + self.drawing, self.logged[1])
+            if self.first is not None:
+                self.first = (self.first[0] + self.drawing, self.first[1])
 
     def duration(self, step: int) -> str:
         """Return once, when it is known, how long the rest after a step takes; "" else."""

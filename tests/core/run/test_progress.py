@@ -10,7 +10,7 @@ import pytest
 
 from latentgeo.core.run import progress as module
 from latentgeo.core.run.cli import guarded
-from latentgeo.core.run.progress import Sections, clock, progress, say
+from latentgeo.core.run.progress import Sections, clock, passing, progress, say
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,27 @@ def test_progress_shows_rate_and_time_left_on_a_terminal(monkeypatch):
     assert shown.startswith(f"train:  50% [{'#' * 10}{'.' * 10}] 5/10, ")
     assert "2.0 image/s, 0:02 left, loss=0.5" in shown
     assert shown.endswith("\n")
+
+
+def test_what_is_aside_is_not_in_the_rate(monkeypatch):
+    """Two units take 10 seconds each; 60 beside them do not count, nor 5 that go on."""
+    clock = Clock(monkeypatch)
+    with progress(total=10) as bar:
+        with bar.aside():
+            clock.now += 60
+        clock.now += 20
+        bar.update(2)
+        with bar.aside():
+            clock.now += 5
+            text = bar.text(False)
+    assert text == " 20%, 2/10, 10.0 s/step, 1:20 left"
+
+
+def test_of_what_passes_nothing_stays_on_a_terminal(monkeypatch):
+    terminal = shown_on(Terminal(), monkeypatch)
+    with passing("loading"):
+        assert "loading: 0:00" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\033[K") and "\n" not in terminal.getvalue()
 
 
 def test_slow_units_have_seconds_each(monkeypatch):

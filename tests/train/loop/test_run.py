@@ -239,6 +239,34 @@ def test_a_signal_ends_the_run_resumably(tmp_path: Path, number: int, status: in
     assert [record["step"] for record in log] == [2, 3, 4, 6, 7]
 
 
+class SlowToShow(Line):
+    """Gets a signal while it draws the grid of a step; nobody waits for the rest."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.drawn_at = step
+
+    def sample_grid(self) -> Tensor:
+        if self.steps == self.drawn_at:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the drawing went on")
+        return super().sample_grid()
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_a_signal_leaves_the_grid_that_is_drawn(tmp_path: Path, step: int) -> None:
+    """The step after it is completed and kept, and no weight is left in the average's place."""
+    whole = run(settings(tmp_path / "whole"))
+    task = SlowToShow(step)
+    with pytest.raises(SystemExit) as stopped:
+        run(settings(tmp_path / "cut"), task)
+    assert stopped.value.code == 130 and task.steps == step + 1
+    assert not (tmp_path / "cut" / "samples" / f"step-{step:08d}.png").exists()
+    resumed = run(settings(tmp_path / "cut", resume=True))
+    assert torch.equal(whole.weights["w"], resumed.weights["w"])
+    assert torch.equal(whole.ema.average["w"], resumed.ema.average["w"])
+
+
 class Hung(Line):
     """Is hung up on twice in its third step, by the shell and by the terminal."""
 

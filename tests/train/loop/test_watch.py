@@ -65,6 +65,18 @@ def test_the_duration_is_told_once_and_without_the_first_step(clock):
     assert watch.duration(105) == ""
 
 
+def test_grids_are_no_part_of_a_step(clock):
+    """Steps of 3 seconds, a grid of 40 between them: the rest of the run is told as without it."""
+    watch = Watch(Training(out=Path("x"), steps=12), step=0)
+    assert watch.duration(1) == "" and watch.logged == (50.0, 0)
+    clock.now += 3
+    with watch.draws():
+        clock.now += 40
+    assert watch.logged == (90.0, 0)  # from which a record counts the seconds of its steps
+    clock.now += 3
+    assert watch.duration(3) == "9 steps take about 0:27 on this machine (3 s a step)"
+
+
 def test_the_duration_of_nothing_is_not_told(clock):
     watch = Watch(Training(out=Path("x"), steps=2), step=0)
     watch.duration(1)
