@@ -60,7 +60,8 @@ def ended(settings: Training, step: int, captions: Sequence[str]) -> str:
     """Return what to type after a run that ended at a step; "" if there is nothing to say."""
     text, following = "", settings.following(family(settings), tuple(captions))
     if step < settings.steps:
-        text = f"{settings.minutes:g} minutes ended the run at step {step} of {settings.steps}; "
+        clocked = f"{settings.minutes:g} minute{'s' * (settings.minutes != 1)}"
+        text = f"{clocked} ended the run at step {step} of {settings.steps}; "
         text += f"to go on:\n    {going_on(settings)}\n"
     return text + "\n    ".join(["next:", *following] if following else []).strip()
 
