@@ -13,12 +13,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from latentgeo.kernels.gates.curves import gelu, gelu_slopes, sigmoid
 from latentgeo.kernels.gates.reference import Geglu, Silu
 from latentgeo.kernels.wiring.op import Tensors, Wanted, only
 from latentgeo.kernels.wiring.profiled import profiled
-from latentgeo.kernels.wiring.tiles import accumulator, load, memory_order, on, stride
+from latentgeo.kernels.wiring.tiles import accumulator, memory_order, on, stride
 
-BLOCK = 1024  # numbers of a program
+BLOCK = 2048  # numbers of a program, 16 of a thread
+
+
+@triton.jit
+def read(pointer, at, inside, CT: tl.constexpr):
+    """Return the numbers at these offsets in CT, anything outside."""
+    return tl.load(pointer + at, mask=inside).to(CT)
 
 
 @triton.jit
@@ -29,69 +36,67 @@ def silu_kernel(
     probe = tl.program_id(1).to(tl.int64)
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = i < n
-    value = load(x + probe * x_stride, i, inside, CT)
-    s = tl.sigmoid(value)
+    value = read(x + probe * x_stride, i, inside, CT)
+    s = sigmoid(value)
     if a is None:
         result = value * s
     elif b is None:
-        result = s * (1 + value * (1 - s)) * load(a + probe * a_stride, i, inside, CT)
+        result = s * (1 + value * (1 - s)) * read(a + probe * a_stride, i, inside, CT)
     else:
         curvature = s * (1 - s) * (2 + value * (1 - 2 * s))
-        result = curvature * load(a + probe * a_stride, i, inside, CT)
-        result *= load(b + probe * b_stride, i, inside, CT)
+        result = curvature * read(a + probe * a_stride, i, inside, CT)
+        result *= read(b + probe * b_stride, i, inside, CT)
     tl.store(y + probe * n + i, result, mask=inside)
 
 
 @triton.jit
-def gelu_slopes(b):
-    """Return g = b Φ, g' = Φ + b φ and g'' = φ (2 - b²), Φ and φ of N(0, 1) at b."""
-    cdf = 0.5 * (1 + tl.erf(b * 0.7071067811865476))
-    density = 0.3989422804014327 * tl.exp(-0.5 * b * b)
-    return b * cdf, cdf + b * density, density * (2 - b * b)
+def halves(rows, C, KB: tl.constexpr, CB: tl.constexpr):
+    """Return a tile's offsets in (rows, C), those of first halves in (rows, 2C), what is inside."""
+    row = tl.program_id(0).to(tl.int64) * KB + tl.arange(0, KB)[:, None]
+    column = tl.program_id(1) * CB + tl.arange(0, CB)[None, :]
+    return row * C + column, row * (2 * C) + column, (row < rows) & (column < C)
 
 
 @triton.jit
 def geglu_kernel(
-    x, x_dot, y, x_stride, x_dot_stride, n, C, BLOCK: tl.constexpr, CT: tl.constexpr
+    x, x_dot, y, x_stride, x_dot_stride, rows, C,
+    KB: tl.constexpr, CB: tl.constexpr, CT: tl.constexpr,
 ):  # fmt: skip
     """y = a g(b), or with x_dot its tangent a_dot g + a g' b_dot."""
-    probe = tl.program_id(1).to(tl.int64)
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
-    at = i // C * 2 * C + i % C
-    a = load(x + probe * x_stride, at, inside, CT)
-    g, g1, _ = gelu_slopes(load(x + probe * x_stride, at + C, inside, CT))
+    probe = tl.program_id(2).to(tl.int64)
+    i, at, inside = halves(rows, C, KB, CB)
+    a = read(x + probe * x_stride, at, inside, CT)
+    b = read(x + probe * x_stride, at + C, inside, CT)
     if x_dot is None:
-        result = a * g
+        result = a * gelu(b)
     else:
-        result = load(x_dot + probe * x_dot_stride, at, inside, CT) * g
-        result += a * g1 * load(x_dot + probe * x_dot_stride, at + C, inside, CT)
-    tl.store(y + probe * n + i, result, mask=inside)
+        g, g1, _ = gelu_slopes(b)
+        result = read(x_dot + probe * x_dot_stride, at, inside, CT) * g
+        result += a * g1 * read(x_dot + probe * x_dot_stride, at + C, inside, CT)
+    tl.store(y + probe * rows * C + i, result, mask=inside)
 
 
 @triton.jit
 def geglu_back_kernel(
-    x, u, x_dot, x_bar, x_stride, u_stride, x_dot_stride, n, C,
-    BLOCK: tl.constexpr, CT: tl.constexpr,
+    x, u, x_dot, x_bar, x_stride, u_stride, x_dot_stride, rows, C,
+    KB: tl.constexpr, CB: tl.constexpr, CT: tl.constexpr,
 ):  # fmt: skip
     """x̄ = (u g, u a g'), or with x_dot (u g' b_dot, u (g' a_dot + a g'' b_dot))."""
-    probe = tl.program_id(1).to(tl.int64)
-    i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < n
-    at = i // C * 2 * C + i % C
-    a = load(x + probe * x_stride, at, inside, CT)
-    g, g1, g2 = gelu_slopes(load(x + probe * x_stride, at + C, inside, CT))
-    cotangent = load(u + probe * u_stride, i, inside, CT)
+    probe = tl.program_id(2).to(tl.int64)
+    i, at, inside = halves(rows, C, KB, CB)
+    a = read(x + probe * x_stride, at, inside, CT)
+    g, g1, g2 = gelu_slopes(read(x + probe * x_stride, at + C, inside, CT))
+    cotangent = read(u + probe * u_stride, i, inside, CT)
     if x_dot is None:
         in_a = g
         in_b = a * g1
     else:
-        a_dot = load(x_dot + probe * x_dot_stride, at, inside, CT)
-        b_dot = load(x_dot + probe * x_dot_stride, at + C, inside, CT)
+        a_dot = read(x_dot + probe * x_dot_stride, at, inside, CT)
+        b_dot = read(x_dot + probe * x_dot_stride, at + C, inside, CT)
         in_a = g1 * b_dot
         in_b = g1 * a_dot + a * g2 * b_dot
-    tl.store(x_bar + probe * 2 * n + at, cotangent * in_a, mask=inside)
-    tl.store(x_bar + probe * 2 * n + at + C, cotangent * in_b, mask=inside)
+    tl.store(x_bar + probe * 2 * rows * C + at, cotangent * in_a, mask=inside)
+    tl.store(x_bar + probe * 2 * rows * C + at + C, cotangent * in_b, mask=inside)
 
 
 class TritonSilu(Silu):
@@ -155,11 +160,13 @@ def _geglu(kernel: Any, operands: Tensors, width: int) -> Tensor:
     assert x is not None
     probes = max(len(p) for p in dense if p is not None)
     result = x.new_empty(probes, *x.shape[1:-1], width)
-    n, strides = x[0].numel() // 2, [stride(p) for p in dense]
+    columns, strides = x.shape[-1] // 2, [stride(p) for p in dense]
+    rows = x[0].numel() // (2 * columns)
+    block = columns & -columns if columns % 256 == 0 else triton.next_power_of_2(columns)
+    tile = {"CB": min(block, BLOCK), "KB": max(BLOCK // block, 1)}
+    grid = triton.cdiv(rows, tile["KB"]), triton.cdiv(columns, tile["CB"]), probes
     with on(x):
-        kernel[triton.cdiv(n, BLOCK), probes](
-            *dense, result, *strides, n, x.shape[-1] // 2, BLOCK=BLOCK, CT=accumulator(x.dtype)
-        )
+        kernel[grid](*dense, result, *strides, rows, columns, **tile, CT=accumulator(x.dtype))
     return result
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from latentgeo.kernels.norms import kernels
 from latentgeo.kernels.norms.columns import added_kernel, columns_kernel
+from latentgeo.kernels.norms.cuts import CHANNELS, cut
+from latentgeo.kernels.norms.merging import merged_kernel, moments_kernel
 from latentgeo.kernels.norms.reference import Norm
 from latentgeo.kernels.wiring.op import Tensors, Wanted
 from latentgeo.kernels.wiring.profiled import profiled
@@ -25,15 +27,13 @@ from latentgeo.kernels.wiring.tiles import (
     accumulator,
     on,
     stride,
-    tiling,
 )
 
-ROW = 4096  # numbers of a row that one program takes whole
-TILE = 4096  # numbers of a tile where it does not
+TILE = 4096  # numbers of a tile at most; a group that fits one is taken whole
 PER_THREAD = 16  # numbers of a tile
-COLUMNS = 1024  # numbers of a tile of the sums for γ and β
-CHANNELS = 32  # of such a tile where they are the faster axis in memory; else there is one
-PROGRAMS = 512  # aimed at, for those sums
+COLUMNS = 2048  # numbers of a tile of the sums for γ and β
+PROGRAMS = 512  # aimed at, for the sums for γ and β
+MERGED = 2048  # numbers of a tile in which sums of tiles are added up
 ADDED = (32, 16)  # channels and rows of a tile of their addition
 X, U, X_DOT = 0, 4, 5  # places of what is like x, in (x, γ, β, stats, u, x_dot, γ_dot, β_dot)
 
@@ -99,22 +99,21 @@ class TritonNorm(Norm):
     def _forward(self, run: _Launch, operands: Tensors, y: Tensor) -> Tensor:
         """Write y and return (m, r)."""
         stats = run.accumulated(run.samples, self.groups, 2)
-        stages = [{"STAGE": stage, "EPS": self.eps} for stage in run.tiling.stages()]
-        outputs = y, stats, run.sums(2)
-        run.rows(kernels.forward_kernel, run.dense(operands, (X,)), outputs, stages)
+        warps = max(run.cut.warps // 2, 1)  # it keeps few numbers of each of a thread
+        shared = {"EPS": self.eps, "num_warps": warps}
+        stages = [{"STAGE": stage} | shared for stage in run.stages()]
+        run.rows(kernels.forward_kernel, run.dense(operands, (X,)), (y, stats), (2,), stages)
         return stats
 
     def _jvp(self, run: _Launch, operands: Tensors, y_dot: Tensor) -> None:
         """Write y_dot."""
-        summed = operands[4] is not None
-        stages = [{"STAGE": stage} for stage in run.tiling.stages(summed)]
-        dense = run.dense(operands, (X, 4))
-        run.rows(kernels.jvp_kernel, dense, (y_dot, run.sums(2)), stages)
+        stages = [{"STAGE": stage} for stage in run.stages(operands[4] is not None)]
+        run.rows(kernels.jvp_kernel, run.dense(operands, (X, 4)), (y_dot,), (2,), stages)
 
     def _vjp(self, run: _Launch, operands: Tensors, x_bar: Tensor) -> None:
         """Write x̄."""
-        stages = [{"STAGE": stage} for stage in run.tiling.stages()]
-        run.rows(kernels.vjp_kernel, operands, (x_bar, run.sums(2)), stages)
+        stages = [{"STAGE": stage} for stage in run.stages()]
+        run.rows(kernels.vjp_kernel, operands, (x_bar,), (2,), stages)
 
     def _hvp(
         self, run: _Launch, operands: Tensors, x_bar: Tensor, wanted: bool, add: bool
@@ -123,10 +122,10 @@ class TritonNorm(Norm):
         t_means = run.accumulated(run.samples * self.groups, 2)
         summed, bends = operands[5] is not None, self.silu or operands[6] is not None
         if wanted or summed:
-            outputs = x_bar, t_means, run.sums(5), run.sums(2)
-            stages = _hvp_stages(run.tiling.tiles, summed, bends)
+            stages = _hvp_stages(run.cut.tiles, summed, bends)
             added = [stage | {"ADD": add and wanted} for stage in stages]
-            run.rows(kernels.hvp_kernel, operands, outputs, added)
+            means = run.rows(kernels.hvp_kernel, operands, (x_bar, t_means), (5, 2), added)
+            return means[0] if run.cut.mixed else t_means
         return t_means
 
 
@@ -150,9 +149,14 @@ class _Launch:
         self.last = x.stride(2) < x.stride(3)
         self.probes = max(len(operand) for operand in operands if operand is not None)
         self.n = self.channels // norm.groups * self.places
-        shrink = 2 if self.last else 1  # channels-last takes more registers for every number
-        self.tiling = tiling(self.n, ROW // shrink, TILE // shrink, PER_THREAD // shrink)
+        self.cut = cut(norm.groups, self.channels, self.places, self.last, TILE, PER_THREAD)
         self.constants = {"SILU": norm.silu, "LAST": self.last, "CT": accumulator(x.dtype)}
+
+    def stages(self, summed: bool = True) -> list[int]:
+        """Return the STAGE of each launch; without sums there is one."""
+        if self.cut.tiles == 1:
+            return [WHOLE.value]
+        return [SUMS.value, APPLY.value] if summed else [APPLY.value]
 
     def result(self) -> Tensor:
         """Return an uninitialized tensor for a result like x, as it lies in memory."""
@@ -164,44 +168,93 @@ class _Launch:
         return accumulated(self.x, self.probes, *shape)
 
     def sums(self, kinds: int) -> Tensor:
-        """Return room for so many sums per tile of a row."""
-        return self.accumulated(self.samples * self.norm.groups, self.tiling.tiles, kinds)
+        """Return room for so many sums per tile, of mixed ones per channel."""
+        if self.cut.mixed:
+            splits = self.cut.tiles // self.cut.abreast
+            return self.accumulated(self.samples, splits, kinds, self.channels)
+        return self.accumulated(self.samples * self.norm.groups, self.cut.tiles, kinds)
 
     def logical(self, result: Tensor) -> Tensor:
         """Return a result as (P, B, C, S)."""
         return result.transpose(2, 3) if self.last else result
 
     def rows(
-        self, kernel: Any, operands: Tensors, outputs: Tensors, stages: Iterable[dict[str, Any]]
-    ) -> None:
-        """Launch a kernel of `kernels.py` once per stage."""
-        rows = self.samples * self.norm.groups
-        sizes = (rows, self.norm.groups, self.channels, self.places, self.n, self.tiling.tiles)
-        strides = [stride(operand) for operand in operands]
-        constants = self.constants | self.tiling.constants
+        self,
+        kernel: Any,
+        operands: Tensors,
+        outputs: tuple[Tensor, ...],
+        kinds: Iterable[int],
+        stages: Iterable[dict[str, Any]],
+    ) -> list[Tensor]:
+        """Launch a kernel of `kernels.py` once per stage; return the sums, mixed ones as means."""
+        of, rows = self.cut, self.samples * self.norm.groups
+        size = self.samples * self.channels * self.places
+        sizes = (
+            self.norm.groups, of.spans, of.span, rows, self.channels, self.places, self.n, size,
+        )  # fmt: skip
+        strides, sums = [stride(operand) for operand in operands], [*map(self.sums, kinds)]
+        grid = self.samples * of.spans, of.tiles, self.probes
         with on(self.x):
             for stage in stages:
-                grid = self.probes * rows, self.tiling.tiles
-                kernel[grid](*operands, *outputs, *strides, *sizes, **stage, **constants)
+                launch = *operands, *outputs, *sums, *strides, *sizes, of.abreast, of.tiles
+                kernel[grid](*launch, **self.constants | of.constants | stage)
+                filed = [stage["STAGE"], stage.get("BEND")]
+                if of.mixed and SUMS.value in filed:
+                    self._merge(sums, filed.index(SUMS.value), outputs, stage.get("EPS"))
+        return sums
+
+    def _merge(
+        self, sums: list[Tensor], place: int, outputs: tuple[Tensor, ...], eps: float | None
+    ) -> None:
+        """Put means by group in the place of sums by channel, or m and r in that of `outputs`."""
+        partial, groups = sums[place], self.norm.groups
+        splits, kinds = partial.shape[2:4]
+        rows = self.probes * self.samples * groups
+        block = triton.next_power_of_2(self.channels // groups)
+        tile = {"CB": block, "KB": min(max(MERGED // block, 1), triton.next_power_of_2(splits))}
+        tile |= {"STEPS": triton.cdiv(splits, tile["KB"]), "CT": self.constants["CT"]}
+        if eps is not None:
+            shape = groups, self.channels, self.places, splits, self.n, self.cut.places
+            moments_kernel[(rows,)](partial, outputs[1], *shape, EPS=eps, **tile)
+            return
+        sums[place] = self.accumulated(self.samples * groups, kinds)
+        sizes = groups, self.channels, splits, self.n
+        merged_kernel[rows, kinds](partial, sums[place], *sizes, **tile)
 
     def columns(self, operands: Tensors, wanted: Wanted, second: bool) -> Tensors:
         """Return the sums for γ and β, None where not wanted."""
         if not any(wanted[1:]):
             return None, None
-        places = self.samples * self.places
-        block = CHANNELS if self.last or self.places == 1 else 1
-        blocks, tiles = triton.cdiv(self.channels, block), triton.cdiv(places, COLUMNS // block)
-        steps = triton.next_power_of_2(triton.cdiv(tiles * blocks * self.probes, PROGRAMS))
-        partial = self.accumulated(triton.cdiv(tiles, steps), 2, self.channels)
-        grid = blocks, partial.shape[1], self.probes
-        sizes = self.norm.groups, self.channels, self.places, places
+        alone = self.places == 1  # then the samples are what is summed over
+        samples, places = (1, self.samples) if alone else (self.samples, self.places)
+        block, long, steps = self._columns_cut(samples, places, self.last or alone)
+        blocks, splits = triton.cdiv(self.channels, block), triton.cdiv(places, long * steps)
+        partial = self.accumulated(samples * splits, 2, self.channels)
         strides = [stride(operand) for operand in operands]
-        shape = {"CB": block, "KB": COLUMNS // block, "STEPS": min(steps, tiles)}
+        means = operands[-2]
+        constants = self.constants | {
+            "LAST": self.last or alone, "SECOND": second, "ROWS": alone,
+            "ONE": self.norm.groups == 1, "T_STEP": 2 if means is None else means.shape[-1],
+            "FULL": self.channels % block == 0 and places % (long * steps) == 0,
+            "CB": block, "KB": long, "STEPS": steps,
+        }  # fmt: skip
+        sizes = self.norm.groups, self.channels, places, splits
         with on(self.x):
-            columns_kernel[grid](
-                *operands, partial, *strides, *sizes, SECOND=second, **shape, **self.constants
+            columns_kernel[samples * splits, blocks, self.probes](
+                *operands, partial, *strides, *sizes, **constants
             )
         return self._added(partial, operands[1:3], wanted[1:])
+
+    def _columns_cut(self, samples: int, places: int, last: bool) -> tuple[int, int, int]:
+        """Return a tile's channels and positions, and how many tiles a program adds up."""
+        long = triton.next_power_of_2(places)
+        block = CHANNELS if last else triton.cdiv(COLUMNS, long)
+        block = min(block, COLUMNS, triton.next_power_of_2(self.channels))
+        long = min(COLUMNS // block, long)
+        tiles = triton.cdiv(places, long)
+        programs = tiles * triton.cdiv(self.channels, block) * samples * self.probes
+        steps = triton.next_power_of_2(triton.cdiv(programs, PROGRAMS))
+        return block, long, min(steps, triton.next_power_of_2(tiles))
 
     def _added(self, partial: Tensor, weights: Tensors, wanted: Wanted) -> Tensors:
         """Return the sums of partial (P, programs, 2, C) over programs, like γ and β."""

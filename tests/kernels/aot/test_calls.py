@@ -10,7 +10,8 @@ from latentgeo.kernels.aot.rows import DTYPES as NAMES
 from latentgeo.kernels.aot.rows import FAMILIES
 
 triton = pytest.importorskip("triton")
-MODULES = ("norms.kernels", "norms.columns", "gates.triton", "reductions.triton", "chart.triton")
+NORMS = ("norms.kernels", "norms.columns", "norms.merging")
+MODULES = (*NORMS, "gates.triton", "reductions.triton", "chart.triton")
 ATTENTION = {"forward", "jvp", "vjp_queries", "vjp_keys", "hvp_queries", "hvp_keys"}
 
 

@@ -84,3 +84,18 @@ def test_orders_through_autograd(op, monkeypatch):
     monkeypatch.setenv("LATENTGEO_KERNELS", "reference")
     for a, b in zip(got, everything(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("op", [Silu(), Geglu()])
+def test_far_out(op):
+    """Numbers of every size, where exponentials leave float32's range; 1 - σ(30) is rounded."""
+    sizes = torch.cat([torch.linspace(-30, 30, 121), torch.tensor([3e4, 1e10, 1e18])])
+    x = torch.cat([sizes, -sizes])
+    if isinstance(op, Geglu):
+        x = torch.stack([torch.ones_like(x), x], -1)
+    x = x.reshape(1, 2, -1)[:, None] if isinstance(op, Silu) else x[None]
+    one = torch.ones_like(x)
+    u = one if isinstance(op, Silu) else one[..., :1].contiguous()
+    got, wanted = run(choice(op).on_triton(), x, u, one), run(op, x.double(), u.double(), one)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=2e-6, atol=3e-6)

@@ -35,10 +35,9 @@ def launch(monkeypatch):
 @pytest.fixture
 def tiles(launch, monkeypatch):
     """Two tiles to a row of 22 numbers, the last one ragged, and several to a channel."""
-    monkeypatch.setattr(launch, "ROW", 16)
     monkeypatch.setattr(launch, "TILE", 16)
     monkeypatch.setattr(launch, "COLUMNS", 8)
-    monkeypatch.setattr(launch, "CHANNELS", 2)
+    monkeypatch.setattr(launch, "MERGED", 4)
     monkeypatch.setattr(launch, "PROGRAMS", 5)
 
 
