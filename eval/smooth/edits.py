@@ -26,8 +26,7 @@ from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.eval.runs.results import Result, text_table, write_results
 from latentgeo.eval.smooth.settings import EvalEdit
 from latentgeo.infer.pictures.images import grid, save_png, to_picture
-from latentgeo.infer.sampling.pipeline import seed_noises
-from latentgeo.infer.text_edits.editing import editing, invert, reconstruct
+from latentgeo.infer.text_edits.editing import drawing, editing, invert, reconstruct
 from latentgeo.infer.text_edits.methods import run_edit
 from latentgeo.infer.walks.walk import short_names
 from latentgeo.models.judges.classifier import load_classifier
@@ -91,9 +90,9 @@ def _batch(
     z_0 = bundle.encode(images).float()
     x_T = invert(bundle, z_0, sources, edit.times, cmd.refine)
     seeds = [mix(cmd.seed, "sdedit", start + i) for i in range(len(images))]
-    noise = seed_noises(seeds, z_0.shape[1:]).to(z_0.device)
+    draw = drawing(seeds, z_0)
     made = {SOURCE: z_0, RECONSTRUCTION: reconstruct(edit, x_T)}
-    return made | {m: run_edit(edit, m, cmd, x_T, z_0, noise) for m in cmd.methods}
+    return made | {m: run_edit(edit, m, cmd, x_T, z_0, draw) for m in cmd.methods}
 
 
 def all_results(

@@ -100,7 +100,8 @@ class EvalEdit(EditOptions, Evaluation):
 
     n_images: int = option(48, "held-out images, each edited once", was="images")
     methods: tuple[Method, ...] = option(
-        ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"), "ways to edit"
+        ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play", "cycle-diffusion"),
+        "ways to edit",
     )
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     classifier: Path | None = option(

@@ -14,16 +14,19 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from latentgeo.core import cycle_diffusion as dpm_encoder
 from latentgeo.core import ddim, text_editing
 from latentgeo.core.guidance import PredictWithContext
 from latentgeo.core.parameterization import Predict
-from latentgeo.core.schedule import batch_time
+from latentgeo.core.run.seeds import generator
+from latentgeo.core.schedule import batch_time, late_times
 from latentgeo.core.text_editing import Prompted, guided_by_time, guided_pair
 from latentgeo.infer.sampling.pipeline import network, sampling_times
 from latentgeo.models.bundles.text_to_image import TextToImage
 
 Intervene = Callable[[int], AbstractContextManager[object]]  # around the network, at step i
 Settle = Callable[[int, Tensor], Tensor]  # after step i, of x (2B, C, h, w)
+Draw = Callable[[int], Tensor]  # of n: standard normal noises (n, B, C, h, w), the same each time
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,6 +131,37 @@ def sdedit(edit: TextEdit, z_0: Tensor, noise: Tensor, strength: float) -> Tenso
     return text_editing.sdedit(
         edit.predict_target, edit.bundle.schedule, z_0, noise, edit.times, strength
     )
+
+
+@torch.no_grad()
+def cycle_diffusion(edit: TextEdit, z_0: Tensor, draw: Draw, strength: float, eta: float) -> Tensor:
+    """Return z_0 (B, C, h, w) of the edits: encoded as the sources, decoded as the targets.
+
+    Cycle Alg. 1   T_es is the time that leaves the last round(strength N) steps
+    """
+    visited = late_times(edit.times, strength)
+    return dpm_encoder.cycle_diffusion(
+        edit.predict_source,
+        edit.predict_target,
+        edit.bundle.schedule,
+        z_0,
+        draw(len(visited) - 1),
+        visited,
+        eta,
+    )
+
+
+def drawing(seeds: Sequence[int], like: Tensor) -> Draw:
+    """Return what draws noises for images `like` (B, C, h, w), each from a seed of its own."""
+
+    def draw(count: int) -> Tensor:
+        each = [
+            [torch.randn(like.shape[1:], generator=source) for _ in range(count)]
+            for source in map(generator, seeds)
+        ]
+        return torch.stack([torch.stack(rows) for rows in each], dim=1).to(like)
+
+    return draw
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from latentgeo.infer.text_edits.editing import TextEdit, sdedit, smooth
+from latentgeo.infer.text_edits.editing import Draw, TextEdit, cycle_diffusion, sdedit, smooth
 from latentgeo.infer.text_edits.plug_and_play import PlugAndPlay, plug_and_play
 from latentgeo.infer.text_edits.prompt_to_prompt import PromptToPrompt, prompt_to_prompt
 from latentgeo.infer.text_edits.prompt_words import changed_words
@@ -17,19 +17,21 @@ def run_edit(
     options: EditOptions,
     x_T: Tensor,
     z_0: Tensor,
-    noise: Tensor,
+    draw: Draw,
     reweight: tuple[str, ...] = (),
     words: Sequence[str] = (),
 ) -> Tensor:
     """Return the edited latents (B, C, h, w).
 
-    x_T denoises to the sources z_0, noise is SDEdit's, all (B, C, h, w). `reweight` and `words`,
-    those of local blend if not the changed ones, are Prompt-to-Prompt's.
+    x_T denoises to the sources z_0, both (B, C, h, w); `draw` is for methods that noise z_0.
+    `reweight` and `words`, those of local blend if not the changed ones, are Prompt-to-Prompt's.
     """
     if method == "smooth":
         return smooth(edit, x_T, options.release)
     if method == "sdedit":
-        return sdedit(edit, z_0, noise, options.strength)
+        return sdedit(edit, z_0, draw(1)[0], options.strength)
+    if method == "cycle-diffusion":
+        return cycle_diffusion(edit, z_0, draw, options.cycle_strength, options.eta)
     if method == "plug-and-play":
         injection = PlugAndPlay(
             features=options.features, attention=options.attention, block=options.block

@@ -15,7 +15,7 @@ from torch import Tensor
 from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.files import atomic_write, sha256
 from latentgeo.core.run.progress import progress
-from latentgeo.core.run.seeds import generator
+from latentgeo.core.run.seeds import mix
 from latentgeo.infer.inversion.invert import Inverting, ascend, encode, null_texts
 from latentgeo.infer.pictures.images import grid, save_png, to_picture
 from latentgeo.infer.pictures.photos import open_photo, read_photo
@@ -30,7 +30,7 @@ from latentgeo.infer.sampling.pipeline import (
 )
 from latentgeo.infer.sampling.sample import record
 from latentgeo.infer.sampling.typical import one_step, tell, typical_of
-from latentgeo.infer.text_edits.editing import TextEdit, editing, invert, reconstruct
+from latentgeo.infer.text_edits.editing import TextEdit, drawing, editing, invert, reconstruct
 from latentgeo.infer.text_edits.methods import run_edit
 from latentgeo.infer.text_edits.settings import EditText
 from latentgeo.infer.walks.walk import short_names
@@ -39,6 +39,7 @@ from latentgeo.models.bundles.text_to_image import TextToImage
 METHOD_OPTIONS = {  # what each method depends on, for the record
     "smooth": ("release",),
     "sdedit": ("strength",),
+    "cycle-diffusion": ("cycle_strength", "eta"),
     "prompt-to-prompt": (
         *("cross", "self_maps", "swap", "reweight", "blend", "blend_words", "threshold"),
     ),
@@ -113,13 +114,11 @@ def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) ->
         x_T, null = inverted(cmd, bundle, sampling, z_0)
     rebuilt = reconstruct(_editing(cmd, bundle, sampling, cmd.source, null), x_T)
     z_0 = rebuilt if z_0 is None else z_0
-    noise = torch.randn(1, *shape, generator=generator(cmd.seed, "sdedit")).to(bundle.device)
+    draw = drawing([mix(cmd.seed, "sdedit")], z_0)
     found = [z_0, rebuilt]
     for target in progress(cmd.target, label=label, unit="edit"):
         edit = _editing(cmd, bundle, sampling, target, null)
-        found.append(
-            run_edit(edit, cmd.method, cmd, x_T, z_0, noise, cmd.reweight, cmd.blend_words)
-        )
+        found.append(run_edit(edit, cmd.method, cmd, x_T, z_0, draw, cmd.reweight, cmd.blend_words))
     images = torch.cat([bundle.decode(z).float().cpu() for z in found])
     if not images.isfinite().all():
         raise RuntimeError(f"{label}: an image is not finite")

@@ -8,7 +8,9 @@ from latentgeo.core.run.cli import option, output, required
 from latentgeo.core.run.limits import each_once
 from latentgeo.models.bundles.settings import Dtype
 
-Method = Literal["smooth", "sdedit", "prompt-to-prompt", "plug-and-play"]
+Method = Literal["smooth", "sdedit", "prompt-to-prompt", "plug-and-play", "cycle-diffusion"]
+
+SHARES = ("release", "eta", "cross", "self_maps", "threshold", "features", "attention")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,14 @@ class EditOptions:
     )
     strength: float = option(
         0.6, "sdedit: share of the steps that is noised and drawn again; more changes more"
+    )
+    cycle_strength: float = option(
+        0.8,
+        "cycle-diffusion: share of the steps that the image is encoded and drawn again over; more "
+        "changes more",
+    )
+    eta: float = option(
+        0.1, "cycle-diffusion: η of the sampler, 1 as DDPM's; more noise keeps more of the source"
     )
     cross: float = option(
         0.2,
@@ -65,11 +75,12 @@ class EditOptions:
 
     def __post_init__(self) -> None:
         """Refuse what no run could use, before torch is imported."""
-        for name in ("release", "cross", "self_maps", "threshold", "features", "attention"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        if not 0 < self.strength <= 1:
-            raise ValueError(f"strength must be in (0, 1], got {self.strength}")
+        for name in ("strength", "cycle_strength"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
         if self.refine < 0:
             raise ValueError(f"refine must not be negative, got {self.refine}")
         if self.source_guidance is not None and not self.source_guidance >= 0:
@@ -91,7 +102,9 @@ class EditText(EditOptions):
         "how --image is inverted: ddim at guidance 1, or null-text at --guidance",
         was="inversion",
     )
-    seed: int = option(0, "seed of the image if it is drawn, and of sdedit's noise")
+    seed: int = option(
+        0, "seed of the image if it is drawn, and of the noise of sdedit and cycle-diffusion"
+    )
     models: tuple[str, ...] = option(
         ("avatars", "avatars-smooth"), "models to compare: NAME, NAME+LORA or NAME+LORA@SCALE"
     )

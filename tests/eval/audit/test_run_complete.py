@@ -34,6 +34,7 @@ USED = {  # of works that these build on: what is used here
     "CLIP": "Sec. 2.3-2.5",
     "Drag": "Eq. 2-5, Sec. 3.2, Sec. 3.4, Sec. 3.5",
     "SDEdit": "Alg. 1",
+    "Cycle": "Alg. 1, Sec. 3.2",
     "P2P": "Sec. 3.2, Alg. 1",
     "PnP": "Alg. 1",
     "ANID": "Sec. 4.1",

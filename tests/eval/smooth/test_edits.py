@@ -17,11 +17,12 @@ def start(tiny, tmp_path):
 
 def test_command_from_the_line_to_the_results(tiny, tmp_path, capsys, start):
     """Smooth Fig. 5: edits of both models by several ways, on the same images."""
-    assert main([*start, "--methods", "smooth", "sdedit", "prompt-to-prompt", "--blend"]) == 0
+    methods = ["smooth", "sdedit", "cycle-diffusion", "prompt-to-prompt"]
+    assert main([*start, "--methods", *methods, "--blend"]) == 0
     assert WANTED in capsys.readouterr().out
     found = json.loads((tmp_path / "results.json").read_text())["results"]
     columns = {one["metric"].split(":")[0] for one in found}
-    assert columns == {"reconstruction", "smooth", "sdedit", "prompt-to-prompt"}
+    assert columns == {"reconstruction", *methods}
     assert {one["model"] for one in found} == {str(tiny.model), tiny.smooth}
     assert all(one["n"] == 5 for one in found)
     apart = [one for one in found if one["metric"] == f"smooth: {KEPT}, minus {tiny.model}"]

@@ -8,6 +8,8 @@ import torch
 from latentgeo.infer.sampling.loading import load_model
 from latentgeo.infer.sampling.pipeline import Sampling, denoise, sampling_times, seed_noises
 from latentgeo.infer.text_edits.editing import (
+    cycle_diffusion,
+    drawing,
     editing,
     invert,
     reconstruct,
@@ -80,6 +82,38 @@ def test_sdedit_keeps_what_it_does_not_noise(bundle, x_T):
     z_0, noise = 0.5 * x_T, x_T.flip(0)
     apart = [(sdedit(edit_of(bundle), z_0, noise, s) - z_0).norm() for s in (0.2, 0.6, 1.0)]
     assert apart[0] < apart[1] < apart[2]
+
+
+@pytest.mark.parametrize("w", [1.0, W])
+def test_the_same_prompt_gives_the_image_back(bundle, x_T, w):
+    """Cycle Alg. 1 with t̂ = t, and another image under another prompt."""
+    z_0 = 0.5 * x_T
+    draw = drawing([3, 5], z_0)
+    same = editing(bundle, SOURCES, SOURCES, STEPS, w, w)
+    torch.testing.assert_close(cycle_diffusion(same, z_0, draw, 1.0, 0.1), z_0, rtol=0, atol=1e-10)
+    edit = edit_of(bundle, own=w)
+    apart = [(cycle_diffusion(edit, z_0, draw, s, 0.1) - z_0).norm() for s in (0.4, 1.0)]
+    assert 1e-4 < apart[0] < apart[1]
+
+
+def test_cycle_diffusion_is_below_the_autoencoders_error():
+    """Cycle Alg. 1 on the embedded model in float32: the round trip costs a picture nothing."""
+    bundle = load_model("avatars")
+    pixels = (seed_noises([0, 1], (3, 8, 8)) / 2).clamp(-1, 1)
+    images = torch.nn.functional.interpolate(pixels, size=64, mode="bicubic").clamp(-1, 1)
+    z_0 = bundle.encode(images)
+    edit = editing(bundle, SOURCES, SOURCES, 6, 1.0, 1.0)
+    found = cycle_diffusion(edit, z_0, drawing([3, 5], z_0), 1.0, 0.1)
+    with torch.no_grad():
+        through, back = bundle.decode(z_0), bundle.decode(found)
+    assert (back - through).abs().mean() < 1e-3 * (through - images).abs().mean()
+
+
+def test_noises_are_of_each_image_and_the_same_again(bundle, x_T):
+    both = drawing([3, 5], x_T)(4)
+    assert torch.equal(both, drawing([3, 5], x_T)(4))
+    assert torch.equal(both[:, 1:], drawing([5], x_T[1:])(4))
+    assert torch.equal(both[0], x_T) and not torch.equal(both[1], both[0])
 
 
 def test_both_sides_run_as_each_would_alone(bundle, x_T):

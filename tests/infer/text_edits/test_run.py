@@ -31,6 +31,7 @@ def picture(tmp_path):
         ("smooth", {"release": 0.9}),
         ("sdedit", {"strength": 0.6}),
         ("prompt-to-prompt", {"cross": 0.2, "self_maps": 0.4, "reweight": []}),
+        ("cycle-diffusion", {"cycle_strength": 0.8, "eta": 0.1}),
         ("plug-and-play", {"features": 0.8, "attention": 0.5, "block": None}),
     ],
 )
@@ -116,6 +117,8 @@ def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, 
         (("--method", "prompt-to-prompt", "--reweight", "dog=2"), "'dog' is not in the prompt"),
         (("--method", "plug-and-play", "--block", "9"), "block must lie in 0..3"),
         (("--source", ""), "wanted a prompt"),
+        (("--cycle-strength", "0"), "cycle_strength must be in (0, 1], got 0.0"),
+        (("--eta", "2"), "eta must be in [0, 1], got 2.0"),
     ],
 )
 def test_wrong_values_are_one_line_and_status_2(tiny, tmp_path, capsys, words, message):
