@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from latentgeo.core.pix2pix_zero import Whitening
 from latentgeo.infer.text_edits.editing import Draw, TextEdit, cycle_diffusion, sdedit, smooth
+from latentgeo.infer.text_edits.pix2pix_zero import (
+    PixToPixZero,
+    Sentences,
+    inverted,
+    pix2pix_zero,
+    sentences_of,
+)
 from latentgeo.infer.text_edits.plug_and_play import PlugAndPlay, plug_and_play
 from latentgeo.infer.text_edits.prompt_to_prompt import PromptToPrompt, prompt_to_prompt
 from latentgeo.infer.text_edits.prompt_words import changed_words
@@ -20,11 +28,13 @@ def run_edit(
     draw: Draw,
     reweight: tuple[str, ...] = (),
     words: Sequence[str] = (),
+    sentences: Sentences | None = None,
 ) -> Tensor:
     """Return the edited latents (B, C, h, w).
 
     x_T denoises to the sources z_0, both (B, C, h, w); `draw` is for methods that noise z_0.
-    `reweight` and `words`, those of local blend if not the changed ones, are Prompt-to-Prompt's.
+    `reweight` and `words`, those of local blend if not the changed ones, are Prompt-to-Prompt's,
+    `sentences` Pix2Pix-Zero's, if not drawn.
     """
     if method == "smooth":
         return smooth(edit, x_T, options.release)
@@ -32,6 +42,8 @@ def run_edit(
         return sdedit(edit, z_0, draw(1)[0], options.strength)
     if method == "cycle-diffusion":
         return cycle_diffusion(edit, z_0, draw, options.cycle_strength, options.eta)
+    if method == "pix2pix-zero":
+        return zero_edit(edit, options, x_T, z_0, sentences)
     if method == "plug-and-play":
         injection = PlugAndPlay(
             features=options.features, attention=options.attention, block=options.block
@@ -46,6 +58,18 @@ def run_edit(
         threshold=options.threshold,
     )
     return prompt_to_prompt(edit, x_T, how).chunk(2)[1]
+
+
+def zero_edit(
+    edit: TextEdit, options: EditOptions, x_T: Tensor, z_0: Tensor, sentences: Sentences | None
+) -> Tensor:
+    """Return Pix2Pix-Zero's edits (B, C, h, w), from its own inversion of z_0 or from x_T."""
+    how = Whitening(rounds=options.whitening)
+    start = inverted(edit, z_0, how) if options.whitening else x_T
+    pairs = zip(edit.sources, edit.targets, strict=True)
+    each = [sentences or sentences_of(*pair, options.sentence_pairs) for pair in pairs]
+    zero = PixToPixZero(sentences=tuple(each), map_weight=options.map_guidance)
+    return pix2pix_zero(edit, start, zero).chunk(2)[1]
 
 
 def blended_words(edit: TextEdit, words: Sequence[str]) -> tuple[tuple[str, ...], ...]:

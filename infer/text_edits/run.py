@@ -16,6 +16,7 @@ from latentgeo.core.run.cli import write_run
 from latentgeo.core.run.files import atomic_write, sha256
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.seeds import mix
+from latentgeo.core.run.text import read_lines
 from latentgeo.infer.inversion.invert import Inverting, ascend, encode, null_texts
 from latentgeo.infer.pictures.images import grid, save_png, to_picture
 from latentgeo.infer.pictures.photos import open_photo, read_photo
@@ -32,6 +33,7 @@ from latentgeo.infer.sampling.sample import record
 from latentgeo.infer.sampling.typical import one_step, tell, typical_of
 from latentgeo.infer.text_edits.editing import TextEdit, drawing, editing, invert, reconstruct
 from latentgeo.infer.text_edits.methods import run_edit
+from latentgeo.infer.text_edits.pix2pix_zero import Sentences
 from latentgeo.infer.text_edits.settings import EditText
 from latentgeo.infer.walks.walk import short_names
 from latentgeo.models.bundles.text_to_image import TextToImage
@@ -42,6 +44,9 @@ METHOD_OPTIONS = {  # what each method depends on, for the record
     "cycle-diffusion": ("cycle_strength", "eta"),
     "prompt-to-prompt": (
         *("cross", "self_maps", "swap", "reweight", "blend", "blend_words", "threshold"),
+    ),
+    "pix2pix-zero": (
+        *("map_guidance", "whitening", "sentence_pairs", "source_sentences", "target_sentences"),
     ),
     "plug-and-play": ("features", "attention", "block"),
 }
@@ -106,7 +111,7 @@ def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) ->
 
     In [-1, 1], on the CPU. Raises RuntimeError where one is not finite.
     """
-    shape = latent_shape(bundle, cmd.size)
+    shape, sentences = latent_shape(bundle, cmd.size), given_sentences(cmd)
     if cmd.image is None:
         z_0, x_T, null = None, image_noise(cmd.seed, shape).to(bundle.device), None
     else:
@@ -118,11 +123,25 @@ def edits(cmd: EditText, bundle: TextToImage, sampling: Sampling, label: str) ->
     found = [z_0, rebuilt]
     for target in progress(cmd.target, label=label, unit="edit"):
         edit = _editing(cmd, bundle, sampling, target, null)
-        found.append(run_edit(edit, cmd.method, cmd, x_T, z_0, draw, cmd.reweight, cmd.blend_words))
+        found.append(
+            run_edit(
+                edit, cmd.method, cmd, x_T, z_0, draw, cmd.reweight, cmd.blend_words, sentences
+            )
+        )
     images = torch.cat([bundle.decode(z).float().cpu() for z in found])
     if not images.isfinite().all():
         raise RuntimeError(f"{label}: an image is not finite")
     return images
+
+
+def given_sentences(cmd: EditText) -> Sentences | None:
+    """Return the sentences of both files, if given. Raises ValueError for an empty one."""
+    if cmd.source_sentences is None or cmd.target_sentences is None:
+        return None
+    both = [tuple(read_lines(path)) for path in (cmd.source_sentences, cmd.target_sentences)]
+    if not all(both):
+        raise ValueError("source_sentences and target_sentences: got an empty file, wanted lines")
+    return Sentences(source=both[0], target=both[1])
 
 
 def inverted(
@@ -157,7 +176,8 @@ def about(cmd: EditText, sampling: Sampling) -> dict[str, object]:
     if cmd.image is not None:
         facts |= {"image": cmd.image.name, "sha256": sha256(cmd.image)}
         facts |= {"inversion": cmd.inversion_method, "refine": cmd.refine}
-    return facts | {name: getattr(cmd, name) for name in METHOD_OPTIONS[cmd.method]}
+    options = {name: getattr(cmd, name) for name in METHOD_OPTIONS[cmd.method]}
+    return facts | {k: v.name if isinstance(v, Path) else v for k, v in options.items()}
 
 
 def _editing(

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.run.cli import option, output, required
-from latentgeo.core.run.limits import each_once
+from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.models.bundles.settings import Dtype
 
-Method = Literal["smooth", "sdedit", "prompt-to-prompt", "plug-and-play", "cycle-diffusion"]
+Method = Literal[
+    "smooth", "sdedit", "cycle-diffusion", "prompt-to-prompt", "plug-and-play", "pix2pix-zero"
+]
 
 SHARES = ("release", "eta", "cross", "self_maps", "threshold", "features", "attention")
 
@@ -40,7 +42,18 @@ class EditOptions:
         "changes more",
     )
     eta: float = option(
-        0.1, "cycle-diffusion: η of the sampler, 1 as DDPM's; more noise keeps more of the source"
+        0.1,
+        "cycle-diffusion: η, how much fresh noise each step adds; more keeps more",
+    )
+    map_guidance: float = option(
+        0.1,
+        "pix2pix-zero: step of each x_t towards the source's cross-attention maps; more keeps more",
+    )
+    whitening: int = option(
+        5, "pix2pix-zero: rounds that make ε white noise again in its inversion; 0 is plain DDIM"
+    )
+    sentence_pairs: int = option(
+        64, "pix2pix-zero: captions of avatars drawn on either side for the direction of the edit"
     )
     cross: float = option(
         0.2,
@@ -81,8 +94,10 @@ class EditOptions:
         for name in ("strength", "cycle_strength"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
-        if self.refine < 0:
-            raise ValueError(f"refine must not be negative, got {self.refine}")
+        for name in ("refine", "whitening", "map_guidance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        at_least(self, 1, "sentence_pairs")
         if self.source_guidance is not None and not self.source_guidance >= 0:
             raise ValueError(f"source_guidance must not be negative, got {self.source_guidance}")
 
@@ -116,6 +131,14 @@ class EditText(EditOptions):
     blend_words: tuple[str, ...] = option(
         (), "prompt-to-prompt: words that --blend takes in place of the changed ones"
     )
+    source_sentences: Path | None = option(
+        None,
+        "pix2pix-zero: text file of sentences with what is there, one a line; unset: --source, or "
+        "for a caption of the avatars' grammar captions drawn from it",
+    )
+    target_sentences: Path | None = option(
+        None, "pix2pix-zero: the same with what shall be there; unset: --target, or drawn"
+    )
     steps: int | None = option(None, "DDIM steps; unset: the model's own default")
     guidance: float | None = option(
         None, "guidance scale w of the target; unset: the model's own default"
@@ -138,9 +161,19 @@ class EditText(EditOptions):
                 f"inversion_method: got null-text with {got}, wanted an --image alone: it is "
                 "inverted for --guidance"
             )
+        self._check_sentences()
         if self.method != "prompt-to-prompt":
             for name in ("reweight", "blend", "blend_words"):
                 if getattr(self, name):
                     raise ValueError(
                         f"{name}: got it with --method {self.method}, wanted prompt-to-prompt"
                     )
+
+    def _check_sentences(self) -> None:
+        given = [self.source_sentences, self.target_sentences]
+        if any(given) and (self.method != "pix2pix-zero" or not all(given)):
+            got = f"--method {self.method}" if all(given) else "one of the two files"
+            raise ValueError(
+                f"source_sentences and target_sentences: got {got}, wanted both files and "
+                "--method pix2pix-zero"
+            )

@@ -31,6 +31,7 @@ WORDS = {
     "device": Word("what computes", "cpu, cuda"),
     "drop_caption": Word("how often a caption is left empty", "empty"),
     "dtype": Word("dtype that networks compute in, or weights are kept in", "of the|autocast|load"),
+    "eta": Word("η of a sampler", "η, how much fresh noise each step"),
     "frames": Word("images of a walk, both ends included", "both ends included"),
     "from_": Word("what is turned into something else", "model|package"),
     "guidance": Word("scale w of classifier-free guidance", "scale"),

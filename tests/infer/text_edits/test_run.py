@@ -32,6 +32,7 @@ def picture(tmp_path):
         ("sdedit", {"strength": 0.6}),
         ("prompt-to-prompt", {"cross": 0.2, "self_maps": 0.4, "reweight": []}),
         ("cycle-diffusion", {"cycle_strength": 0.8, "eta": 0.1}),
+        ("pix2pix-zero", {"map_guidance": 0.1, "whitening": 5, "source_sentences": None}),
         ("plug-and-play", {"features": 0.8, "attention": 0.5, "block": None}),
     ],
 )
@@ -102,6 +103,28 @@ def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, 
     assert errors[0] < errors[1]
 
 
+def test_sentences_come_from_files(tiny, tmp_path, capsys):
+    """PixZero Sec. 3.2: other sentences, another direction; an empty file is refused."""
+    start = ["edit-text", "--models", str(tiny.model), "--device", "cpu", *PROMPTS[:4]]
+    start += ["--method", "pix2pix-zero", "--seed", "1"]
+    texts = {"sad": "a sad person\na sad cat\n", "glad": "a happy person\n", "none": "\n"}
+    files = {name: tmp_path / f"{name}.txt" for name in texts}
+    for name, text in texts.items():
+        files[name].write_text(text)
+
+    def said(source, target, out):
+        both = ["--source-sentences", str(files[source]), "--target-sentences", str(files[target])]
+        return main([*start, *both, "--out", str(tmp_path / out)])
+
+    assert said("sad", "glad", "there") == said("glad", "sad", "back") == 0
+    made = [Image.open(tmp_path / out / "model-00.png").tobytes() for out in ("there", "back")]
+    assert made[0] != made[1]
+    about = read_metadata(tmp_path / "there" / "model-00.png")
+    assert about["source_sentences"] == "sad.txt"
+    assert said("sad", "none", "no") == 2
+    assert "got an empty file, wanted lines" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -117,8 +140,11 @@ def test_null_text_leads_back_to_the_source_at_the_guidance_of_the_target(tiny, 
         (("--method", "prompt-to-prompt", "--reweight", "dog=2"), "'dog' is not in the prompt"),
         (("--method", "plug-and-play", "--block", "9"), "block must lie in 0..3"),
         (("--source", ""), "wanted a prompt"),
-        (("--cycle-strength", "0"), "cycle_strength must be in (0, 1], got 0.0"),
+        (("--cycle-strength", "0"), "cycle-strength must be in (0, 1], got 0.0"),
         (("--eta", "2"), "eta must be in [0, 1], got 2.0"),
+        (("--whitening", "-1"), "whitening must not be negative, got -1"),
+        (("--sentence-pairs", "0"), "sentence-pairs must be at least 1"),
+        (("--source-sentences", __file__), "got one of the two files, wanted both files"),
     ],
 )
 def test_wrong_values_are_one_line_and_status_2(tiny, tmp_path, capsys, words, message):
