@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAPERS = ROOT / "core" / "papers"
 KEYS = (
     "Smooth SmoothS Asyrp Iso OT DDPM IDDPM ADM DDIM LDM LoRA CFG NTI CLIP CLIPScore LPIPS "
-    "FID KID Drag GLU SDEdit Cycle P2P PnP PixZero ANID Adam SSIM"
+    "FID KID Drag GLU SDEdit Cycle P2P PnP PixZero Disentangle ANID Adam SSIM"
 ).split()
 TAG = re.compile(
     rf"\b(?:{'|'.join(KEYS)}) (?:Eq|Alg|Thm|Sec|Tab|Fig|Err)\. "

@@ -1,1 +1,1 @@
-"""An image edited by its description: six methods behind one signature."""
+"""An image edited by its description: seven methods behind one signature."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from latentgeo.core.pix2pix_zero import Whitening
+from latentgeo.infer.text_edits.disentangle import Disentangle, disentangle
 from latentgeo.infer.text_edits.editing import Draw, TextEdit, cycle_diffusion, sdedit, smooth
 from latentgeo.infer.text_edits.pix2pix_zero import (
     PixToPixZero,
@@ -17,6 +18,8 @@ from latentgeo.infer.text_edits.plug_and_play import PlugAndPlay, plug_and_play
 from latentgeo.infer.text_edits.prompt_to_prompt import PromptToPrompt, prompt_to_prompt
 from latentgeo.infer.text_edits.prompt_words import changed_words
 from latentgeo.infer.text_edits.settings import EditOptions, Method
+from latentgeo.models.judges.judge import load_judge
+from latentgeo.models.perceptual import load_lpips
 
 
 def run_edit(
@@ -44,6 +47,14 @@ def run_edit(
         return cycle_diffusion(edit, z_0, draw, options.cycle_strength, options.eta)
     if method == "pix2pix-zero":
         return zero_edit(edit, options, x_T, z_0, sentences)
+    if method == "disentangle":
+        how = Disentangle(
+            judge=load_judge(options.judge, edit.bundle.device),
+            perceptual=load_lpips(edit.bundle.device),
+            rounds=options.weight_rounds,
+            beta=options.keep_weight,
+        )
+        return disentangle(edit, x_T, how)
     if method == "plug-and-play":
         injection = PlugAndPlay(
             features=options.features, attention=options.attention, block=options.block

@@ -48,6 +48,7 @@ METHOD_OPTIONS = {  # what each method depends on, for the record
     "pix2pix-zero": (
         *("map_guidance", "whitening", "sentence_pairs", "source_sentences", "target_sentences"),
     ),
+    "disentangle": ("weight_rounds", "keep_weight", "judge"),
     "plug-and-play": ("features", "attention", "block"),
 }
 

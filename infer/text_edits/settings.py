@@ -9,7 +9,13 @@ from latentgeo.core.run.limits import at_least, each_once
 from latentgeo.models.bundles.settings import Dtype
 
 Method = Literal[
-    "smooth", "sdedit", "cycle-diffusion", "prompt-to-prompt", "plug-and-play", "pix2pix-zero"
+    "smooth",
+    "sdedit",
+    "cycle-diffusion",
+    "prompt-to-prompt",
+    "plug-and-play",
+    "pix2pix-zero",
+    "disentangle",
 ]
 
 SHARES = ("release", "eta", "cross", "self_maps", "threshold", "features", "attention")
@@ -55,6 +61,16 @@ class EditOptions:
     sentence_pairs: int = option(
         64, "pix2pix-zero: captions of avatars drawn on either side for the direction of the edit"
     )
+    weight_rounds: int = option(
+        10, "disentangle: updates of the weights between the two texts; more takes longer"
+    )
+    keep_weight: float = option(
+        0.05, "disentangle: β of the perceptual loss; more keeps more of the source"
+    )
+    judge: str = option(
+        "avatars",
+        "judge of disentangle's directional loss: avatars, or the file or folder of a CLIP",
+    )
     cross: float = option(
         0.2,
         "prompt-to-prompt: share of the steps with the source's cross-attention maps; the paper"
@@ -94,7 +110,7 @@ class EditOptions:
         for name in ("strength", "cycle_strength"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
-        for name in ("refine", "whitening", "map_guidance"):
+        for name in ("refine", "whitening", "map_guidance", "weight_rounds", "keep_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         at_least(self, 1, "sentence_pairs")

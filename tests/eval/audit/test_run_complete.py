@@ -38,6 +38,7 @@ USED = {  # of works that these build on: what is used here
     "P2P": "Sec. 3.2, Alg. 1",
     "PnP": "Alg. 1",
     "PixZero": "Alg. 1, Sec. 3.1-3.3",
+    "Disentangle": "Sec. 4",
     "ANID": "Sec. 4.1",
     "GLU": "Eq. 5",
     "Adam": "Alg. 1",

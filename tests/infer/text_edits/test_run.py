@@ -33,6 +33,7 @@ def picture(tmp_path):
         ("prompt-to-prompt", {"cross": 0.2, "self_maps": 0.4, "reweight": []}),
         ("cycle-diffusion", {"cycle_strength": 0.8, "eta": 0.1}),
         ("pix2pix-zero", {"map_guidance": 0.1, "whitening": 5, "source_sentences": None}),
+        ("disentangle", {"weight_rounds": 10, "keep_weight": 0.05, "judge": "avatars"}),
         ("plug-and-play", {"features": 0.8, "attention": 0.5, "block": None}),
     ],
 )
