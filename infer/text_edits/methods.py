@@ -48,13 +48,13 @@ def run_edit(
     if method == "pix2pix-zero":
         return zero_edit(edit, options, x_T, z_0, sentences)
     if method == "disentangle":
-        how = Disentangle(
+        weighing = Disentangle(
             judge=load_judge(options.judge, edit.bundle.device),
             perceptual=load_lpips(edit.bundle.device),
             rounds=options.weight_rounds,
             beta=options.keep_weight,
         )
-        return disentangle(edit, x_T, how)
+        return disentangle(edit, x_T, weighing)
     if method == "plug-and-play":
         injection = PlugAndPlay(
             features=options.features, attention=options.attention, block=options.block
