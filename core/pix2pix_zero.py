@@ -38,7 +38,8 @@ def edit_direction(source: Tensor, target: Tensor) -> Tensor:
     PixZero Sec. 3.2   Δc_edit = the mean of the target's (K, L, D) minus that of the source's
                        (M, L, D), token by token
     """
-    return target.mean(0, keepdim=True) - source.mean(0, keepdim=True)
+    way = widened(target).mean(0, keepdim=True) - widened(source).mean(0, keepdim=True)
+    return way.to(target.dtype)
 
 
 def pyramid(noise: Tensor) -> list[Tensor]:
@@ -105,7 +106,7 @@ def map_distance(edited: Sequence[Tensor], reference: Sequence[Tensor]) -> Tenso
                        of the heads, as released
     """
     each = [
-        (mine - theirs).square().sum((-2, -1)).mean(1)
+        (widened(mine) - widened(theirs)).square().sum((-2, -1)).mean(1)
         for mine, theirs in zip(edited, reference, strict=True)
     ]
     return torch.stack(each).sum(0)

@@ -51,7 +51,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
     "sample --model avatars-smooth": {"steps": 1},
     "drag": {"steps": 2, "iterations": 1, "lora_steps": 1},
     "edit-semantic": {"steps": 3},
-    "eval-typical": {"data": None, "images": 20},
+    "eval-typical": {"data": None, "n_images": 20},
     "directions": {"count": 1, "steps": 2, "gammas": (1.0,), "tolerance": 0.5},
     # every metric is measured of a tiny model by tests/eval/compare/test_run.py
     "compare": {

@@ -204,14 +204,17 @@ class EvalTypical:
 
     model: str = required("name, folder or file of a model, with text or without")
     out: Path = output("folder for typical.json; a file of that name is replaced")
-    data: Path | None = option(None, "zip of captioned images; the embedded faces if unset")
-    images: int = option(200, "held-out images, each with its caption, drawn by the seed")
-    seed: int = option(0, "of the choice of images")
-    batch: int = option(16, "images at a time; changes speed and memory alone")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto")
-    dtype: Dtype = option("fp32", "of the networks")
+    data: str | None = option(None, DATA)
+    n_images: int = option(200, "held-out images, each with its caption, drawn by the seed")
+    seed: int = option(0, "seed of the choice of images")
+    batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
+    device: str = option(
+        "auto",
+        "cpu, cuda, cuda:N, mps, or auto: cuda if there is one",
+    )
+    dtype: Dtype = option("fp32", "number format of the networks")
 
     def __post_init__(self) -> None:
         """Refuse too few for a twentieth of them to be one."""
-        at_least(self, FEWEST, "images")
+        at_least(self, FEWEST, "n_images")
         at_least(self, 1, "batch")

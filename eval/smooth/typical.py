@@ -28,7 +28,7 @@ Under = Callable[[Sequence[str]], Predict]  # ε under one prompt per image
 
 def evaluate_typical(cmd: EvalTypical) -> list[str | Path]:
     """Measure the images, write the file, and return what to print: the bound, and the file."""
-    held = captioned(cmd.data).chosen(cmd.images, cmd.seed)
+    held = captioned(cmd.data, models=[cmd.model]).chosen(cmd.n_images, cmd.seed)
     model, under = loaded(cmd)
     size = model.config.sampling.size
     found: list[float] = []

@@ -23,6 +23,7 @@ from latentgeo.core import (
     local_basis,
     null_text,
     path_metrics,
+    pix2pix_zero,
     prompt_to_prompt,
     separability,
     shooting,
@@ -164,6 +165,13 @@ CASES = {  # what is called with normal numbers of these shapes, and what it cov
         lambda x, y: transport.cost(x, y, torch.tensor([[2, 0, 1]] * 7)), [X[:3], X[:3]]
     ),
     "transport.gaussian_squared_w2": (transport.gaussian_squared_w2, [(3, 5, 7), (3, 5, 7)]),
+    "pix2pix_zero.edit_direction": (pix2pix_zero.edit_direction, [(5, 7, 11), (3, 7, 11)]),
+    "pix2pix_zero.autocorrelation": (pix2pix_zero.autocorrelation, [(7, 3, 16, 16)]),
+    "pix2pix_zero.divergence": (pix2pix_zero.divergence, [(7, 3, 16, 16)]),
+    "pix2pix_zero.map_distance": (
+        lambda a, b: pix2pix_zero.map_distance([a], [b]),
+        [(7, 2, 5, 11), (7, 2, 5, 11)],
+    ),
 }  # fmt: skip
 ROUNDED = {"bidiagonal.spectrum_ends"}  # numbers of vectors that f takes in its own dtype
 ELSEWHERE = {  # sums that no input of half precision comes to
@@ -173,11 +181,14 @@ ELSEWHERE = {  # sums that no input of half precision comes to
     "isometry.standard_errors isometry.isometry_loss_per_sample linearize._square_norm "
     "linearize._mean singular._start singular._ritz separability.linear_separability "
     "sinkhorn.default_epsilon sinkhorn.sinkhorn sinkhorn.update sinkhorn.marginal_error "
-    "transport.path_length transport.barycentre variation_routes.central_difference",
+    "transport.path_length transport.barycentre variation_routes.central_difference "
+    "pix2pix_zero.pyramid",
     "counts": "prompt_to_prompt.align singular.top_singular drag.arrived",
     "below, through a network": "isometry._of_probe local_basis.local_basis null_text.gradient "
     "variation_routes.variation variation_routes.double_backward variation_routes._pull "
-    "variation_routes.reverse_over_forward shooting._unit dual._layer_norm dual.written_out",
+    "variation_routes.reverse_over_forward shooting._unit dual._layer_norm dual.written_out "
+    "disentangle.fit pix2pix_zero._gradient",
+    "no sum, but the mean of a step": "cycle_diffusion.encode cycle_diffusion.decode",
 }
 
 

@@ -52,7 +52,10 @@ class Watch:
 
     @contextmanager
     def draws(self) -> Iterator[None]:
-        """Draw a sample grid in a `with` block, for which the steps wait."""
+        """Draw a sample grid in a `with` block, for which the steps wait.
+
+        One before the first step is not of the run's minutes.
+        """
         begun = time.monotonic()
         try:
             yield
@@ -60,7 +63,9 @@ class Watch:
             self.drawn = time.monotonic()
             self.drawing = self.drawn - begun
             self.logged = (self.logged[0] + self.drawing, self.logged[1])
-            if self.first is not None:
+            if self.first is None:
+                self.begun += self.drawing
+            else:
                 self.first = (self.first[0] + self.drawing, self.first[1])
 
     def duration(self, step: int) -> str:

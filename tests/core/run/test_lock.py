@@ -110,7 +110,14 @@ def test_of_many_at_once_one_is_let_in(tmp_path):
     assert [(process.communicate()[1], process.returncode) for process in several] == [(b"", 0)] * 8
 
 
-WRITE = {"out", "to", "html", "profile"}  # fields that name what a command writes, as its help says
+WRITE = {
+    "out",
+    "to",
+    "html",
+    "profile",
+    "report",
+    "dump",
+}  # fields that name what a command writes, as its help says
 
 
 @pytest.mark.parametrize("name", commands())

@@ -18,7 +18,7 @@ def test_the_command_writes_what_edits_read(tiny, tmp_path, capsys, monkeypatch,
     model = tiny.model if text else tmp_path / "pixels"
     if not text:
         write_pixel_model(model)
-    words = ["eval-typical", "--model", str(model), "--data", str(tiny.data), "--images", "12"]
+    words = ["eval-typical", "--model", str(model), "--data", str(tiny.data), "--n-images", "12"]
     for batch in ("5", "12"):
         out = str(tmp_path / batch)
         assert main([*words, "--batch", batch, "--device", "cpu", "--out", out]) == 0
@@ -34,7 +34,7 @@ def test_the_command_writes_what_edits_read(tiny, tmp_path, capsys, monkeypatch,
 
 
 def test_too_few_images_are_refused(tmp_path, capsys):
-    words = ["eval-typical", "--model", "avatars-ddpm", "--images", "3", "--out", str(tmp_path)]
+    words = ["eval-typical", "--model", "avatars-ddpm", "--n-images", "3", "--out", str(tmp_path)]
     assert main(words) == 2
     assert "images" in capsys.readouterr().err
 

@@ -82,3 +82,15 @@ def test_the_duration_of_nothing_is_not_told(clock):
     watch.duration(1)
     clock.now += 60
     assert watch.duration(2) == ""
+
+
+def test_a_grid_before_the_first_step_is_not_of_the_minutes(clock):
+    """Else a slow one left a short run no step at all."""
+    watch = Watch(Training(out=Path("x"), minutes=1), step=0)
+    with watch.draws():
+        clock.now += 100
+    assert watch.left() == 60 and not watch.late()
+    watch.duration(1)  # a step was taken
+    with watch.draws():
+        clock.now += 20
+    assert watch.left() == 40
