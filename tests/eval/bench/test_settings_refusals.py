@@ -30,7 +30,7 @@ def test_help_explains_every_flag(name, capsys):
 @pytest.mark.parametrize("flag", ["--latent-size", "--batch", "--rounds"])
 def test_benches_refuse_nothing_to_measure(name, flag, capsys):
     assert main([name, flag, "0"]) == 2
-    assert flag.removeprefix("--").replace("-", "_") in capsys.readouterr().err
+    assert f"{flag} must" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_embedded_files_are_of_the_embedded_weights(model, tmp_path, monkeyp
     """The first of the same choice of images: each of their values is among those stored."""
     monkeypatch.setattr("latentgeo.eval.smooth.settings.FEWEST", FEW)
     stored = torch.tensor(read_typical(ZOO / model / FILE).psnr)
-    words = ["--model", model, "--images", str(FEW), "--device", "cpu", "--out", str(tmp_path)]
+    words = ["--model", model, "--n-images", str(FEW), "--device", "cpu", "--out", str(tmp_path)]
     assert main(["eval-typical", *words]) == 0
     for value in read_typical(tmp_path / FILE).psnr:
         assert (stored - value).abs().min() < 0.01
