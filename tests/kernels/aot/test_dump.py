@@ -30,7 +30,7 @@ def test_a_kernel_is_dumped_step_by_step_under_its_name(tmp_path):
     assert "tt.func public @" in files["ttir"].read_text()
     assert ".target sm_86" in files["ptx"].read_text() and "EXIT" in files["sass"].read_text()
     assert row.instructions > 0 and row.read_bits == (128, 128) == row.write_bits
-    assert row.per_element == pytest.approx(row.instructions / 8)  # 1024 numbers of 128 threads
+    assert row.per_element == pytest.approx(row.instructions / 16)  # 2048 numbers of 128 threads
     assert (row.loop, row.layout, row.mask) == (0, "", "")
 
 
