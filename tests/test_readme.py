@@ -55,7 +55,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "eval-quality": "eval/metrics/test_quality.py::test_command_from_the_line_to_the_results",
     "eval-tables": "eval/smooth/test_tables.py::"
     "test_equal_models_have_equal_cells_and_missing_ones_none",
-    "eval-edit": "eval/smooth/test_edits.py::test_command_from_the_line_to_the_results",
     "eval-transport": "eval/transport/test_run.py::test_command_from_the_line_to_the_report",
     "eval-reconstruction": "eval/smooth/test_reconstruction.py"
     "::test_the_command_writes_results_and_goes_on",

@@ -51,7 +51,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
     "sample --model avatars-smooth": {"steps": 1},
     "drag": {"steps": 2, "iterations": 1, "lora_steps": 1},
     "edit-semantic": {"steps": 3},
-    "eval-typical": {"data": None, "n_images": 20},
+    "eval-typical": {"data": "avatars", "n_images": 20},
     "directions": {"count": 1, "steps": 2, "gammas": (1.0,), "tolerance": 0.5},
     # every metric is measured of a tiny model by tests/eval/compare/test_run.py
     "compare": {
@@ -76,6 +76,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
         "cells": (1,),
         "lanczos": 3,
     },
+    "eval-edit": {"n_images": 2, "steps": 2, "methods": ("smooth", "cycle-diffusion")},
     "eval-istd": {"models": (f"{SD}+{LORA}",), "n_prompts": 2, "steps": 1, "frames": 3},
     "eval-intervals": {"n_images": 2, "steps": 5},
     "eval-asyrp": {"n_images": 2, "steps": 2},
@@ -103,6 +104,8 @@ NOT_RUN = {  # program of a line -> why, and what runs it instead
     "pytest": "runs this test",
     "latentgeo demo --out out": "minutes; of a tiny model: "
     "tests/eval/demo/test_run.py::test_every_number_of_results_is_on_the_page",
+    "latentgeo eval-isometry --config iso-table-1 --models BASE TWIN --data my-images --inception "
+    "pt_inception.pth --out out/iso-table-1": "hours, and FID's file; the recipe is parsed by a test",
     "ruff check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     "ruff format --check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     ".ci/links": "tests/test_readme_runs.py::test_links_are_made_for_type_checkers",

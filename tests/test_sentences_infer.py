@@ -89,7 +89,7 @@ CASES = {
     ),
     "content": (
         lambda tmp, _: InjectContent(model="m", out=OUT, seeds=()),
-        "seeds and sources: got ",
+        "seeds and content_seeds: got ",
     ),
     "strip": (
         lambda tmp, _: EditSemantic(model="m", direction=("a",), seeds=(0,), strip=(), out=OUT),

@@ -210,7 +210,9 @@ def test_a_model_of_ones_own_needs_its_data(tiny, tmp_path, capsys):
     words = ["--models", str(tiny.model), "--device", "cpu", "--out", str(tmp_path)]
     for command in ("eval-istd", "eval-quality", "eval-reconstruction", "eval-edit", "eval-drag"):
         assert main([command, *words]) == 2
-        line = f"latentgeo {command}: --data: got none, but {tiny.model} is a model of your own: give"
+        line = (
+            f"latentgeo {command}: --data: got none, but {tiny.model} is a model of your own: give"
+        )
         assert capsys.readouterr().err.startswith(line)
 
 

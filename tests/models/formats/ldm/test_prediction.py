@@ -81,7 +81,7 @@ def test_contradictions_and_other_words_are_refused(foreign):
         read_ldm(foreign(ztsnr=torch.tensor([])))
 
 
-@pytest.mark.parametrize(("word", "kind"), [("eps", "eps"), ("v", "v"), ("x0", "x_0")])
+@pytest.mark.parametrize(("word", "kind"), [("eps", "eps"), ("v", "v"), ("x_0", "x_0")])
 def test_the_user_has_the_last_word(foreign, word, kind):
     path = foreign(v_pred=torch.tensor([]))
     assert load_text_to_image(path, prediction=word).config.prediction == kind
