@@ -105,7 +105,7 @@ NOT_RUN = {  # program of a line -> why, and what runs it instead
     "latentgeo demo --out out": "minutes; of a tiny model: "
     "tests/eval/demo/test_run.py::test_every_number_of_results_is_on_the_page",
     "latentgeo eval-isometry --config iso-table-1 --models BASE TWIN --data my-images --inception "
-    "pt_inception.pth --out out/iso-table-1": "hours, and FID's file; the recipe is parsed by a test",
+    "pt_inception.pth --out out/iso-table-1": "hours, and FID's file; a test parses the recipe",
     "ruff check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     "ruff format --check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     ".ci/links": "tests/test_readme_runs.py::test_links_are_made_for_type_checkers",

@@ -1,7 +1,9 @@
 """Sentences of `core` and `eval` that no other test meets: an input for each."""
 
+import io
 import json
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from latentgeo.core.anid import branches
 from latentgeo.core.dual import Dual
@@ -75,10 +78,20 @@ def another_network(tmp: Path, patch: pytest.MonkeyPatch) -> None:
     diffusers_image_unet(SimpleNamespace(unet=None, config=config))  # type: ignore[arg-type]
 
 
+def shard_without_captions(tmp: Path) -> Path:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(picture, "PNG")
+    with tarfile.open(tmp / "a.tar", "w") as file:
+        about = tarfile.TarInfo("0.png")
+        about.size = len(picture.getvalue())
+        file.addfile(about, io.BytesIO(picture.getvalue()))
+    return tmp / "a.tar"
+
+
 def below_all_times(tmp: Path, patch: pytest.MonkeyPatch) -> None:
     held = SimpleNamespace(images=lambda size: torch.ones(1))
     chosen = SimpleNamespace(chosen=lambda *_: held)
-    patch.setattr(semantic, "captioned", lambda *_: chosen)
+    patch.setattr(semantic, "captioned", lambda *_, **more: chosen)
     patch.setattr(semantic, "editing_times", lambda *_: (1000, 500, 0))
     config = SimpleNamespace(sampling=SimpleNamespace(size=8))
     model: Any = SimpleNamespace(schedule=None, config=config)
@@ -102,8 +115,12 @@ CASES = {
     "classes": (model_of_classes, "models: got m, which has classes, wanted models without"),
     "finite": (not_finite, "an image is not finite"),
     "captions": (
-        lambda tmp, _: EvalJudge(out=OUT, images=5, captions=7),
-        "captions must be at most --images 5, got 7",
+        lambda tmp, _: EvalJudge(out=OUT, n_images=5, captions=7),
+        "captions must be at most --n-images 5, got 7",
+    ),
+    "uncaptioned": (
+        lambda tmp, _: captioned(shard_without_captions(tmp)),
+        "a.tar: no image with a caption. skipped 1 item: 1 no caption",
     ),
     "split": (
         lambda tmp, _: captioned(none_of_the_split(tmp)),

@@ -16,11 +16,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from latentgeo.infer.data import cifar, items, shard_index
 from latentgeo.infer.data.folder import Folder
 from latentgeo.infer.data.items import Rejects
 from latentgeo.infer.data.shards import Shards
 from latentgeo.train import ddpm, diffusion
-from latentgeo.train.data import cifar, items, latents, shard_index
+from latentgeo.train.data import latents
 from latentgeo.train.data.cache import CACHE_INDEX, Cached
 from latentgeo.train.data.stream import open_source
 from latentgeo.train.isometry import isometric, text_to_image
@@ -30,6 +31,8 @@ from latentgeo.train.judges.classifier import load_faces
 from latentgeo.train.judges.segmenter import Masked
 from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.ema import EMA
+from latentgeo.train.loop.graph import check_graph
+from latentgeo.train.loop.session import on_gpu
 from latentgeo.train.loop.sharded import shard
 from latentgeo.train.semantic.attributes import read_attributes
 from latentgeo.train.semantic.settings import TrainAsyrp
@@ -120,7 +123,7 @@ def without_renderer(tmp: Path, patch: pytest.MonkeyPatch) -> None:
 
 def no_emoji(tmp: Path, patch: pytest.MonkeyPatch) -> None:
     written(tmp / "emoji.json", [])
-    emoji_folder(EmojiFolder(source=tmp, out=tmp / "out"))
+    emoji_folder(EmojiFolder(from_=tmp, out=tmp / "out"))
 
 
 def emoji_without_names(tmp: Path, patch: pytest.MonkeyPatch) -> None:
@@ -232,9 +235,17 @@ CASES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str]] = {
     "renderer": (without_renderer, "and python_avatars is not installed: pip install"),
     "emoji": (no_emoji, ": no emoji."),
     "names": (emoji_without_names, ": 2 images, but 0 names"),
+    "graph": (
+        plain(lambda tmp: check_graph(torch.device("cuda"), 2)),
+        "graph: got 2 ranks, wanted one; leave --graph out",
+    ),
+    "nvtx": (
+        plain(lambda tmp: on_gpu(TrainDdpm(out=OUT, nvtx=True), CPU).__enter__()),
+        "nvtx: got device cpu, wanted a GPU; leave --nvtx out",
+    ),
     "sweep": (
         plain(lambda tmp: SweepSmooth(out=OUT, reg_weights=(), ranks=())),
-        "reg_weights, ranks and full: got none, wanted one at least",
+        "reg_weights, ranks and full_unet: got none, wanted one at least",
     ),
 }
 
