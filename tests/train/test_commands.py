@@ -199,8 +199,14 @@ def test_ctrl_c_says_what_goes_on_and_that_goes_on(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_before_the_first_step_is_told_too(
-    tmp_path: Path, number: int, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    number: int,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    found = signal.signal(number, usual)  # a shell's background job ignores SIGINT
+    request.addfinalizer(lambda: signal.signal(number, found))
     before = signal.getsignal(number)
     with pytest.raises((KeyboardInterrupt, SystemExit)) as stopped, session(TrainVae(out=tmp_path)):
         os.kill(os.getpid(), number)
