@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from latentgeo.core.run.cli import flag
 from latentgeo.core.run.config import Kind, kinds
 from latentgeo.core.run.main import commands
@@ -107,3 +109,11 @@ def functions(path: Path) -> set[str]:
     if path.suffix != ".py":
         return set()
     return set(re.findall(r"^def (test_\w+)", text_of(path), flags=re.M))
+
+
+def paper(name):
+    """The text of a paper, which lies beside the project and is not a part of it."""
+    path = ROOT.parent / "shared" / "papers" / f"{name}.md"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    return path.read_text(encoding="utf-8")
