@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from latentgeo.core.run import cli
+from latentgeo.core.run import main
 from latentgeo.infer.data.items import BadItem
 from latentgeo.infer.pictures.decoding import Unreadable
 from tests import sentences
@@ -73,7 +73,7 @@ class Recorder:
     def install(self) -> None:
         """Listen at the places where sentences come by."""
         _before(pytest.RaisesExc, "__exit__", lambda _self, _type, error, _tb: self.error(error))
-        _before(cli, "_fail", lambda *_: self.error(sys.exc_info()[1]))
+        _before(main, "_fail", lambda *_: self.error(sys.exc_info()[1]))
         # and not `warnings.warn` itself, which TorchScript has to know by its identity
         _before(warnings, "_showwarnmsg", lambda one: self.frame(sys._getframe(2), one.message))
         for kept in (BadItem, Unreadable):

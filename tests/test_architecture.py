@@ -1,4 +1,4 @@
-"""The rules of the code's shape: who imports whom, what an import may load, how files are read.
+"""The rules of the code's shape: who imports whom, and what an import may load.
 
 A room is a folder of files. Rooms of a folder stand on floors, and import from floors below theirs;
 an import inside a function counts like any other.
@@ -71,11 +71,6 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
 }
 MOST = 16  # Python files in a room
 LARGER = {"core", "models"}  # the mathematics, and the networks, are flat
-SETTINGS = {  # all that a file of settings imports, besides the settings of other rooms
-    "latentgeo.core.run.cli",
-    "latentgeo.core.run.limits",
-    *("dataclasses", "math", "pathlib", "typing"),
-}
 PACKAGES = {"core": {"torch"}, "kernels": {"torch", "triton"}}  # elsewhere: REQUIRED
 LAZY = {  # file -> what its functions may import besides
     "core/couplings.py": {"scipy"},  # the assignment problem; imported where it is solved
@@ -97,15 +92,6 @@ ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_printed_smooth.py": "likewise",
     "tests/core/test_prints_and_releases.py": "print, released code and this: where they differ",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
-}
-OWN_TEXT = {  # files that read text which nobody but their own command, or the system, writes
-    *("core/run/text.py", "eval/bench/load.py", "eval/bench/load_process.py"),
-    *("eval/runs/rows.py", "train/loop/log.py"),  # what a crash left in them is passed over
-    *(
-        f"eval/audit/{file}.py"
-        for file in ("coverage", "ledger", "mutants", "mutation", "references")
-    ),
-    "kernels/aot/golden_files.py",
 }
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -130,19 +116,6 @@ def imports(node: ast.AST, at_import: bool = True) -> Iterator[tuple[str, bool]]
         inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         typing_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
         yield from imports(child, at_import and not inside and not typing_only)
-
-
-@cache
-def calls(path: Path) -> tuple[tuple[str, dict[str, str]], ...]:
-    """Return each call of a dotted name with its keyword arguments as source text."""
-    return tuple(
-        (
-            ast.unparse(node.func),
-            {word.arg or "**": ast.unparse(word.value) for word in node.keywords},
-        )
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call)
-    )
 
 
 each_file = pytest.mark.parametrize("path", FILES, ids=name)
@@ -260,23 +233,6 @@ def test_rooms_are_small_and_say_what_they_are_for(one):
     assert not begin, f"{one}: {begin} say again what the room says"
 
 
-def beyond_settings(tree: ast.Module) -> set[str]:
-    """Return what a file imports that settings do not: work, above all."""
-    found = {module for module, _ in imports(tree)}
-    return {one for one in found - SETTINGS if not one.endswith(".settings")}
-
-
-@pytest.mark.parametrize("path", [path for path in FILES if path.stem == "settings"], ids=name)
-def test_settings_are_data(path):
-    assert not beyond_settings(tree(path))
-    assert not [node for node in ast.walk(tree(path)) if getattr(node, "name", "") == "run"]
-
-
-def test_settings_that_import_work_are_seen():
-    source = "def run(self):\n    from latentgeo.eval.demo.run import run_demo"
-    assert beyond_settings(ast.parse(source)) == {"latentgeo.eval.demo.run"}
-
-
 def test_files_named_in_docstrings_are_there():
     """By their path in the tree, or from the folder of the file that names them."""
     known = {name(path) for path in FILES + TESTS}
@@ -286,46 +242,6 @@ def test_files_named_in_docstrings_are_there():
                 for word in re.findall(r"(?<![\w/.*])[\w/]+\.py\b", ast.get_docstring(node) or ""):
                     there = word in known or f"{room(path)}/{word}" in known
                     assert there or word in FOREIGN, f"{name(path)} names {word}"
-
-
-@each_file
-def test_pickles_are_read_as_weights_or_not_at_all(path):
-    loaders = {"pickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
-    if (
-        name(path) == "infer/data/cifar.py"
-    ):  # an unpickler of its own, which admits numpy's arrays only
-        loaders -= {"pickle"}
-        assert not {"pickle.load", "pickle.loads"} & {function for function, _ in calls(path)}
-    assert not loaders & {module.split(".")[0] for module, _ in imports(tree(path))}
-    for function, arguments in calls(path):
-        if function == "torch.load":
-            assert arguments.get("weights_only") == "True", f"{name(path)}: torch.load"
-        if function in ("np.load", "numpy.load"):
-            assert arguments.get("allow_pickle", "False") == "False", f"{name(path)}: {function}"
-
-
-@each_file
-def test_pictures_are_read_in_one_place(path):
-    """Files of others: a PNG's settings are text, and a drawing is opened as it was rendered."""
-    ours = {"infer/pictures/decoding.py", "infer/pictures/images.py", "train/sets/avatars.py"}
-    opened = {"Image.open", "PIL.Image.open"} & {function for function, _ in calls(path)}
-    assert not opened or name(path) in ours, f"{name(path)}: wanted infer/pictures/decoding.py"
-
-
-@each_file
-def test_text_is_read_by_one_function(path):
-    """core/run/text.py knows byte order marks; whatever reads text otherwise does not."""
-    methods = {function for function, _ in calls(path) if function.endswith(".read_text")}
-    other = methods - {"configs.read_text"}  # which reads a table
-    assert name(path) in OWN_TEXT or not other, f"{name(path)}: {other}"
-
-
-@each_file
-def test_nothing_reaches_the_network(path):
-    clients = {"urllib.request", "http.client", "requests", "httpx", "ftplib", "huggingface_hub"}
-    assert not clients & {module for module, _ in imports(tree(path))}, name(path)
-    functions = {function for function, _ in calls(path)}
-    assert not functions & {"torch.hub.load", "torch.hub.load_state_dict_from_url"}, name(path)
 
 
 def test_tests_mirror_the_folders():

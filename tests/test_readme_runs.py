@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from latentgeo.core.run.cli import guarded, parse, show, to_toml
-from latentgeo.core.run.main import commands
+from latentgeo.core.run.cli import parse, to_toml
+from latentgeo.core.run.main import commands, guarded, show
 from tests.pages import (
     MAIN,
     MANUALS,

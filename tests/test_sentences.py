@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latentgeo.core.run import cli
+from latentgeo.core.run import main
 from latentgeo.infer.data.items import BadItem
 from tests import sentences
 from tests.recorder import RECORDER, Recorder
@@ -110,7 +110,7 @@ def test_what_is_expected_printed_warned_of_and_kept_is_noted(recorder, capsys):
     RECORDER.met.clear()
     with pytest.raises(ValueError, match="no file"):
         scope["Reader"]().read()
-    assert cli.guarded("x", lambda: scope["check"](0, 0)) == 2
+    assert main.guarded("x", lambda: scope["check"](0, 0)) == 2
     with pytest.warns(UserWarning, match="no file"), pytest.raises(ValueError, match="no file"):
         scope["Reader"]().open()
     scope["keep"]()

@@ -15,7 +15,7 @@ of commands (core/run/commands.py) says which belongs to which.
 Each field becomes a flag (`--prompts`, `--seed`; a bool has `--x` and `--no-x`; `from_` is
 `--from`), or a word without one. `--config FILE` reads fields from TOML first, or from a recipe of
 the folder that has the command (`train/recipes`); flags override it. `--resume` reads the settings
-of the run in `--out` before both. Work fails by raising.
+of the run in `--out` before both. Work fails by raising (core/run/main.py).
 """
 
 import argparse
@@ -25,10 +25,7 @@ import platform
 import re
 import shlex
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -42,14 +39,10 @@ from latentgeo.core.run.config import (
     toml_table,
 )
 from latentgeo.core.run.files import atomic_write
-from latentgeo.core.run.host import open_caches, open_streams
 from latentgeo.core.run.limits import check_seed
-from latentgeo.core.run.lock import locked
-from latentgeo.core.run.progress import cleared
 from latentgeo.core.run.text import read_text
 
 T = TypeVar("T")
-TO_PROGRAMMERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning)
 RUN = "run.toml"  # the settings of a run, in its folder
 PACKAGES = ("latentgeo", "torch", "triton", "numpy", "safetensors", "tokenizers", "lpips")
 
@@ -227,136 +220,6 @@ def _value(name: str, kind: Kind, word: str | list[str] | bool) -> object:
         return from_text(kind, word)
     except ValueError as error:
         raise ValueError(f"{flag(name)}: {error}") from None
-
-
-def run_command(
-    settings: type[T], work: Callable[[T], object], argv: Sequence[str] | None = None
-) -> int:
-    """Parse `argv`, do the work, print what it returns, and return the exit status (`guarded`)."""
-    name = f"latentgeo {command_name(settings)}"
-    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
-    options = [field.name for field in fields if "word" not in field.metadata]
-    return guarded(name, lambda: show(alone(parse(settings, argv), work)), options)
-
-
-def alone(settings: T, work: Callable[[T], object]) -> object:
-    """Do the work while no other process writes to the same place (`locked`)."""
-    with ExitStack() as stack:
-        for name, path, is_file in outputs(settings):
-            try:
-                stack.enter_context(locked(path, is_file))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return work(settings)
-
-
-def outputs(settings: Any) -> Iterator[tuple[str, Path, bool]]:
-    """Yield the name and value of each field made by `output` that is set, and if it is a file."""
-    for field in dataclasses.fields(settings):
-        path = getattr(settings, field.name)
-        if "files" in field.metadata and path is not None:
-            is_file = path.name.lower().endswith(field.metadata["files"])
-            yield field.name.rstrip("_"), path, is_file
-
-
-def show(result: object) -> None:
-    """Print text, a path, or several paths a line each; what else work returns is for Python."""
-    lines = result if isinstance(result, list) else [result]
-    for line in lines:
-        if isinstance(line, str | Path):
-            print(line)
-
-
-def guarded(name: str, action: Callable[[], object], options: Iterable[str] = ()) -> int:
-    """Run `action` and return 0, or print `<name>: <why>` on stderr and return why it failed.
-
-    2 is a wrong value (`ValueError`, `FileNotFoundError`; `options` are named `as_typed`), 1 a
-    failure of the machine or the computation (`RuntimeError`, `OSError`), 130 an interrupt, 141 a
-    reader that closed the pipe.
-    Any other exception is a bug of ours and propagates. LATENTGEO_TRACEBACK=1 adds the traceback.
-    A warning is such a line, too (`_warnings_in_a_line`).
-    """
-    options = tuple(options)
-    open_streams()
-    open_caches()
-    try:
-        with _warnings_in_a_line(name, options):
-            action()
-        sys.stdout.flush()
-    except SystemExit as stop:
-        return _exit_status(stop)
-    except KeyboardInterrupt:
-        return _fail(name, "interrupted", 130)
-    except BrokenPipeError:
-        _drop_stdout()
-        return 141
-    except (ValueError, FileNotFoundError) as error:
-        return _fail(name, as_typed(_one_line(error), options), 2)
-    except (RuntimeError, OSError) as error:
-        return _fail(name, _one_line(error), 1)
-    return 0
-
-
-def as_typed(sentence: str, options: Iterable[str]) -> str:
-    """Return a sentence about options with their flags for their fields' names.
-
-    Such a sentence begins with them: "seeds: got …", "rank must be …", "prompt and images: got …".
-    """
-    name = f"(?:{'|'.join(options) or '(?!)'})"
-    about = rf"{name}(?:(?:, | and | or ){name})*(?=:| must | is )"
-    found = re.match(about, sentence)
-    head = re.sub(rf"\b{name}\b", lambda one: flag(one[0]), found[0]) if found else ""
-    return head + sentence[found.end() if found else 0 :]
-
-
-@contextmanager
-def _warnings_in_a_line(name: str, options: Sequence[str]) -> Iterator[None]:
-    """Show what users are warned of without the line of code that does.
-
-    What packages tell programmers, of a name that goes or of what will be, is for those who ask
-    for it: with python's -W, PYTHONWARNINGS or LATENTGEO_TRACEBACK=1 it says where it is.
-    """
-    usual = warnings.formatwarning
-    asked = bool(sys.warnoptions) or os.environ.get("LATENTGEO_TRACEBACK") == "1"
-
-    def form(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
-        if issubclass(category, TO_PROGRAMMERS):
-            return cleared() + usual(message, category, *place, **line) if asked else ""
-        return cleared() + f"{name}: {as_typed(_one_line(message), options)}\n"
-
-    warnings.formatwarning = form
-    try:
-        yield
-    finally:
-        warnings.formatwarning = usual
-
-
-def _exit_status(stop: SystemExit) -> int:
-    """Return the status argparse leaves with after `--help`; text as a status is not ours."""
-    if stop.code is None or isinstance(stop.code, int):
-        return stop.code or 0
-    raise stop
-
-
-def _fail(name: str, message: str, status: int) -> int:
-    if os.environ.get("LATENTGEO_TRACEBACK") == "1":
-        traceback.print_exc()
-    print(f"{name}: {message}", file=sys.stderr)
-    return status
-
-
-def _one_line(error: Exception | str) -> str:
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return " ".join(message.split()) or type(error).__name__
-
-
-def _drop_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's last flush does not fail a second time."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
 
 
 def to_toml(command: Any, hashes: Mapping[str, str] | None = None) -> str:

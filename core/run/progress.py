@@ -1,24 +1,19 @@
-"""Progress of a loop, on stderr: a line that moves on a terminal, a line now and then in a log.
+"""Progress of a loop, or of parts of known cost: how far it is, its rate, and the time left.
 
-A thread draws, so that it moves while a step is slow: every second on a terminal, every half minute
-in a log, in which a short loop leaves nothing. Of loops within loops there is one line: the
-outermost's, and behind it the innermost's. `say` prints beside it. Imports no torch.
+What is shown, and when, is in screen.py. Imports no torch.
 """
 
-import os
-import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
-from shutil import get_terminal_size
-from typing import Protocol, Self, TextIO, TypeVar, cast, overload
+from typing import Protocol, Self, TypeVar, cast, overload
+
+from latentgeo.core.run.screen import Line, cleared, clock, say
+
+__all__ = ["Bar", "Sections", "cleared", "clock", "passing", "progress", "say"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-
-ON_TERMINAL, IN_LOG = 1.0, 30.0  # seconds between two looks at a loop
-WIDTH = 20  # characters of a bar
 
 
 class Bar(Protocol[T_co]):
@@ -80,49 +75,6 @@ def passing(label: str) -> Bar[None]:
     bar = Counter(None, None, 0, label, "", None)
     bar.passes = True
     return cast("Bar[None]", bar)
-
-
-class Line:
-    """A loop's line, from `open` to `close`; of one that `passes` nothing stays on a terminal."""
-
-    label, passes = "", False
-
-    def open(self) -> None:
-        """Show it from now on."""
-        self.begun = time.monotonic()
-        SCREEN.add(self)
-
-    def close(self) -> None:
-        """End the line; a second time does nothing."""
-        SCREEN.remove(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it was opened."""
-        return time.monotonic() - self.begun
-
-    def share(self) -> float | None:
-        """Return how much is done, 0 … 1; None where nobody knows."""
-        raise NotImplementedError
-
-    def words(self) -> list[str]:
-        """Return what else there is to say."""
-        raise NotImplementedError
-
-    def text(self, bar: bool) -> str:
-        """Return the line, with a drawn bar or without."""
-        share, words, head = self.share(), self.words(), f"{self.label}: " if self.label else ""
-        if share is None:
-            return head + ", ".join([clock(self.elapsed), *words])
-        done = f"{100 * share:3.0f}%"
-        drawn = f" [{'#' * int(WIDTH * share):.<{WIDTH}}] " if bar else ", "
-        return head + done + drawn + ", ".join(words)
 
 
 class Counter(Line):
@@ -270,105 +222,3 @@ class Sections(Line):
         words = [f"{number} of {len(self.costs)}: {self.now}"] if self.now else []
         left = self.pace() * (self.total - self.done())
         return [*words, f"{clock(left)} left"] if self.share() < 1 else [clock(self.elapsed)]
-
-
-class Screen:
-    """The lines that are open, outermost first, and the thread that draws them."""
-
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        self.lock, self.wake = threading.RLock(), threading.Event()
-        self.thread: threading.Thread | None = None
-        self.stream: TextIO | None = None
-        self.terminal = self.drawn = self.logged = False
-
-    def add(self, line: Line) -> None:
-        """Show a line from now on."""
-        if sys.stderr is None or os.environ.get("RANK", "0") != "0":
-            return
-        with self.lock:
-            if not self.lines:
-                self.stream, self.terminal = sys.stderr, sys.stderr.isatty()
-                self.logged = False
-            self.lines.append(line)
-            if self.terminal:
-                self.draw()
-            if self.thread is None or not self.thread.is_alive():
-                self.wake = threading.Event()
-                target = threading.Thread(target=self._watch, args=(self.wake,), daemon=True)
-                self.thread = target
-                target.start()
-
-    def remove(self, line: Line) -> None:
-        """End a line; what the outermost came to stays to be read."""
-        with self.lock:
-            if line not in self.lines:
-                return
-            if line is self.lines[0] and (self.terminal or self.logged):
-                del self.lines[1:]
-                if not line.passes:
-                    self.draw("\n")
-                elif self.terminal:
-                    self._write("\r\033[K")
-            self.lines.remove(line)
-            if not self.lines:
-                self.drawn, self.thread = False, None
-                self.wake.set()
-
-    def draw(self, end: str = "") -> None:
-        """Draw the line again; in a log, write it below the last."""
-        if self.terminal:
-            width = get_terminal_size().columns - 1
-            self._write("\r" + self.text(True)[:width] + "\033[K" + end)
-            self.drawn = not end
-        else:
-            self._write(self.text(False) + "\n")
-            self.logged = True
-
-    def text(self, bar: bool) -> str:
-        """Return the outermost's line, and the innermost's where that is another."""
-        text = self.lines[0].text(bar)
-        return text if len(self.lines) == 1 else f"{text} | {self.lines[-1].text(False)}"
-
-    def say(self, text: str, stream: TextIO) -> None:
-        """Print a text, and the line below it again."""
-        with self.lock:
-            if self.drawn:
-                self._write("\r\033[K")
-            print(text, file=stream, flush=True)
-            if self.drawn:
-                self.draw()
-
-    def _watch(self, wake: threading.Event) -> None:
-        while not wake.wait(ON_TERMINAL if self.terminal else IN_LOG):
-            with self.lock:
-                if not wake.is_set() and self.lines:
-                    self.draw()
-
-    def _write(self, text: str) -> None:
-        assert self.stream is not None
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except (OSError, ValueError):  # a reader that is gone; the work goes on
-            pass
-
-
-SCREEN = Screen()
-
-
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a text to stdout, or another stream, without spoiling a line that is being drawn."""
-    SCREEN.say(text, stream or sys.stdout)
-
-
-def cleared() -> str:
-    """Return what clears the line that is drawn, to print first; it is drawn again soon."""
-    return "\r\033[K" if SCREEN.drawn else ""
-
-
-def clock(seconds: float | None) -> str:
-    """Return a time as 0:09, 12:34 or 1:02:03."""
-    minutes, rest = divmod(round(seconds or 0.0), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -20,15 +20,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from latentgeo.core.run.names import (
-    METADATA,
-    by_spelling,
-    files_below,
-    is_inside,
-    name_among,
-    place_of,
-    spelled,
-)
 from latentgeo.core.run.text import utf8
 from latentgeo.infer.data.images import SUFFIXES, Framing
 from latentgeo.infer.data.items import (
@@ -43,6 +34,15 @@ from latentgeo.infer.data.items import (
     leaves_root,
     read_file,
     text_field,
+)
+from latentgeo.infer.data.names import (
+    METADATA,
+    by_spelling,
+    files_below,
+    is_inside,
+    name_among,
+    place_of,
+    spelled,
 )
 from latentgeo.infer.data.where import Condition, all_hold
 

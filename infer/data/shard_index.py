@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from latentgeo.core.run.names import spelled
 from latentgeo.infer.data.images import SUFFIXES
 from latentgeo.infer.data.items import (
     BadItem,
@@ -25,6 +24,7 @@ from latentgeo.infer.data.items import (
     leaves_root,
     text_field,
 )
+from latentgeo.infer.data.names import spelled
 from latentgeo.infer.data.where import Condition, all_hold
 
 JSON_BYTES = 1 << 20  # of a sample's metadata

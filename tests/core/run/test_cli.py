@@ -1,9 +1,6 @@
-"""The command-line machinery: flags, TOML, errors and exit statuses."""
+"""The command-line machinery: flags, TOML, and the errors of both."""
 
-import errno
-import os
 import re
-import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -13,19 +10,17 @@ from typing import Literal
 import pytest
 
 from latentgeo.core.run.cli import (
-    as_typed,
     build_parser,
     command_name,
     environment,
-    guarded,
     option,
     parse,
     required,
-    run_command,
     to_toml,
     write_run,
 )
 from latentgeo.core.run.config import kinds
+from latentgeo.core.run.main import run_command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +43,6 @@ class DrawThings:
     cached: bool | None = option(None, "cache")
 
 
-def act(command: DrawThings) -> None:
-    """Do what `name` says."""
-    ACTIONS.get(command.name, lambda: None)()
-
-
-def fail_with(error):
-    def action():
-        raise error
-
-    return action
-
-
-ACTIONS = {
-    "value": fail_with(ValueError("two\n  lines")),
-    "file": fail_with(FileNotFoundError("weights w.safetensors: put them in /here")),
-    "open": lambda: open("/no/such/file"),
-    "runtime": fail_with(RuntimeError("diverged")),
-    "disk": fail_with(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.png")),
-    "empty": fail_with(RuntimeError()),
-    "interrupt": fail_with(KeyboardInterrupt()),
-    "bug": fail_with(KeyError("bug")),
-    "pipe": fail_with(BrokenPipeError()),
-}
 FULL = [
     *["--out", "o p", "--seed", "3", "--rate", "2e-5", "--name", "none", "--no-flip"],
     *["--dtype", "bf16", "--orders", "2", "1", "--prompts", 'é "q"', "\t\\", "--prompts", "😀\x7f"],
@@ -165,7 +137,7 @@ def test_a_name_that_was_is_refused_and_the_new_one_named(argv, message):
     ],
 )
 def test_a_wrong_flag_is_one_line_and_status_2(capsys, argv, message):
-    assert run_command(DrawThings, act, argv) == 2
+    assert run_command(DrawThings, print, argv) == 2
     assert capsys.readouterr() == ("", f"latentgeo draw-things: {message}\n")
 
 
@@ -188,7 +160,7 @@ def test_a_wrong_flag_is_one_line_and_status_2(capsys, argv, message):
 def test_a_wrong_config_is_one_line_naming_the_file(tmp_path, capsys, text, message):
     config = tmp_path / "run.toml"
     config.write_text(text)
-    assert run_command(DrawThings, act, ["--out", "o", "--config", str(config)]) == 2
+    assert run_command(DrawThings, print, ["--out", "o", "--config", str(config)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"latentgeo draw-things: {config}")
@@ -196,110 +168,8 @@ def test_a_wrong_config_is_one_line_naming_the_file(tmp_path, capsys, text, mess
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "status", "line"),
-    [
-        ("fine", 0, ""),
-        ("value", 2, "two lines"),
-        ("file", 2, "weights w.safetensors: put them in /here"),
-        ("open", 2, "No such file or directory: /no/such/file"),
-        ("runtime", 1, "diverged"),
-        ("disk", 1, "No space left on device: out.png"),
-        ("empty", 1, "RuntimeError"),
-        ("interrupt", 130, "interrupted"),
-    ],
-)
-def test_how_run_ends_is_the_exit_status(capsys, name, status, line):
-    assert run_command(DrawThings, act, ["--out", "o", "--name", name]) == status
-    assert capsys.readouterr().err == (f"latentgeo draw-things: {line}\n" if line else "")
-
-
-def test_a_bug_of_ours_propagates():
-    with pytest.raises(KeyError, match="bug"):
-        run_command(DrawThings, act, ["--out", "o", "--name", "bug"])
-
-
-def test_the_traceback_is_shown_on_request(capsys, monkeypatch):
-    monkeypatch.setenv("LATENTGEO_TRACEBACK", "1")
-    assert run_command(DrawThings, act, ["--out", "o", "--name", "runtime"]) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("Traceback")
-    assert err.endswith("latentgeo draw-things: diverged\n")
-
-
-WARNED = """
-import warnings
-from latentgeo.core.run.cli import guarded
-
-guarded('latentgeo drag', lambda: warnings.warn('mask: all\\n white'), ['mask'])
-guarded('latentgeo drag', lambda: warnings.warn('not a number', RuntimeWarning))
-guarded('latentgeo drag', lambda: warnings.warn('old', FutureWarning))
-warnings.warn('outside')
-"""
-
-
-def warned(**environment: str) -> list[str]:
-    """Return the lines of warnings that a user sees, and a programmer."""
-    command = [sys.executable, "-c", WARNED]
-    plain = {name: text for name, text in os.environ.items() if name != "PYTHONWARNINGS"}
-    given = {"capture_output": True, "text": True, "check": True, "env": plain | environment}
-    return subprocess.run(command, **given).stderr.splitlines()
-
-
-def test_a_warning_is_a_line_and_what_is_for_programmers_is_for_those_who_ask():
-    first, second, *others = warned()
-    assert first == "latentgeo drag: --mask: all white"
-    assert second == "latentgeo drag: not a number"
-    assert "FutureWarning" not in "".join(others) and "UserWarning: outside" in others[0]
-    for asked in ({"LATENTGEO_TRACEBACK": "1"}, {"PYTHONWARNINGS": "default"}):
-        assert "FutureWarning: old" in "".join(warned(**asked))
-
-
-@pytest.mark.parametrize(
-    "sentence, typed",
-    [
-        ("seeds: got none", "--seeds: got none"),
-        ("seed_b must differ from seed, got 3", "--seed-b must differ from seed, got 3"),
-        ("from_ and seeds: got seeds", "--from and --seeds: got seeds"),
-        ("seed, seeds or seed_b is wanted", "--seed, --seeds or --seed-b is wanted"),
-        ("seedling: dry", "seedling: dry"),
-        ("seeds 3 to 5 are dry", "seeds 3 to 5 are dry"),
-        ("a: seeds: dry", "a: seeds: dry"),
-    ],
-)
-def test_a_sentence_about_options_names_them_as_typed(sentence, typed):
-    assert as_typed(sentence, ["seed", "seeds", "seed_b", "from_"]) == typed
-    assert as_typed(sentence, ()) == sentence
-
-
-def test_a_closed_pipe_ends_quietly():
-    code = (
-        "import sys; from latentgeo.core.run.cli import guarded\n"
-        "sys.exit(guarded('x', lambda: print('line\\n' * 100_000)))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 141
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
-def test_output_that_does_not_fit_is_a_failure():
-    code = (
-        "import sys; from latentgeo.core.run.cli import guarded\n"
-        "sys.exit(guarded('x', lambda: print(1)))"
-    )
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE)
-    assert done.returncode == 1
-    assert done.stderr == b"x: No space left on device\n"
-
-
 def test_help_names_flags_choices_and_defaults(capsys):
-    assert run_command(DrawThings, act, ["--help"]) == 0
+    assert run_command(DrawThings, print, ["--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Draw things, 100% of them." in text
     assert "--out PATH where to write, 100% sure (required)" in text
@@ -329,12 +199,6 @@ def test_an_unsupported_field_is_refused_when_the_parser_is_built():
 def test_reserved_field_names_are_refused(name):
     with pytest.raises(TypeError, match="reserved"):
         kinds(dataclass(type("Odd", (), {"__annotations__": {name: int}, name: 1})))
-
-
-def test_a_status_that_run_asks_for_is_kept():
-    assert guarded("x", lambda: sys.exit(3)) == 3
-    with pytest.raises(SystemExit, match="text"):
-        guarded("x", lambda: sys.exit("text"))
 
 
 def test_toml_refuses_what_it_cannot_say():

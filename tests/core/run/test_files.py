@@ -47,7 +47,7 @@ def test_a_real_write_error_names_the_file_once(tmp_path):
         "import resource, signal, sys; from latentgeo.core.run.files import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "from latentgeo.core.run.cli import guarded\n"
+        "from latentgeo.core.run.main import guarded\n"
         "sys.exit(guarded('x', lambda: atomic_write(sys.argv[1], bytes(2**20))))"
     )
     path = tmp_path / "file.bin"
@@ -65,7 +65,7 @@ def test_the_system_is_heard_through_torchs_own_error(tmp_path):
         "import resource, signal, sys, torch; from latentgeo.core.run.files import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
-        "from latentgeo.core.run.cli import guarded\n"
+        "from latentgeo.core.run.main import guarded\n"
         "state = {'a': torch.zeros(200_000), 'b': torch.zeros(10)}\n"
         "write = lambda: atomic_write(sys.argv[1], lambda file: torch.save(state, file))\n"
         "sys.exit(guarded('x', write))"

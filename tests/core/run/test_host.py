@@ -13,11 +13,11 @@ from latentgeo.core.run.main import commands
 FOLDERS = Path(__file__).parents[3]
 
 PRINT = (
-    "import sys; from latentgeo.core.run.cli import guarded\n"
+    "import sys; from latentgeo.core.run.main import guarded\n"
     "sys.exit(guarded('x', lambda: print('\\u03bb \\udce9 \\xe9')))"
 )
 FAIL = (
-    "import sys; from latentgeo.core.run.cli import guarded\n"
+    "import sys; from latentgeo.core.run.main import guarded\n"
     "def fail(): raise ValueError('\\u03bb')\n"
     "sys.exit(guarded('x', fail))"
 )
@@ -71,7 +71,7 @@ def test_every_help_and_the_audit_are_printed(encoding):
 def test_without_streams_it_works_in_silence(tmp_path, closed):
     """A file that is opened later is not given the number of a closed stream."""
     code = (
-        "import os, sys; from latentgeo.core.run.cli import guarded\n"
+        "import os, sys; from latentgeo.core.run.main import guarded\n"
         "from latentgeo.core.run.progress import progress\n"
         "def work():\n"
         "    with open(sys.argv[1], 'wb') as file:\n"
@@ -149,7 +149,7 @@ def test_a_home_that_can_be_written_to_is_left_alone(no_home, monkeypatch, tmp_p
 
 def test_without_a_home_plots_and_kernels_have_a_folder_that_is_removed(no_home):
     code = (
-        "import os; from latentgeo.core.run.cli import guarded\n"
+        "import os; from latentgeo.core.run.main import guarded\n"
         "def work():\n"
         "    import matplotlib.font_manager\n"
         "    from triton.runtime.cache import get_cache_manager\n"

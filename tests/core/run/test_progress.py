@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from latentgeo.core.run import progress as module
-from latentgeo.core.run.cli import guarded
+from latentgeo.core.run import screen
+from latentgeo.core.run.main import guarded
 from latentgeo.core.run.progress import Sections, clock, passing, progress, say
 
 
@@ -30,7 +30,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 100.0
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 def shown_on(stream, monkeypatch):
@@ -106,7 +106,7 @@ def test_work_without_units_shows_that_time_passes(monkeypatch):
 
 def test_a_slow_step_moves_the_line(monkeypatch):
     terminal = shown_on(Terminal(), monkeypatch)
-    monkeypatch.setattr(module, "ON_TERMINAL", 0.01)
+    monkeypatch.setattr(screen, "ON_TERMINAL", 0.01)
     with progress(total=3):
         until = time.monotonic() + 20
         while terminal.getvalue().count("\r") < 4 and time.monotonic() < until:
@@ -116,7 +116,7 @@ def test_a_slow_step_moves_the_line(monkeypatch):
 
 def test_a_log_has_a_line_now_and_then_and_the_last(monkeypatch):
     log = shown_on(io.StringIO(), monkeypatch)
-    monkeypatch.setattr(module, "IN_LOG", 0.01)
+    monkeypatch.setattr(screen, "IN_LOG", 0.01)
     with progress(total=3, label="train") as bar:
         until = time.monotonic() + 20
         while not log.getvalue() and time.monotonic() < until:
