@@ -50,7 +50,8 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "sweep-smooth": "train/smoothing/test_sweep.py::test_a_sweep_trains_each_once",
     "train-judge": "train/judges/test_judge.py::test_run_learns_and_resumes_to_the_bit",
     "train-segmenter": "train/judges/test_segmenter.py::test_run_learns_what_it_can_see",
-    "train-classifier": "train/judges/test_classifier.py::test_the_command_writes_what_is_loaded",
+    "train-classifier": "train/judges/test_classifier.py::"
+    "test_the_command_writes_what_is_loaded_and_resumes_to_the_bit",
     "cache": "train/data/test_cache.py::test_moments_and_embeddings_are_those_of_the_model",
     "eval-quality": "eval/metrics/test_quality.py::test_command_from_the_line_to_the_results",
     "eval-tables": "eval/smooth/test_tables.py::"

@@ -27,7 +27,7 @@ from latentgeo.train.data.stream import open_source
 from latentgeo.train.isometry import isometric, text_to_image
 from latentgeo.train.isometry.settings import TrainIsometric
 from latentgeo.train.judges import predictions
-from latentgeo.train.judges.classifier import load_faces
+from latentgeo.train.judges.classifier import Attributed
 from latentgeo.train.judges.segmenter import Masked
 from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.ema import EMA
@@ -204,11 +204,11 @@ CASES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], object], str]] = {
     ),
     "vae": (another_vae, "vae: got mine, but avatars has its own; leave it out"),
     "faces": (
-        plain(lambda tmp: load_faces(made(Shards))),
+        plain(lambda tmp: Attributed(made(Shards))),
         "data: got shards, wanted a folder or a zip file",
     ),
     "attributes": (
-        plain(lambda tmp: load_faces(made(Folder, entries=[SimpleNamespace(attributes={})]))),
+        plain(lambda tmp: Attributed(made(Folder, entries=[SimpleNamespace(attributes={})]))),
         "data: got images without attributes, wanted them in metadata.jsonl",
     ),
     "classes": (judge_of_classes, "predictions: got other, which has classes, wanted a model"),

@@ -24,7 +24,7 @@ COMMANDS = (  # group, name, room, work; help
             "train a small CLIP that judges edits"),
     Command("train", "train-segmenter", "train.judges", "segmenter:train",
             "train a small segmenter of faces"),
-    Command("train", "train-classifier", "train.judges", "classifier:train_classifier",
+    Command("train", "train-classifier", "train.judges", "classifier:train",
             "train the classifier of the avatars' attributes"),
     Command("data", "cache", "train", "cache_writer:write_cache",
             "encode images and captions once, for training"),

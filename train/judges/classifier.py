@@ -1,29 +1,38 @@
-"""`latentgeo train-classifier`: the reader of a face's attributes, trained on captioned faces.
+"""Training of the reader of a face's attributes, on faces with theirs.
 
 The loss is the mean cross-entropy of all attributes, without those an image cannot show: no hair
 has no colour. Images are shifted by up to 3 pixels and slightly blurred or noised in training, so
 that the classifier reads samples of a diffusion model as well as crisp renders.
+
+Batch   images (B, 3, H, W), and each one's attributes in JSON for its caption
 """
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from latentgeo.core.run.cli import line
-from latentgeo.core.run.device import pick_device
-from latentgeo.core.run.progress import progress
-from latentgeo.core.run.seeds import generator, seed_everything
 from latentgeo.infer.data.folder import Folder, Zipped
+from latentgeo.infer.data.items import Example
 from latentgeo.infer.data.shards import Shards
 from latentgeo.models.judges.classifier import (
     AttributeClassifier,
     ClassifierConfig,
+    load_classifier,
 )
 from latentgeo.models.judges.headed import write_headed
+from latentgeo.train.data.draws import SEEDS, Draws
 from latentgeo.train.data.stream import Source, collate, open_source
-from latentgeo.train.judges.settings import TrainClassifier
+from latentgeo.train.judges.settings import WEIGHTS, TrainClassifier
+from latentgeo.train.loop.run import Loop
+from latentgeo.train.loop.session import channels_last, remembered, session, stream
+from latentgeo.train.loop.task import Batch, Stateless, Terms
 
 SIZE = 64  # side of the faces in pixels
 SHIFT = 3  # pixels
@@ -33,33 +42,75 @@ NOISE = 0.03  # standard deviation, of values in [-1, 1]
 Labels = Sequence[Mapping[str, str]]
 
 
-def train_classifier(cmd: TrainClassifier) -> None:
-    """Train, write, and print the accuracy on the held-out half."""
-    images, labels = load_faces(open_source(cmd.data, SIZE), cmd.limit)
-    print(f"found {len(images)} faces with attributes, {SIZE} x {SIZE}", flush=True)
-    seed_everything(cmd.seed)
-    model = AttributeClassifier(ClassifierConfig(size=SIZE)).to(pick_device(cmd.device))
-    train(model, images, labels, cmd.steps, cmd.batch, cmd.rate, cmd.seed)
-    write_headed(model, cmd.to, torch.float16)
-    held_images, held_labels = load_faces(open_source("avatars:test", SIZE))
-    for name, value in accuracy(model.eval(), held_images, held_labels).items():
-        print(f"{name:16s} {value:.3f}")
-    print("next:")
-    print(f"    {line('eval-quality', classifier=cmd.to, out=cmd.to.parent / 'quality')}")
+class Attributed:
+    """The first faces of a source; their captions are their attributes in JSON."""
+
+    def __init__(self, source: Source | Shards, limit: int | None = None) -> None:
+        """Raise ValueError for shards, and for images without attributes."""
+        if not isinstance(source, Folder | Zipped):
+            raise ValueError("data: got shards, wanted a folder or a zip file")
+        self.labels = [entry.attributes for entry in source.entries[:limit]]
+        if not all(self.labels):
+            raise ValueError("data: got images without attributes, wanted them in metadata.jsonl")
+        self.source, self.rejects, self.framing = source, source.rejects, source.framing
+
+    @property
+    def bad(self) -> Counter[str]:
+        """Items refused so far, by reason."""
+        return self.source.bad
+
+    def __len__(self) -> int:
+        """Return the number of faces."""
+        return len(self.labels)
+
+    def read(self, i: int, draw: Random | None = None) -> Example:
+        """Return face i; one that cannot be used raises `BadItem`."""
+        return replace(self.source.read(i, draw), caption=json.dumps(self.labels[i]))
 
 
-def load_faces(source: Source | Shards, limit: int | None = None) -> tuple[Tensor, Labels]:
-    """Return images (N, 3, SIZE, SIZE) in [-1, 1] and each one's attributes.
+class ClassifierTask(Stateless):
+    """What the loop trains: the classifier."""
 
-    Raises ValueError for shards, and for images without attributes.
-    """
-    if not isinstance(source, Folder | Zipped):
-        raise ValueError("data: got shards, wanted a folder or a zip file")
-    labels = [entry.attributes for entry in source.entries[:limit]]
-    if not all(labels):
-        raise ValueError("data: got images without attributes, wanted them in metadata.jsonl")
-    images, _ = collate([source.read(i) for i in range(len(labels))])
-    return images, labels
+    def __init__(self, model: AttributeClassifier, device: torch.device) -> None:
+        self.model, self.device = model, device
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Return all weights."""
+        return dict(self.model.named_parameters())
+
+    def loss(self, batch: Batch, draws: Draws) -> tuple[Tensor, Terms]:
+        """Return the mean over attributes of cross-entropies () in nats, and nothing to log."""
+        drawn = torch.Generator().manual_seed(draws.integers(0, SEEDS).tolist()[0])
+        logits = self.model(augment(batch[0], drawn).to(self.device))
+        wanted = targets(self.model, [json.loads(text) for text in batch[1]])
+        losses = [
+            F.cross_entropy(logits[name].float(), indices.to(self.device))
+            for name, indices in wanted.items()
+        ]
+        return torch.stack(losses).mean(), {}
+
+    def sample_grid(self) -> Tensor | None:
+        """Return None: a classifier draws nothing."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write classifier.safetensors, in float16; print its accuracy on held-out faces."""
+        path = write_headed(self.model, folder / WEIGHTS, torch.float16)
+        held = Attributed(open_source("avatars:test", SIZE))
+        images, _ = collate([held.read(i) for i in range(len(held))])
+        for name, value in accuracy(load_classifier(path), images, held.labels).items():
+            print(f"{name:16s} {value:.3f}")
+        print(f"wrote {path}", flush=True)
+
+
+def train(settings: TrainClassifier) -> None:
+    """Run `latentgeo train-classifier`."""
+    with session(settings) as device:
+        source = Attributed(open_source(settings.data, SIZE), settings.limit)
+        model = AttributeClassifier(ClassifierConfig(size=SIZE)).to(device)
+        channels_last(settings, device, model)
+        batches = stream(remembered(source), settings)
+        Loop(ClassifierTask(model, device), batches, settings, device).run()
 
 
 def targets(model: AttributeClassifier, labels: Labels) -> dict[str, Tensor]:
@@ -73,38 +124,6 @@ def targets(model: AttributeClassifier, labels: Labels) -> dict[str, Tensor]:
 def _index(row: Mapping[str, str], name: str, values: tuple[str, ...]) -> int:
     hidden = name == "hair_colour" and row.get("hair") == "no"
     return -100 if hidden or name not in row else values.index(row[name])
-
-
-def train(
-    model: AttributeClassifier,
-    images: Tensor,
-    labels: Labels,
-    steps: int,
-    batch: int,
-    rate: float,
-    seed: int,
-) -> float:
-    """Train in place on images (N, 3, H, W) in [-1, 1]; return the last step's loss.
-
-    It is the mean over attributes of cross-entropies, in nats.
-    """
-    device = next(model.parameters()).device
-    wanted = targets(model, labels)
-    draw = generator(seed, "classifier")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.05)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps + 1)
-    loss = torch.zeros(())
-    for _ in progress(range(steps), label="classifier"):
-        chosen = torch.randint(len(images), (batch,), generator=draw)
-        logits = model(augment(images[chosen], draw).to(device))
-        loss = torch.stack(
-            [F.cross_entropy(logits[k], v[chosen].to(device)) for k, v in wanted.items()]
-        ).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        cycle.step()
-    return loss.item()
 
 
 def augment(images: Tensor, draw: torch.Generator) -> Tensor:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from latentgeo.core.run.cli import line, option, output, required
-from latentgeo.core.run.limits import at_least, positive
+from latentgeo.core.run.limits import at_least
 from latentgeo.train.loop.settings import Training
 
 HELD_OUT = 1024  # the embedded faces from here on
+WEIGHTS = "classifier.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,19 +94,32 @@ class TrainSegmenter(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainClassifier:
-    """Train the attribute classifier and write it as one safetensors file."""
+class TrainClassifier(Training):
+    """Train the classifier of a face's attributes."""
 
+    out: Path = output(
+        "folder of the run: run.toml, log.jsonl, checkpoints, samples and weights", was="to"
+    )
     data: str = option("avatars", "avatars, or a folder or zip of faces with their attributes")
     limit: int = option(14_000, "how many faces are used, from the first on")
-    to: Path = output("file for the weights; one that is there is replaced", "", was="out")
-    steps: int = option(2200, "optimiser steps")
-    batch: int = option(64, "images per step")
-    rate: float = option(2e-3, "largest learning rate of AdamW, along one cycle")
-    seed: int = option(0, "seed of the first weights, the order and the augmentation")
-    device: str = option("auto", "cpu, cuda, cuda:N, mps, or auto: cuda if there is one")
+    steps: int = option(2200, "optimiser steps of the whole run")
+    batch: int = option(
+        64, "images per optimiser step, over all GPUs and all parts of --accumulate"
+    )
+    rate: float = option(2e-3, "learning rate of AdamW after the warm-up")
+    schedule: Literal["constant", "cosine"] = option(
+        "cosine", "learning rate after the warm-up: constant, or down to 0 along a cosine"
+    )
+    warm_up: int = option(660, "warm-up: steps over which the learning rate rises from 0")
+    weight_decay: float = option(5e-2, "decoupled weight decay of AdamW")
+    ema: float = option(0.0, "decay of the weights' moving average; 0 keeps none")
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
-        at_least(self, 1, "limit", "steps", "batch")
-        positive(self, "rate")
+        """Refuse values that no run could use, each by its name."""
+        super().__post_init__()
+        at_least(self, 1, "limit")
+
+    def following(self, recipe: str | None, captions: tuple[str, ...]) -> list[str]:
+        """Return what measures a model with the classifier."""
+        measure = {"classifier": self.out / WEIGHTS, "out": self.beside("quality")}
+        return [line("eval-quality", **measure)]

@@ -9,7 +9,7 @@ import pytest
 from latentgeo.core.run.cli import parse
 from latentgeo.core.run.main import commands
 from latentgeo.train.isometry.settings import TrainIsometric
-from latentgeo.train.judges.settings import TrainJudge, TrainSegmenter
+from latentgeo.train.judges.settings import TrainClassifier, TrainJudge, TrainSegmenter
 from latentgeo.train.loop import checkpoint
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.told import duration, ended, family, going_on, stopped
@@ -33,6 +33,7 @@ RUNS = [
     TrainDiffusionClip(out=OUT, **EDIT),
     TrainJudge(out=OUT),
     TrainSegmenter(out=OUT, masks=Path("masks")),
+    TrainClassifier(out=OUT),
 ]
 
 
