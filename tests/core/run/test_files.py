@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from latentgeo.core.run.files import atomic_write, sha256
+from tests.forked import forked
 
 CONTENTS = [b"new", "new", lambda file: file.write(b"new")]
 
@@ -71,7 +72,7 @@ def test_the_system_is_heard_through_torchs_own_error(tmp_path):
         "sys.exit(guarded('x', write))"
     )
     path = tmp_path / "file.bin"
-    done = subprocess.run([sys.executable, "-B", "-c", code, path], capture_output=True, text=True)
+    done = forked(code, str(path))
     assert (done.returncode, done.stderr) == (1, f"x: could not write {path}: File too large\n")
     assert not os.listdir(tmp_path)
 

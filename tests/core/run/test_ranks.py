@@ -1,9 +1,6 @@
 """Ranks, means and gradients, alone and in a process group of two."""
 
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -17,6 +14,7 @@ from latentgeo.core.run.ranks import (
     process_group,
     ranks,
 )
+from tests.forked import Forked
 
 
 @pytest.fixture(autouse=True)
@@ -85,15 +83,6 @@ def test_two_processes_agree():
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    members = [
-        subprocess.Popen(
-            [sys.executable, "-c", MEMBER],
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    results = [member.communicate(timeout=120) for member in members]
-    assert [out for out, _ in results] == [f"done {rank}\n" for rank in range(2)], results
+    members = [Forked(MEMBER, **shared, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
+    results = [member.wait() for member in members]
+    assert [one.stdout for one in results] == [f"done {rank}\n" for rank in range(2)], results

@@ -7,23 +7,32 @@ import sys
 import pytest
 
 from latentgeo.kernels.bench.rows import OK, from_json
+from tests.forked import forked
 
-WORKER = [sys.executable, "-W", "ignore", "-m", "latentgeo.kernels.bench.worker"]
 CASE = "attention-32x32-d64-h12-b2-fp16-forward-jvp"
 OTHER = "to-sphere-16384-b4-fp32-forward"
 TODO = [[CASE, "latentgeo"], [CASE, "sdpa-math"], [OTHER, "eager"]]
 
 
-def said(**job):
-    given = json.dumps({"todo": TODO, "seconds": 1e-3, "device": "cpu", **job})
-    done = subprocess.run(WORKER, input=given, capture_output=True, text=True, timeout=120)
+def given(**job):
+    return json.dumps({"todo": TODO, "seconds": 1e-3, "device": "cpu", **job})
+
+
+def heard(done):
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def said(**job):
+    code = "import sys; from latentgeo.kernels.bench.worker import main; sys.exit(main())"
+    return heard(forked(code, stdin=given(**job)))
+
+
 @pytest.fixture(scope="module")
 def messages():
-    return said()
+    """What the process says that is started as benches start it."""
+    words = [sys.executable, "-W", "ignore", "-m", "latentgeo.kernels.bench.worker"]
+    return heard(subprocess.run(words, input=given(), capture_output=True, text=True, timeout=120))
 
 
 def test_it_says_what_it_runs_on_and_then_what_it_found(messages):

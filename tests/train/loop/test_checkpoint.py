@@ -1,9 +1,5 @@
 """Checkpoints: whole or absent, and a run that is killed ends as one that is not."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from latentgeo.core.run.main import main
 from latentgeo.models.bundles.text_to_image import TextToImage, save_bundle
 from latentgeo.models.zoo.places import ZOO
 from latentgeo.train.loop.checkpoint import checkpoints, load, load_newest, load_weights, save
+from tests.forked import Forked
 
 EMOJI = ZOO / "data" / "emoji-sample"  # 24 of the set, laid out as the whole folder
 RUN = "import sys; from latentgeo.core.run.main import main; sys.exit(main(sys.argv[1:]))"
@@ -86,7 +83,7 @@ def words(folder: Path, out: str, *more: str) -> list[str]:
     return [*text.split(), "--ema", "0.9", "--device", "cpu", *more]
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, process: Forked) -> None:
     deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -96,11 +93,9 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, tiny: TextToImage) -> None:
     """The real command on emoji, in a process killed without warning half-way, and resumed."""
     save_bundle(tiny, tmp_path / "tiny")
-    killed = [sys.executable, "-c", RUN, *words(tmp_path, "cut")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(killed, env=environment) as process:
-        wait_for(tmp_path / "cut" / "checkpoints" / "step-00000006", process)
-        process.send_signal(signal.SIGKILL)
+    process = Forked(RUN, *words(tmp_path, "cut"))
+    wait_for(tmp_path / "cut" / "checkpoints" / "step-00000006", process)
+    process.kill()
     assert not (tmp_path / "cut" / "smooth_lora.safetensors").exists()
     assert main(words(tmp_path, "cut", "--resume")) == 0
     assert main(words(tmp_path, "whole")) == 0
