@@ -82,6 +82,14 @@ def all_reduce_mean(value: Tensor) -> Tensor:
     return (total / dist.get_world_size()).to(value.dtype)
 
 
+def on_any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Return which flags are up on any rank."""
+    if ranks().world == 1:
+        return list(flags)
+    up = torch.tensor([float(flag) for flag in flags], device=device)
+    return [value > 0 for value in all_reduce_mean(up).tolist()]
+
+
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each parameter's gradient by its mean over processes, in one flat all-reduce.
 

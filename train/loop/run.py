@@ -13,22 +13,19 @@ Disk       A checkpoint, record or grid that the disk refuses is one line on std
            goes on with the checkpoint before it. The last one of a run has to be written.
 """
 
-import math
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from latentgeo.core.precision import widest
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import progress, say
-from latentgeo.core.run.ranks import all_reduce_mean, average_gradients, barrier, ranks
+from latentgeo.core.run.ranks import average_gradients, barrier, on_any_rank, ranks
 from latentgeo.core.run.seeds import capture_random_state, restore_random_state
 from latentgeo.train.data.draws import Draws
 from latentgeo.train.loop import checkpoint
@@ -37,12 +34,13 @@ from latentgeo.train.loop.graph import Graphs
 from latentgeo.train.loop.grids import save_grid
 from latentgeo.train.loop.log import Log
 from latentgeo.train.loop.phases import phases
-from latentgeo.train.loop.session import as_written, refuse_to_overwrite
+from latentgeo.train.loop.session import as_written, autocast, refuse_to_overwrite
 from latentgeo.train.loop.settings import Training
 from latentgeo.train.loop.sharded import Sharded, cut_state, gathered, whole
 from latentgeo.train.loop.stop import Stop
+from latentgeo.train.loop.taken import Taken
 from latentgeo.train.loop.task import Captioned, Data, Part, Staged, Task, Terms
-from latentgeo.train.loop.told import FREE, ended, tell
+from latentgeo.train.loop.told import changes, ended, tell
 from latentgeo.train.loop.watch import Watch
 
 
@@ -71,9 +69,7 @@ class Loop:
         self.graphs: Graphs | None = None
         if getattr(settings, "graph", False):
             self.graphs = Graphs(self._compute)
-        self.terms: dict[str, list[Tensor]] = {}
-        self.losses: list[Tensor] = []  # of the steps since they were last read
-        self.partial: set[str] = set()  # terms that some steps do not have, where they are NaN
+        self.taken = Taken(device)
 
     def new_optimizer(self) -> torch.optim.Optimizer:
         """Return what takes the steps, with the settings' constants."""
@@ -126,8 +122,8 @@ class Loop:
             flags = stop.signal > 0, self.watch.late(), self.watch.save_due(), draw
             bad = None
             if self._reads() or any(flags):
-                loss, bad = self._read_losses()
-            broken, stopped, late, due, show = self._agree(bad is not None, *flags)
+                loss, bad = self.taken.read_losses(self.step + 1)
+            broken, stopped, late, due, show = on_any_rank([bad is not None, *flags], self.device)
             if broken:
                 raise RuntimeError(
                     f"the loss is {loss} at step {bad or self.step + 1}; the last checkpoint is "
@@ -161,25 +157,20 @@ class Loop:
             else:
                 part = cast(Staged, self.task).stage(batch, draws)
                 found = dict(self.graphs.run(part))
-            self._collect(found)
+            self.taken.add(found)
             losses.append(found["loss"])
-        self.losses.append(torch.stack(losses).mean())
+        self.taken.losses.append(torch.stack(losses).mean())
 
     def _compute(self, part: Part) -> dict[str, Any]:
         return self._backward(lambda: cast(Staged, self.task).loss_of(part))
 
     def _backward(self, loss_of: Callable[[], tuple[Tensor, Terms]]) -> dict[str, Any]:
         """Add a part's gradients; return its loss and terms."""
-        with self.phase("forward"), self._precision():
+        with self.phase("forward"), autocast(self.settings, self.device):
             loss, terms = loss_of()
         with self.phase("backward"):
             (loss / self.settings.accumulate).backward()
         return {"loss": loss.detach(), **terms}
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.settings.dtype == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
 
     def update(self) -> None:
         """Take one optimiser step with the gradients averaged over ranks."""
@@ -190,7 +181,7 @@ class Loop:
                 self.sharded.let_go()
             if self.settings.clip:
                 norm = nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
-                self._collect({"gradient": whole(norm)})
+                self.taken.add({"gradient": whole(norm)})
         self.rate = self.settings.rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
@@ -198,16 +189,9 @@ class Loop:
             self.optimizer.step()
             self.ema.update()
         terms = self.task.end_step()
-        self.partial |= terms.keys()
-        self._collect(terms)
+        self.taken.add(terms, partial=True)
         self.step += 1
         self.log.advance()
-
-    def _collect(self, terms: Terms) -> None:
-        exact = widest(self.device)
-        for name, value in terms.items():
-            kept = torch.as_tensor(value).detach().to(exact, copy=True)
-            self.terms.setdefault(name, []).append(kept)
 
     def _reads(self) -> bool:
         """Whether this step waits for its loss: on a CPU, on ranks, or if anything is written."""
@@ -216,45 +200,13 @@ class Loop:
         written = step >= made.steps or any(n and step % n == 0 for n in often)
         return written or self.here.world > 1 or self.device.type == "cpu"
 
-    def _read_losses(self) -> tuple[float, int | None]:
-        """Return the first loss that is not finite and its step; else the last, and None."""
-        losses = torch.stack(self.losses).tolist()
-        self.losses.clear()
-        for ahead, loss in enumerate(losses, start=1 - len(losses)):
-            if not math.isfinite(loss):
-                return loss, self.step + 1 + ahead
-        return losses[-1], None
-
-    def _means(self) -> dict[str, float]:
-        """Return the terms' means over the steps that had them, and over ranks."""
-        names = sorted(self.terms)
-        sizes = [len(self.terms[name]) for name in names]
-        on_device = [value.to(self.device) for name in names for value in self.terms[name]]
-        values = torch.stack(on_device).cpu().split(sizes)
-        self.terms.clear()
-        found = {
-            name: one[~one.isnan()] if name in self.partial else one
-            for name, one in zip(names, values, strict=True)
-        }
-        found = {name: one for name, one in found.items() if len(one)}
-        means = torch.stack([one.mean() for one in found.values()]).float()
-        reduced = all_reduce_mean(means.to(self.device)).tolist()
-        return dict(zip(found, reduced, strict=True))
-
-    def _agree(self, *flags: bool) -> list[bool]:
-        """Return which flags are up on any rank."""
-        if self.here.world == 1:
-            return list(flags)
-        up = torch.tensor([float(flag) for flag in flags], device=self.device)
-        return [value > 0 for value in all_reduce_mean(up).tolist()]
-
     def _every(self, steps: int) -> bool:
         return steps > 0 and self.step % steps == 0
 
     def _log(self) -> None:
-        if not self.terms:
+        if not self.taken.terms:
             return
-        means, now = self._means(), time.monotonic()
+        means, now = self.taken.means(), time.monotonic()
         steps, seconds = self.step - self.watch.logged[1], now - self.watch.logged[0]
         self.watch.logged = (now, self.step)
         self.log.write(
@@ -332,7 +284,8 @@ class Loop:
                 tell(f"{self.settings.out} has no checkpoint: the run begins")
             return
         tell(f"resuming from step {state['step']}")
-        self._report_changes(state["settings"])
+        for text in changes(self.settings, state["settings"]):
+            tell(text)
         if self.sharded is not None:
             cut_state(state, self.weights)
         self.step, self.elapsed = state["step"], state["elapsed"]
@@ -345,8 +298,3 @@ class Loop:
         self.data.load_state(state["data"])
         if len(state["random"]) == self.here.world:
             restore_random_state(state["random"][self.here.rank], self.device)
-
-    def _report_changes(self, before: Mapping[str, object]) -> None:
-        for name, value in self.settings.plain().items():
-            if name not in FREE and name in before and before[name] != value:
-                tell(f"changed setting: {name} was {before[name]}, is {value}")

@@ -6,8 +6,9 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -232,6 +233,13 @@ def on_gpu(settings: Training, device: torch.device) -> Iterator[None]:
         tell("linear layers, convolutions and attention compute in TF32; --no-tf32: in full")
     with tf32(settings.tf32):
         yield
+
+
+def autocast(settings: Training, device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context that computes in the settings' number format."""
+    if settings.dtype == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def compiled(*modules: nn.Module) -> None:

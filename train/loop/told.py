@@ -1,7 +1,7 @@
 """What a run tells who started it: how long it takes, where it stopped, what to type next."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from latentgeo.core.run.cli import command_name, line, recipes
@@ -47,6 +47,15 @@ def duration(settings: Training, steps: int, each: float, seconds: float | None)
         f"    {going_on(settings, 20)}\n"
         "A smaller --batch or fewer --steps from the start take less, too."
     )
+
+
+def changes(settings: Training, before: Mapping[str, object]) -> list[str]:
+    """Return a line for each setting that was another `before`, but for those that are free to."""
+    return [
+        f"changed setting: {name} was {before[name]}, is {value}"
+        for name, value in settings.plain().items()
+        if name not in FREE and name in before and before[name] != value
+    ]
 
 
 def stopped(settings: Training) -> str:

@@ -89,7 +89,7 @@ def test_a_whole_step_reads_and_copies_nothing(tiny, tmp_path, kernels, more):
         loop.update()
     assert mode.operations > before + 500
     assert not mode.seen, mode.seen[:3]
-    assert len(loop.losses) == 2 and all(loss.is_meta for loss in loop.losses)
+    assert len(loop.taken.losses) == 2 and all(loss.is_meta for loss in loop.taken.losses)
 
 
 def test_a_wait_would_be_seen(tiny, tmp_path, monkeypatch):
@@ -101,5 +101,5 @@ def test_a_wait_would_be_seen(tiny, tmp_path, monkeypatch):
         loop.compute_gradients()
     assert any("_to_copy" in name for name in mode.seen)
     with mode, pytest.raises(RuntimeError, match="meta"):
-        loop.losses[0].item()
+        loop.taken.losses[0].item()
     assert "_local_scalar_dense" in mode.seen[-1]
