@@ -8,8 +8,11 @@ import io
 import json
 import os
 import random
+import signal
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it when it is imported
@@ -86,6 +89,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def bundle(tiny: Tiny) -> TextToImage:
     """The tiny model, loaded: one for each file of tests."""
     return load_model(str(tiny.model), "cpu")
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """A function that does what Ctrl-C does, also in a background job, which ignores that."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield partial(os.kill, os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, usual)
 
 
 def write_model(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A long measurement as jobs: rows on disk, shared out under torchrun, resumed."""
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -35,11 +36,18 @@ def measured_rows(
     finished, here = open_rows(folder, dict(settings), key), ranks()
     mine = [job for job in jobs if job not in finished][here.rank :: here.world]
     done = len(jobs) - len(mine)
-    with progress(total=len(jobs), initial=done, label=label, unit=unit) as bar:
-        for start in range(0, len(mine), group):
-            part = mine[start : start + group]
-            append_rows(folder, measure(part))
-            bar.update(len(part))
+    try:
+        with progress(total=len(jobs), initial=done, label=label, unit=unit) as bar:
+            for start in range(0, len(mine), group):
+                part = mine[start : start + group]
+                append_rows(folder, measure(part))
+                bar.update(len(part))
+    except KeyboardInterrupt:
+        kept = read_rows(folder, key)
+        told = f"{sum(job in kept for job in jobs)} of {len(jobs)} {unit}s are kept in {folder}"
+        if here.is_main:
+            print(f"stopped: {told}; the same command goes on from there", file=sys.stderr)
+        raise
     barrier()
     finished = read_rows(folder, key)
     return [finished[job] for job in jobs]

@@ -1,15 +1,15 @@
 """ISTD: known distances, known images, the protocol's noises, and a measurement that can stop."""
 
 import json
-import os
-import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from latentgeo.core.run.main import main
+from latentgeo.eval.metrics import smoothness
 from latentgeo.eval.metrics.smoothness import (
     Walks,
     deviations,
@@ -21,6 +21,7 @@ from latentgeo.eval.metrics.smoothness import (
 )
 from latentgeo.infer.sampling.pipeline import sampling_of
 from latentgeo.infer.walks.walk import adjacent_distances
+from tests.train.ranks import together
 
 CAPTIONS = ["a smiling person", "a sad person", "a person with short hair"]
 
@@ -145,6 +146,37 @@ def stop_after(calls):
     return append
 
 
+def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(
+    tiny, tmp_path, monkeypatch, capsys, ctrl_c
+):
+    """Stopped in the third of four prompts; two are not measured again."""
+    models = ["--models", str(tiny.model), "--data", str(tiny.data), "--device", "cpu"]
+    words = ["eval-istd", *models, "--n-prompts", "4", "--frames", "3", "--batch", "3"]
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    capsys.readouterr()
+    seen, rows = [], smoothness._rows
+
+    def stopping(*arguments):
+        seen.append(arguments[-1])
+        if len(seen) == 3:
+            ctrl_c()
+        return rows(*arguments)
+
+    monkeypatch.setattr(smoothness, "_rows", stopping)
+    out = tmp_path / "parts"
+    assert main([*words, "--out", str(out)]) == 130
+    (folder,) = (out / "rows").iterdir()
+    told, last = capsys.readouterr().err.splitlines()
+    assert told == (
+        f"stopped: 2 of 4 prompts are kept in {folder}; the same command goes on from there"
+    )
+    assert last == "latentgeo eval-istd: interrupted" and not (out / "results.json").exists()
+    assert main([*words, "--out", str(out)]) == 0
+    assert len(seen) == 5 and set(map(str, out.rglob("*"))).isdisjoint({str(out / ".lock")})
+    results = [(tmp_path / name / "results.json").read_text() for name in ("whole", "parts")]
+    assert results[0] == results[1]
+
+
 def test_rows_of_other_settings_are_not_mixed_in(bundle, tmp_path):
     measured(bundle, tmp_path, captions=CAPTIONS[:1])
     with pytest.raises(ValueError, match=r"other settings \(captions, prompts\)"):
@@ -216,18 +248,22 @@ def test_a_model_of_ones_own_needs_its_data(tiny, tmp_path, capsys):
         assert capsys.readouterr().err.startswith(line)
 
 
+def ended_well(words):
+    assert main(words) == 0
+    sys.stdout.flush()
+
+
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tiny, tmp_path):
-    """Under torchrun the prompts are shared out; results are those of one process, to the bit."""
+def test_two_processes_measure_what_one_does(tiny, tmp_path, capfd):
+    """As torchrun starts them: the prompts are shared out; the results are those of one process, to
+    the bit.
+    """
     words = ["eval-istd", "--models", str(tiny.model), "--data", str(tiny.data), "--n-prompts", "5"]
     words += ["--frames", "3", "--batch", "3", "--device", "cpu", "--out"]
     assert main([*words, str(tmp_path / "one")]) == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launch += ["--standalone", "-m", "latentgeo.core.run", *words, str(tmp_path / "two")]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # torchrun's own default is one
-    done = subprocess.run(launch, capture_output=True, text=True, env=os.environ | threads)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("ISTD, pixels [0,1]") == 1
+    capfd.readouterr()
+    together(2, partial(ended_well, [*words, str(tmp_path / "two")]))
+    assert capfd.readouterr().out.count("ISTD, pixels [0,1]") == 1
     files = sorted((tmp_path / "two").glob("rows/model-????????/rows-*.jsonl"))
     assert [len(path.read_text().splitlines()) for path in files] == [3, 2]
     one, two = (

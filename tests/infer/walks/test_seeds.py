@@ -9,6 +9,7 @@ from PIL import Image
 from latentgeo.core.run.main import main
 from latentgeo.infer.pictures.images import read_metadata
 from latentgeo.infer.sampling.pipeline import image_noise
+from latentgeo.infer.walks import seeds
 from latentgeo.infer.walks.walk import adjacent_distances, noise_walk, short_names
 
 
@@ -42,6 +43,25 @@ def test_short_names_can_be_file_names():
     specs = ["avatars", "avatars-smooth", "/x/model+/y/z.safetensors@0.5"]
     assert short_names(specs) == ["avatars", "avatars-smooth", "z@0.5"]
     assert short_names(["/a/m", "/b/m"]) == ["0-m", "1-m"]
+
+
+def test_ctrl_c_leaves_nothing_half_made(tiny, tmp_path, monkeypatch, capsys, ctrl_c):
+    """Stopped in the second model's walk: one line, no file, and the same command works."""
+    seen, usual = [], seeds.walk
+
+    def stopping(*arguments):
+        seen.append(arguments[-1])
+        if len(seen) == 2:
+            ctrl_c()
+        return usual(*arguments)
+
+    monkeypatch.setattr(seeds, "walk", stopping)
+    words = ["interpolate", "--prompt", "a", "--models", str(tiny.model), tiny.smooth]
+    words += ["--frames", "3", "--steps", "1", "--device", "cpu", "--out", str(tmp_path / "o")]
+    assert main(words) == 130
+    assert capsys.readouterr() == ("", "latentgeo interpolate: interrupted\n")
+    assert not any(tmp_path.rglob("*"))
+    assert main(words) == 0 and (tmp_path / "o" / "strip.png").is_file()
 
 
 def test_models_are_compared_on_one_walk(tiny, tmp_path, capsys):
