@@ -13,6 +13,7 @@ from torch import nn
 from latentgeo.models.bundles.presets import UNET_PRESETS
 from latentgeo.models.transformer import TransformerBlock
 from latentgeo.models.unet import UNet
+from tests.models.drawn import Table
 
 TOKENS = 13
 PLAIN, BOTH, KEYS, VALUES = range(4)
@@ -24,23 +25,20 @@ def just_in_time(module, dtype):
 
     Norms keep the identity, so that features neither grow nor vanish.
     """
+    table = Table(dtype)
 
     def draw(layer, _):
-        generator = torch.Generator().manual_seed(draw.seed)
-        draw.seed += 1
         for name, shape in layer.shapes.items():
             if "Norm" in type(layer).__name__:
                 value = torch.full(shape, float(name == "weight"), dtype=dtype)
             else:
-                bound = math.prod(layer.shapes["weight"][1:]) ** -0.5
-                value = torch.empty(shape, dtype=dtype).uniform_(-bound, bound, generator=generator)
+                value = table.draw(shape, math.prod(layer.shapes["weight"][1:]) ** -0.5)
             setattr(layer, name, nn.Parameter(value, requires_grad=False))
 
     def drop(layer, *_):
         for name, shape in layer.shapes.items():
             setattr(layer, name, nn.Parameter(torch.empty(shape, device="meta"), False))
 
-    draw.seed = 0
     for layer in module.modules():
         own = dict(layer.named_parameters(recurse=False))
         if own:
