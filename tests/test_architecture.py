@@ -180,9 +180,9 @@ def modules(tree: ast.Module, known: Collection[str]) -> set[str]:
     return found & set(known)
 
 
-def graph(sources: dict[str, str]) -> dict[str, set[str]]:
-    """Return which of the modules (name -> source) each of them imports."""
-    return {one: modules(ast.parse(text), sources) - {one} for one, text in sources.items()}
+def graph(trees: dict[str, ast.Module]) -> dict[str, set[str]]:
+    """Return which of the modules (name -> syntax tree) each of them imports."""
+    return {one: modules(tree, trees) - {one} for one, tree in trees.items()}
 
 
 def upward(edges: dict[str, set[str]], floors: dict[str, int]) -> list[str]:
@@ -206,22 +206,23 @@ def floors_of(folder: str) -> dict[str, int]:
 def test_rooms_import_from_floors_below(folder):
     paths = [path for path in FILES if path.is_relative_to(ROOT / folder)]
     assert {room(path) for path in paths} == set().union(*FLOORS[folder])
-    edges = graph({dotted(path): path.read_text(encoding="utf-8") for path in paths})
+    edges = graph({dotted(path): tree(path) for path in paths})
     assert not upward(edges, floors_of(folder))
 
 
 def test_no_circle_however_hidden():
-    edges = graph({dotted(path): path.read_text(encoding="utf-8") for path in FILES})
+    edges = graph({dotted(path): tree(path) for path in FILES})
     assert tuple(graphlib.TopologicalSorter(edges).static_order())
 
 
 def test_an_import_upwards_and_a_hidden_circle_are_seen():
     low, high = "latentgeo.eval.page.plots", "latentgeo.eval.demo.run"
-    sources = {low: f"def plot():\n    from {high} import run_demo", high: "import torch"}
-    assert upward(graph(sources), floors_of("eval")) == [f"{low} imports {high}"]
-    sources[high] = "def run_demo():\n    from latentgeo.eval.page import plots"
+    upwards = ast.parse(f"def plot():\n    from {high} import run_demo")
+    edges = graph({low: upwards, high: ast.parse("import torch")})
+    assert upward(edges, floors_of("eval")) == [f"{low} imports {high}"]
+    back = ast.parse("def run_demo():\n    from latentgeo.eval.page import plots")
     with pytest.raises(graphlib.CycleError):
-        tuple(graphlib.TopologicalSorter(graph(sources)).static_order())
+        tuple(graphlib.TopologicalSorter(graph({low: upwards, high: back})).static_order())
 
 
 @pytest.mark.parametrize("one", sorted({room(path) for path in FILES}))

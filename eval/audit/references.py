@@ -37,19 +37,20 @@ def split_reference(reference: str) -> tuple[str, str]:
 def locate(reference: str) -> tuple[str, Definition]:
     """Return a reference's file and definition; LookupError if file or name is not there."""
     file, name = split_reference(reference)
-    known = _definitions(ROOT / file)
+    known = _definitions(ROOT / file)[1]
     if name not in known:
         raise LookupError(f"{reference}: {file} has no {name}")
     return file, known[name]
 
 
 @cache
-def _definitions(path: Path) -> dict[str, Definition]:
-    """Return every function, class and method of a file, by dotted name."""
+def _definitions(path: Path) -> tuple[str, dict[str, Definition]]:
+    """Return a file's docstring, and every function, class and method of it by dotted name."""
     if not path.is_file():
         raise LookupError(f"{path.relative_to(ROOT)}: no such file")
     text = path.read_text(encoding="utf-8")
-    return dict(_named(ast.parse(text), "", text.splitlines()))
+    tree = ast.parse(text)
+    return ast.get_docstring(tree) or "", dict(_named(tree, "", text.splitlines()))
 
 
 def _named(node: ast.AST, prefix: str, lines: list[str]) -> Iterator[tuple[str, Definition]]:
@@ -64,8 +65,8 @@ def _named(node: ast.AST, prefix: str, lines: list[str]) -> Iterator[tuple[str, 
 
 def tags_in(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (tag, where) for every tag in the docstrings of a file, of the module's own too."""
-    module = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    texts = {"<module>": Definition(1, 1, "", module)} | _definitions(path)
+    module, known = _definitions(path)
+    texts = {"<module>": Definition(1, 1, "", module)} | known
     for name, place in texts.items():
         for tag in TAG.findall(" ".join(place.docstring.split())):
             yield tag, f"{path.relative_to(ROOT)}:{place.line} {name}"
@@ -95,7 +96,7 @@ def behind(row: Row) -> set[str]:
     return set(row.tests) | {
         f"{file}::{name}"
         for file in files
-        for name, place in _definitions(ROOT / file).items()
+        for name, place in _definitions(ROOT / file)[1].items()
         if name.startswith("test_") and row.tag in TAG.findall(" ".join(place.docstring.split()))
     }
 
