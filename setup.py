@@ -12,13 +12,14 @@ ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
 SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/metrics/separability.py
 AUDIT = ["latex2mathml"]  # typesets the equations of `audit --html`
+COURSE = [*AUDIT, "markdown-it-py", "mdit-py-plugins"]  # `book`: the chapters' Markdown
 TEST = [
     "pytest>=8.4",
     "pytest-xdist>=3.6",
     "hypothesis>=6",
     "ruff>=0.12",
     "mypy>=1.15",
-    *AUDIT,
+    *COURSE,
     *SEPARABILITY,
 ]
 DATA = ["python_avatars", "resvg_py"]
@@ -48,6 +49,7 @@ setup(
         "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md", "papers/coverage/*.md"],
         "latentgeo.eval": ["README.md", "recipes/*.toml"],
         "latentgeo.eval.audit": ["*.css", "*.js"],
+        "latentgeo.eval.course": ["chapters/*.md", "chapters/*.toml", "chapters/figures/*/*"],
         "latentgeo.eval.page": ["stix-two-math.*"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
         "latentgeo.infer": ["README.md"],
@@ -72,6 +74,7 @@ setup(
     ],
     extras_require={
         "audit": AUDIT,
+        "course": COURSE,
         "data": DATA,
         "separability": SEPARABILITY,
         "test": TEST,

@@ -26,7 +26,13 @@ FOLDERS = {  # folder -> the folders it may import from, besides itself
 }
 REQUIRED = {"PIL", "lpips", "matplotlib", "numpy", "safetensors", "scipy", "tokenizers", "torch"}
 REQUIRED |= {"torchvision", "triton"}  # what setup.py installs, by import name
-OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported inside functions only
+OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported in functions only
+OPTIONAL |= {"markdown_it", "mdit_py_plugins"}
+IMPORTED = {  # what setup.py installs under another name than it is imported by
+    "pillow": "PIL",
+    "markdown-it-py": "markdown_it",
+    "mdit-py-plugins": "mdit_py_plugins",
+}
 FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
     "core": [{"core", "core/run"}],
     "kernels": [
@@ -67,6 +73,8 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
         {"eval/isometric"},
         {"eval/demo"},
         {"eval/compare"},
+        {"eval/course"},
+        {"eval/course/scripts"},
     ],
 }
 MOST = 16  # Python files in a room
@@ -261,9 +269,9 @@ def test_tests_mirror_the_folders():
 
 
 def test_setup_declares_these_packages():
-    """REQUIRED above and setup.py say the same; PIL is the import name of pillow."""
+    """REQUIRED above and setup.py say the same, by the names of imports."""
     words = {
-        node.value.split(">")[0].replace("pillow", "PIL")
+        IMPORTED.get(package := node.value.split(">")[0], package)
         for node in ast.walk(tree(ROOT / "setup.py"))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
