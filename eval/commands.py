@@ -39,6 +39,8 @@ COMMANDS = (  # group, name, room, work; help
             "measure base, smooth, isometric and both adapters of a model by every metric"),
     Command("audit", "audit", "eval.audit", "run:audit",
             "show where each equation is coded and tested"),
+    Command("teach", "book", "eval.course.book", "run:write_book",
+            "write the course as web pages, its pictures computed"),
     Command("profile", "bench-unet", "eval.bench", "pairs:bench_unet",
             "time the UNet's forward pass beside diffusers'"),
     Command("profile", "bench-sample", "eval.bench", "sample:bench_sample",

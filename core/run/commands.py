@@ -14,6 +14,7 @@ GROUPS = {  # in the order of `latentgeo --help`
     "measure": "what the papers measure, with intervals",
     "compare": "models by every metric, on one page",
     "audit": "the equations, their code and their tests",
+    "teach": "the course, its chapters and its exercises",
     "data": "sets of images, and files of weights",
     "profile": "time, memory and traffic, beside peers",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import html
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 from latentgeo.eval.audit.check import Outcome, of_row
 from latentgeo.eval.audit.ledger import Row
@@ -14,11 +16,18 @@ from latentgeo.eval.audit.source import essence, names_in, numbered
 from latentgeo.eval.audit.symbols import LEAF, colours
 from latentgeo.eval.audit.typeset import formula, prose
 
+Lessons = Mapping[str, Sequence[tuple[str, str]]]  # by tag: addresses and titles
+UNTAUGHT: Lessons = MappingProxyType({})
 ROUGH = 1e-3  # relative error of exact comparisons from which a row is no more green
 
 
-def article(row: Row, outcomes: dict[str, Outcome], root: str) -> str:
-    """Return a row's part of the page; `root` is the way from the page to the checkout."""
+def article(
+    row: Row, outcomes: dict[str, Outcome], root: str | None, lessons: Lessons = UNTAUGHT
+) -> str:
+    """Return a row's part of the page, with links to `lessons` on it.
+
+    `root` is the way from the page to the checkout; None: sources are shown and not linked.
+    """
     anchor = anchor_of(row.tag)
     sources = [found[1] for reference in row.code if (found := source_of(reference))]
     names = set().union(*(names_in(source) for source in sources))
@@ -32,6 +41,10 @@ def article(row: Row, outcomes: dict[str, Outcome], root: str) -> str:
         formulas,
     ]
     parts += [f'<p class="note">{prose(row.notes)}</p>'] if row.notes else []
+    taught = ", ".join(
+        f'<a href="{to}">{escape(title)}</a>' for to, title in lessons.get(row.tag, ())
+    )
+    parts += [f'<p class="where">taught in {taught}</p>'] if taught else []
     parts += [_code(reference, colour, root) for reference in row.code]
     tests = "".join(_test(test, outcomes, root) for test in row.tests)
     parts += [f'<div class="tests">{tests}</div>'] if tests else []
@@ -99,7 +112,7 @@ def _marked(markup: str, changed: set[int], found: dict[str, int]) -> str:
     return LEAF.sub(leaf, markup)
 
 
-def _code(reference: str, found: dict[str, int], root: str) -> str:
+def _code(reference: str, found: dict[str, int], root: str | None) -> str:
     """Return a definition's place and its first lines; all of it behind a click."""
     source = source_of(reference)
     if source is None:
@@ -112,7 +125,7 @@ def _code(reference: str, found: dict[str, int], root: str) -> str:
     return "".join([*parts, f"<details><summary>all of it</summary><pre>{whole}</pre></details>"])
 
 
-def _test(test: str, outcomes: dict[str, Outcome], root: str) -> str:
+def _test(test: str, outcomes: dict[str, Outcome], root: str | None) -> str:
     """Return a test's place, its outcome, and its lines behind a click."""
     verdict = _outcome(outcomes[test]) if test in outcomes else ""
     label = f"test {_link(test, root)} {verdict}"
@@ -125,7 +138,8 @@ def _test(test: str, outcomes: dict[str, Outcome], root: str) -> str:
     )
 
 
-def _link(reference: str, root: str) -> str:
+def _link(reference: str, root: str | None) -> str:
     file, _ = split_reference(reference)
     place = escape(place_of(reference))
-    return f'<a href="{root}/{file}">{place}</a>' if source_of(reference) else place
+    linked = root is not None and source_of(reference)
+    return f'<a href="{root}/{file}">{place}</a>' if linked else place

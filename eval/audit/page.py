@@ -6,7 +6,6 @@ Every formula is typeset, in a font inside the page; sources are those of the ch
 
 from __future__ import annotations
 
-import base64
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -14,33 +13,35 @@ from html import escape
 from pathlib import Path
 
 from latentgeo.core.run.text import read_text
-from latentgeo.eval.audit.article import article, chip
+from latentgeo.eval.audit.article import UNTAUGHT, Lessons, article, chip
 from latentgeo.eval.audit.check import Outcome, verdict_line
 from latentgeo.eval.audit.ledger import CERTAINTIES, ROOT, VERDICTS, Paper, Row
 from latentgeo.eval.audit.typeset import prose
+from latentgeo.eval.page.theme import document
 
 HERE = Path(__file__).parent
-FONT = HERE.parent / "page" / "stix-two-math.woff2"
 
 
-def html_page(papers: tuple[Paper, ...], outcomes: dict[str, Outcome], path: Path) -> str:
-    """Return the page of some papers, to be written to `path`; without outcomes no test was run."""
+def html_page(
+    papers: tuple[Paper, ...],
+    outcomes: dict[str, Outcome],
+    path: Path | None,
+    lessons: Lessons = UNTAUGHT,
+) -> str:
+    """Return the page of some papers; without outcomes no test was run.
+
+    Sources are linked from `path`, where the page will be; None: it may be anywhere, without links.
+    `lessons` are by tag where a row is taught.
+    """
     every = [row for paper in papers for row in paper.rows + paper.errata]
-    root = Path(os.path.relpath(ROOT, path.resolve().parent)).as_posix()
+    root = Path(os.path.relpath(ROOT, path.resolve().parent)).as_posix() if path else None
     body = [_head(every, outcomes), _contents(papers), _form(every)]
-    body += [_paper(paper, outcomes, root) for paper in papers]
-    font = base64.b64encode(FONT.read_bytes()).decode()
-    face = (
-        '@font-face { font-family: "STIX Two Math Part"; '
-        f"src: url(data:font/woff2;base64,{font}) format('woff2') }}"
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>The equations of latentgeo</title><style>{face}\n{read_text(HERE / 'style.css')}"
-        "</style></head>\n<body>\n"
-        + "\n".join(body)
-        + f"\n<script>{read_text(HERE / 'script.js')}</script></body></html>\n"
+    body += [_paper(paper, outcomes, root, lessons) for paper in papers]
+    return document(
+        "The equations of latentgeo",
+        read_text(HERE / "style.css"),
+        "\n".join(body),
+        read_text(HERE / "script.js"),
     )
 
 
@@ -90,7 +91,7 @@ def _form(every: Iterable[Row]) -> str:
     return f'<form onsubmit="return false"><input {label}>{boxes}<output></output></form>'
 
 
-def _paper(paper: Paper, outcomes: dict[str, Outcome], root: str) -> str:
+def _paper(paper: Paper, outcomes: dict[str, Outcome], root: str | None, lessons: Lessons) -> str:
     by = f"{', '.join(paper.authors)} ({paper.year}). " if paper.authors else ""
     parts = [f'<section><h2 id="{paper.key}">{escape(paper.title)}</h2>']
     parts.append(f'<p class="about">{escape(by)}{prose(paper.about)}</p>')
@@ -100,7 +101,8 @@ def _paper(paper: Paper, outcomes: dict[str, Outcome], root: str) -> str:
             for theirs, ours in paper.notation
         )
         parts.append(f"<table><tr><th>paper</th><th>here</th></tr>{''.join(lines)}</table>")
-    parts += [article(row, outcomes, root) for row in paper.rows]
+    parts += [article(row, outcomes, root, lessons) for row in paper.rows]
     if paper.errata:
-        parts += ["<h3>Errata</h3>", *(article(row, outcomes, root) for row in paper.errata)]
+        errata = (article(row, outcomes, root, lessons) for row in paper.errata)
+        parts += ["<h3>Errata</h3>", *errata]
     return "\n".join([*parts, "</section>"])

@@ -6,6 +6,10 @@ import re
 from functools import cache
 from html import escape
 
+SIGN = re.compile(  # a minus behind what cannot be subtracted from: ( [ , = ≈
+    r"(<mo[^>]*>&#x(?:00028|0005B|0002C|0003D|02248);</mo>)<mo>(?=&#x02212;)"
+)
+SIM = ("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # ~ is a relation, with space around it
 PIECES = re.compile(r"`([^`]+)`|\$([^$]+)\$|\*\*([^*]+)\*\*")
 
 
@@ -21,7 +25,9 @@ def formula(latex: str, display: bool = True) -> str:
         raise RuntimeError(
             "typeset equations need latex2mathml: python -m pip install 'latentgeo[audit]'"
         ) from error
-    markup = convert(latex, display="block" if display else "inline")
+    known = latex.replace("{aligned}", "{split}")  # which latex2mathml knows
+    markup = convert(known, display="block" if display else "inline")
+    markup = SIGN.sub(r'\1<mo form="prefix">', markup).replace(*SIM)
     return markup.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1)
 
 

@@ -3,8 +3,8 @@
 Numbers    `numbers.json`, by the key that the text calls each by
 Pictures   `name.svg` or `name.png`; what an SVG draws in `currentColor` is dark on light pages and
            light on dark ones
-Frames     `name.frames.png`, rows of `COLUMNS` frames of one size; their captions are in
-           `numbers.json`
+Frames     `name.frames.png`, rows of frames of one size, `COLUMNS` in each at most; their captions
+           are in `numbers.json`
 
 A script is `eval/course/scripts/<name>.py` with `compute(*, quick: bool) -> Computed`. Importing
 this module imports no torch.
@@ -22,9 +22,9 @@ from typing import Any
 from PIL import Image
 
 NUMBERS = "numbers.json"
-COLUMNS = 6  # frames in a row
+COLUMNS = 6  # frames in a row, at most
 DIGITS = 10  # of a number that is kept
-COLOURS = 256  # of a picture that is kept
+COLOURS = 128  # of a picture that is kept
 INK = (
     "<style>svg { color: #1d1d1f } "
     "@media (prefers-color-scheme: dark) { svg { color: #ececf0 } }</style>"
@@ -83,11 +83,17 @@ def strip(frames: Sequence[Image.Image], name: str) -> Image.Image:
     width, height = frames[0].size
     if sizes := {frame.size for frame in frames} - {(width, height)}:
         raise ValueError(f"frames {name}: got {width} x {height} and {sizes}, wanted one size")
-    columns = min(COLUMNS, len(frames))
-    sheet = Image.new("RGB", (columns * width, -(-len(frames) // columns) * height), "white")
+    columns, rows = layout(len(frames))
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
     for place, frame in enumerate(frames):
         sheet.paste(frame, (place % columns * width, place // columns * height))
     return sheet
+
+
+def layout(count: int) -> tuple[int, int]:
+    """Return how many columns and rows so many frames are in."""
+    rows = -(-count // COLUMNS)
+    return -(-count // rows), rows
 
 
 def themed(svg: str) -> str:

@@ -66,6 +66,7 @@ WORDS = {
     "prompt": Word("the text of what every image shows", "shows?"),
     "prompt_file": Word("text file of prompts, one to a line", "^text file .*prompts"),
     "prompts": Word("the texts of what is drawn", "^(two or more )?prompts"),
+    "quick": Word("a short run, for a look", "minute"),
     "rank": Word("rank of a LoRA", "LoRA|adapters"),
     "rate": Word("learning rate", "learning rate"),
     "refine": Word("fixed-point rounds per step of an inversion", "fixed-point rounds"),

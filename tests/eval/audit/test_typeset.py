@@ -43,3 +43,11 @@ def test_the_library_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(RuntimeError, match=r"pip install 'latentgeo\[audit\]'"):
         formula("x + not_typeset_before")
+
+
+def test_lines_are_aligned_and_a_sign_is_none_of_two():
+    """Where a minus has nothing before it that it could subtract from, it is a sign."""
+    found = formula(r"\begin{aligned} a &= -b \\ &= [-1, -2] - (-c) \end{aligned}")
+    assert found.count("<mtr>") == 2 and "&</" not in found
+    signs = [len(found.split(one)) - 1 for one in ('<mo form="prefix">&#x02212;', "&#x02212;")]
+    assert signs == [4, 5]

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, ImageChops
 
-from latentgeo.eval.course.computed import COLUMNS, Computed, compute, files, kept, themed
+from latentgeo.eval.course.computed import COLUMNS, Computed, compute, files, kept, layout, themed
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 FRAMES = {f"t = {i}": Image.new("RGB", (5, 3), RED if i % 2 else BLUE) for i in range(COLUMNS + 1)}
@@ -31,15 +31,12 @@ def test_a_picture_is_its_kind_of_file_and_the_same_each_time():
 
 
 def test_frames_lie_in_rows():
-    """The seventh begins a second row, whose other places are white."""
+    """Seven are four and three, and the last place is white."""
     sheet = Image.open(io.BytesIO(files(FOUND)["walk.frames.png"])).convert("RGB")
-    assert sheet.size == (5 * COLUMNS, 3 * 2)
-    assert [sheet.getpixel(at) for at in ((4, 2), (5, 0), (4, 3), (5, 5))] == [
-        BLUE,
-        RED,
-        BLUE,
-        (255, 255, 255),
-    ]
+    assert sheet.size == (5 * 4, 3 * 2)
+    found = [sheet.getpixel(at) for at in ((4, 2), (5, 0), (0, 3), (5, 3), (15, 3))]
+    assert found == [BLUE, RED, BLUE, RED, (255, 255, 255)]
+    assert [layout(count) for count in (1, 6, 7, 13)] == [(1, 1), (6, 1), (4, 2), (5, 3)]
 
 
 def test_a_drawing_takes_the_colours_of_its_page():

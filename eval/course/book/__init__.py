@@ -1,0 +1,1 @@
+"""The course as a site of pages that need nothing else: `latentgeo book`."""
