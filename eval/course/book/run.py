@@ -89,12 +89,12 @@ def beside(folder: Path) -> dict[str, str]:
 
 
 def write_chapter(chapter: Chapter, files: dict[str, bytes]) -> None:
-    """Write what was computed into the checkout: pictures and numbers, and these in the text."""
+    """Write what was computed into the checkout: pictures, numbers, and these in today's text."""
     for path in chapter.figures.glob("*"):
         if path.name not in files:
             path.unlink()
     kept.write(files, chapter.figures)
-    atomic_write(chapter.path, filled(chapter.text, read_kept(files)[0]))
+    atomic_write(chapter.path, filled(read_text(chapter.path), read_kept(files)[0]))
 
 
 def write_indexes(folder: Path) -> None:
