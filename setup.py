@@ -12,9 +12,12 @@ ZOO = ["safetensors", "json", "jsonl", "toml", "zip", "png", "md", "txt", "gz"]
 PARITY = ["diffusers", "transformers", "peft"]  # independent judges; the package imports none
 SEPARABILITY = ["scikit-learn"]  # the support vector machines of eval/metrics/separability.py
 AUDIT = ["latex2mathml"]  # typesets the equations of `audit --html`
-COURSE = [*AUDIT, "markdown-it-py", "mdit-py-plugins"]  # `book`: the chapters' Markdown
+COURSE = [
+    *AUDIT,
+    *("markdown-it-py", "mdit-py-plugins"),  # `book`: the chapters' Markdown
+    "pytest>=8.4",  # `learn`: runs the tests that judge answers
+]
 TEST = [
-    "pytest>=8.4",
     "pytest-xdist>=3.6",
     "hypothesis>=6",
     "ruff>=0.12",
@@ -23,15 +26,30 @@ TEST = [
     *SEPARABILITY,
 ]
 DATA = ["python_avatars", "resvg_py"]
+GIVEN = [  # the tests that judge answers, which go into a wheel
+    "tests/core/test_*.py",
+    "tests/kernels/attention/test_reference.py",
+    "tests/kernels/*/test_triton.py",
+    "tests/kernels/test_convolution.py",
+    "tests/pages.py",
+    "tests/tensors.py",
+]
 
 
 class CleanBuild(build_py):
     """Build from an empty folder, so that a module deleted since the last build stays deleted."""
 
     def run(self) -> None:
-        """Remove what an earlier build left, then build."""
-        shutil.rmtree(Path(self.build_lib) / "latentgeo", ignore_errors=True)
+        """Remove what an earlier build left, then build, with the tests of the course."""
+        built = Path(self.build_lib) / "latentgeo"
+        shutil.rmtree(built, ignore_errors=True)
         super().run()
+        if self.editable_mode:
+            return
+        for path in (path for pattern in GIVEN for path in Path().glob(pattern)):
+            place = built / "eval" / "course" / "given" / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
 
 
 setup(
@@ -49,7 +67,7 @@ setup(
         "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md", "papers/coverage/*.md"],
         "latentgeo.eval": ["README.md", "recipes/*.toml"],
         "latentgeo.eval.audit": ["*.css", "*.js"],
-        "latentgeo.eval.course": ["chapters/*.md", "chapters/*.toml", "chapters/figures/*/*"],
+        "latentgeo.eval.course": ["*.md", "chapters/*.md", "chapters/*.toml", "chapters/figures/*/*"],
         "latentgeo.eval.course.book": ["*.css", "*.js"],
         "latentgeo.eval.page": ["stix-two-math.*", "theme.css"],
         "latentgeo.eval.smooth": ["drag_cases.json"],

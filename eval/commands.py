@@ -41,6 +41,8 @@ COMMANDS = (  # group, name, room, work; help
             "show where each equation is coded and tested"),
     Command("teach", "book", "eval.course.book", "run:write_book",
             "write the course as web pages, its pictures computed"),
+    Command("teach", "learn", "eval.course.learn", "run:learn",
+            "list the course's exercises, write a chapter's, check and mark the answers"),
     Command("profile", "bench-unet", "eval.bench", "pairs:bench_unet",
             "time the UNet's forward pass beside diffusers'"),
     Command("profile", "bench-sample", "eval.bench", "sample:bench_sample",

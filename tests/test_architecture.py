@@ -74,7 +74,7 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
         {"eval/demo"},
         {"eval/compare"},
         {"eval/course"},
-        {"eval/course/book", "eval/course/scripts"},
+        {"eval/course/book", "eval/course/learn", "eval/course/scripts"},
     ],
 }
 MOST = 16  # Python files in a room
@@ -85,12 +85,13 @@ LAZY = {  # file -> what its functions may import besides
     "core/run/seeds.py": {"numpy"},  # its generator, where all are seeded
     "eval/audit/errors.py": {"pytest"},  # a plugin of it; and what runs the tests behind the ledger
     "eval/audit/mutation.py": {"pytest"},
+    "eval/course/learn/trial.py": {"pytest"},
     "eval/bench/peers.py": {"diffusers", "transformers"},  # what benches time; nothing else may
     "eval/bench/step.py": {"diffusers", "peft"},
     "eval/metrics/separability.py": {"sklearn"},  # the extra `separability`
     "kernels/bench/peers.py": {"jvp_flash_attention"},
 }
-FOREIGN = {"nulltxtinv_wrapper.py", "file.py"}  # of other programs, and of none
+FOREIGN = {"nulltxtinv_wrapper.py", "exercise.py", "file.py"}  # of others, and of none
 ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_errata.py": "what the papers print wrong, beside what is here",
     "tests/core/test_ledger.py": "core/papers and every tag in the code",

@@ -43,6 +43,7 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "reconstruct": "infer/inversion/test_run.py::"
     "test_an_inversion_is_a_file_and_makes_the_image_again",
     "book": "eval/course/book/test_run.py::test_one_chapter_alone",
+    "learn": "eval/course/learn/test_run.py::test_answers_are_checked_and_what_is_solved_is_kept",
     "train-ddpm": "train/isometry/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
     "train-isometric": "train/isometry/test_isometric_training.py::"
     "test_a_lora_is_the_twin_of_its_base",

@@ -60,9 +60,9 @@ def required(help: str, was: str = "") -> Any:
     return dataclasses.field(metadata={"help": help, "was": was})
 
 
-def word(help: str) -> Any:
-    """Return a dataclass field that has no default and no flag: it stands behind the command."""
-    return dataclasses.field(metadata={"help": help, "word": True})
+def word(help: str, default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field that has no flag: it stands behind the command."""
+    return dataclasses.field(default=default, metadata={"help": help, "word": True})
 
 
 def output(help: str, *endings: str, default: Any = dataclasses.MISSING, was: str = "") -> Any:

@@ -81,7 +81,7 @@ def mutants(ledger: Iterable[Row]) -> list[Mutant]:
             tests.setdefault(reference, set()).update(behind_row(row))
     found: dict[tuple[str, int, int], Mutant] = {}
     for reference, behind in sorted(tests.items()):
-        for mutant in _of_reference(reference, tuple(sorted(behind))):
+        for mutant in of_reference(reference, tuple(sorted(behind))):
             found.setdefault((mutant.file, mutant.place, mutant.choice), mutant)
     return list(found.values())
 
@@ -96,7 +96,8 @@ def sample(found: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
     return ordered[:count]
 
 
-def _of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
+def of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
+    """Yield the mutants of one function or class, with these tests."""
     file, name = split_reference(reference)
     _, place = locate(reference)
     order = {node: index for index, node in enumerate(ast.walk(_tree(file)))}

@@ -90,13 +90,13 @@ def problems(row: Row) -> list[str]:
     return found
 
 
-def behind(row: Row) -> set[str]:
+def behind(row: Row, root: Path = ROOT) -> set[str]:
     """Return the tests behind a row: those it names, and those of their files that have its tag."""
     files = {split_reference(test)[0] for test in row.tests}
     return set(row.tests) | {
         f"{file}::{name}"
         for file in files
-        for name, place in _definitions(ROOT / file)[1].items()
+        for name, place in _definitions(root / file)[1].items()
         if name.startswith("test_") and row.tag in TAG.findall(" ".join(place.docstring.split()))
     }
 
