@@ -33,17 +33,17 @@ from latentgeo.models.bundles.text_to_image import TextToImage
 
 SCHEDULE = scaled_linear()
 TIMES = tuple(range(1, 1000, 66))  # 397 and 991 among them
-FACES, LATE, FEW = 16, 991, 64  # samples; the time of the question; directions of the data
+FACES, LATE, FEW = 16, 991, 64  # held out; the time of the question; directions of the data
 MODELS = {"base": "avatars", "smooth": "avatars-smooth"}
 
 
 def compute(*, quick: bool) -> Computed:
     """Return the numbers and pictures of chapter 5; `quick` has fewer faces, times and walks."""
     base = load_model("avatars", "cpu")
-    held, train = captioned().chosen(FACES, 0), captioned(split="train")
+    held, train = captioned().chosen(4 if quick else FACES, 0), captioned(split="train")
     with torch.no_grad():
         x_0, context = base.encode(held.images(64)), base.encode_text(held.captions)
-        known = train.first(96 if quick else 1024).images(64).split(64)
+        known = train.first(32 if quick else 1024).images(64).split(64)
         data = torch.cat([base.encode(part).flatten(1) for part in known]).double()
     basis, values = principal(data)
     times = (397, 991) if quick else TIMES
@@ -55,7 +55,7 @@ def compute(*, quick: bool) -> Computed:
         "embedded model": found,
     }
     plot = lines_plot({k: (list(v), list(v.values())) for k, v in curves.items()}, "t", "v(t)")
-    film, walks = of_walks(*((1, 3) if quick else (6, 10)))
+    film, walks = of_walks(*((1, 2) if quick else (6, 10)))
     centred = x_0.flatten(1).double() - data.mean(0)
     held_out = (centred @ basis.T).square().sum(0)
     numbers = {**of_means(), **of_late(curves), **shares, **walks}
