@@ -71,7 +71,8 @@ def of_probes(repeats: int) -> tuple[dict[str, float], str]:
         "probe": (probes, A.square().sum()),
         "sign": (signs, off),
     }
-    numbers, curves = {}, {}
+    numbers: dict[str, float] = {}
+    curves: dict[str, Curve] = {}
     for name, (draw, square) in kinds.items():
         measured, predicted = [], []
         for count in COUNTS:

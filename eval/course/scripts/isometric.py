@@ -125,7 +125,8 @@ def of_models(
     x_0 = captioned().chosen(faces, 0).images(64)
     eps, v = torch.randn(2, *x_0.shape, generator=generator(6, "faces"))
     a, b = torch.randn(2, faces, *x_0.shape[1:], generator=generator(6, "walks"))
-    numbers, curves = {}, {}
+    numbers: dict[str, float] = {}
+    curves = {}
     for label, model in models.items():
         rows = []
         for t in times:
@@ -153,14 +154,12 @@ def of_basis(models: dict[str, ImageModel], steps: int) -> dict[str, Image.Image
     x = torch.randn(1, *models["base"].shape, generator=generator(6, "basis"))
     rows = []
     for model in models.values():
-        found = local_basis(
-            lambda y, t, model=model: model.encode_h(y, t)[0],
-            x,
-            batch_time(model.schedule.T, x),
-            1,
-            tolerance=0.05,
-            generator=generator(6, "subspace"),
-        )
+
+        def encode(y: Tensor, t: Tensor, model: ImageModel = model) -> Tensor:
+            return model.encode_h(y, t)[0]
+
+        t, draw = batch_time(model.schedule.T, x), generator(6, "subspace")
+        found = local_basis(encode, x, t, 1, tolerance=0.05, generator=draw)
         moves = [arc(x, torch.pi / 180 * d * norms(x) * found.right[:, 0]) for d in DEGREES]
         sampling = ImageSampling(steps=steps)
         images = torch.cat(list(generate_images(model, torch.cat(moves), sampling, range(7))))

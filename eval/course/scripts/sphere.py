@@ -90,8 +90,10 @@ def of_radius() -> tuple[dict[str, float], str]:
         whole = (PIXELS * (bar * second + 1 - bar)) ** 0.5
         rows.append((float(t), norms(x_t).mean().item(), paper, whole))
     names = "measured", "√(n(1-ᾱ))", "with the image's part"
-    t, *lengths = zip(*rows, strict=True)
-    curves = {k: (t, [v / PIXELS**0.5 for v in at]) for k, at in zip(names, lengths, strict=True)}
+    times, *lengths = zip(*rows, strict=True)
+    curves = {
+        k: (times, [v / PIXELS**0.5 for v in at]) for k, at in zip(names, lengths, strict=True)
+    }
     plot = lines_plot(curves, "t", "length of x_t over √n")
     short = {f"short_{int(row[0])}": 100 * (1 - row[2] / row[1]) for row in rows}
     return {"second_moment": second, **short}, plot
