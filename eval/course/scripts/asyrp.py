@@ -26,8 +26,8 @@ from latentgeo.models.perceptual import load_lpips
 MODEL, DIRECTION = "avatars-ddpm", "glasses"
 UNIT = Gaussian(torch.tensor(0.0).double(), torch.tensor(1.0).double())
 LENGTHS = (10, 20, 40, 80, 160, 320, 1000)  # steps of a sampling
-FACES = (101, 102)  # seeds
-SCALES = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+FACES = (6, 2)  # seeds of a face without glasses and of one with them
+SCALES = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 
 
 def compute(*, quick: bool) -> Computed:
@@ -35,7 +35,7 @@ def compute(*, quick: bool) -> Computed:
     schedule, model = linear(), load_image(MODEL, "cpu")
     steps, scales = (4, (0.0, 1.0)) if quick else (40, SCALES)
     step_numbers, ratio = of_a_step(schedule)
-    arrival_numbers, arrives = of_a_sampling(schedule, LENGTHS)
+    arrival_numbers, arrives = of_a_sampling(schedule, (40, 1000) if quick else LENGTHS)
     face_numbers, both = of_both_terms(model, steps)
     interval_numbers, apart = of_intervals(model, faces=1 if quick else 4, steps=steps)
     return Computed(
@@ -151,7 +151,7 @@ def of_scales(model: ImageModel, steps: int, scales: tuple[float, ...]) -> dict[
     """Return the faces at each scale of the direction."""
     rows = edited(model, steps, scales)
     return {
-        f"scale {scale:g}": grid([[to_picture(row[i]) for row in rows]])
+        f"scale {scale:g}": grid([[to_picture(row[i])] for row in rows])
         for i, scale in enumerate(scales)
     }
 
