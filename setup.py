@@ -17,6 +17,7 @@ COURSE = [
     *("markdown-it-py", "mdit-py-plugins"),  # `book`: the chapters' Markdown
     "pytest>=8.4",  # `learn`: runs the tests that judge answers
 ]
+STUDIO = ["gradio>=6", "fastapi", "uvicorn", *AUDIT]  # the page of `studio`, and its server
 TEST = [
     "pytest-xdist>=3.6",
     "hypothesis>=6",
@@ -71,6 +72,7 @@ setup(
         "latentgeo.eval.course.book": ["*.css", "*.js"],
         "latentgeo.eval.page": ["stix-two-math.*", "theme.css"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
+        "latentgeo.eval.studio": ["*.css", "*.js"],
         "latentgeo.infer": ["README.md"],
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],
@@ -96,6 +98,7 @@ setup(
         "course": COURSE,
         "data": DATA,
         "separability": SEPARABILITY,
+        "studio": STUDIO,
         "test": TEST,
         "parity": PARITY,
         "dev": [*TEST, *PARITY, *DATA, "pre-commit"],

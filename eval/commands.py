@@ -33,6 +33,8 @@ COMMANDS = (  # group, name, room, work; help
             "measure how well a judge of edits reads faces"),
     Command("measure", "eval-segmenter", "eval.judges", "segmenter:evaluate_segmenter",
             "measure a segmenter of faces against exact masks"),
+    Command("try", "studio", "eval.studio", "run:studio",
+            "try every method by hand, on a page in the browser"),
     Command("compare", "demo", "eval.demo", "run:run_demo",
             "run the embedded models and write a report"),
     Command("compare", "compare", "eval.compare", "run:run_compare",

@@ -33,6 +33,8 @@ IMPORTED = {  # what setup.py installs under another name than it is imported by
     "markdown-it-py": "markdown_it",
     "mdit-py-plugins": "mdit_py_plugins",
 }
+OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported inside functions only
+OPTIONAL |= {"fastapi", "gradio", "uvicorn"}
 FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
     "core": [{"core", "core/run"}],
     "kernels": [
@@ -74,7 +76,7 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
         {"eval/demo"},
         {"eval/compare"},
         {"eval/course"},
-        {"eval/course/book", "eval/course/learn", "eval/course/scripts"},
+        {"eval/course/book", "eval/course/learn", "eval/course/scripts", "eval/studio"},
     ],
 }
 MOST = 16  # Python files in a room

@@ -10,6 +10,7 @@ GROUPS = {  # in the order of `latentgeo --help`
     "draw": "images from noise, with prompts or without",
     "walk": "between noises, prompts and images, and along directions",
     "edit": "images, real or drawn",
+    "try": "all of these by hand, in a browser",
     "train": "models, adapters, directions and judges",
     "measure": "what the papers measure, with intervals",
     "compare": "models by every metric, on one page",

@@ -82,9 +82,17 @@ def run_command(
 ) -> int:
     """Parse `argv`, do the work, print what it returns, and return the exit status (`guarded`)."""
     name = f"latentgeo {command_name(settings)}"
-    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
-    options = [field.name for field in fields if "word" not in field.metadata]
-    return guarded(name, lambda: show(alone(parse(settings, argv), work)), options)
+    return guarded(name, lambda: show(alone(parse(settings, argv), work)), _options(settings))
+
+
+def sentence(settings: type, said: Exception | str) -> str:
+    """Return the line that a command prints of an error or a warning, without its own name."""
+    return as_typed(_one_line(said), _options(settings))
+
+
+def _options(settings: type) -> list[str]:
+    fields = dataclasses.fields(settings)
+    return [field.name for field in fields if "word" not in field.metadata]
 
 
 def alone(settings: T, work: Callable[[T], object]) -> object:

@@ -120,6 +120,11 @@ class Screen:
         text = self.lines[0].text(bar)
         return text if len(self.lines) == 1 else f"{text} | {self.lines[-1].text(False)}"
 
+    def state(self) -> tuple[float | None, str]:
+        """Return the outermost's share and the text, or no share and none where no line is open."""
+        with self.lock:
+            return (self.lines[0].share(), self.text(False)) if self.lines else (None, "")
+
     def say(self, text: str, stream: TextIO) -> None:
         """Print a text, and the line below it again."""
         with self.lock:
@@ -150,6 +155,11 @@ SCREEN = Screen()
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a text to stdout, or another stream, without spoiling a line that is being drawn."""
     SCREEN.say(text, stream or sys.stdout)
+
+
+def shown() -> tuple[float | None, str]:
+    """Return what is shown now: the share that is done, None where nobody knows, and the line."""
+    return SCREEN.state()
 
 
 def cleared() -> str:

@@ -6,7 +6,7 @@ the image through the model, the edited one with the tracks and where the points
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -43,20 +43,25 @@ COLUMNS = (
 SHOWN = 4 * TILE  # smallest side of a picture with points on it, in pixels
 
 
-def drag_image(cmd: Drag) -> list[str | Path]:
-    """Drag the image, and return what it did, a line each, and the files written."""
+def drag_image(
+    cmd: Drag, shown: Callable[[Image.Image], None] = lambda frame: None
+) -> list[str | Path]:
+    """Drag the image, and return what it did, a line each, and the files written.
+
+    `shown` gets each frame of the animation as soon as it is there.
+    """
     parse_model(cmd.model).check()
     handles, targets = all_points(cmd)
     bundle = load_model(cmd.model, cmd.device, cmd.dtype, prediction=cmd.prediction)
     how = settings_of(cmd, bundle)
     picture = read_picture(cmd.image, bundle, cmd.size)
     request = requested(picture, handles, targets, cmd.mask)
-    frames = Frames(bundle, picture, request, how)
+    frames = Frames(bundle, picture, request, how, shown)
     done = edit(bundle, picture.image, cmd.prompt, request, how, cmd.seed, frames.update)
     measured = outcome(load_lpips(), done, request, picture, cmd.mask is not None)
     write_run(cmd, cmd.out)
     about = {
-        "image": str(cmd.image),
+        "image": cmd.image.name,
         "prompt": cmd.prompt,
         "seed": cmd.seed,
         "model": cmd.model,
@@ -119,9 +124,14 @@ class Frames:
     """The animation: what the latent would become, some of the updates, with its points."""
 
     def __init__(
-        self, bundle: TextToImage, picture: Picture, request: Request, how: Dragging
+        self,
+        bundle: TextToImage,
+        picture: Picture,
+        request: Request,
+        how: Dragging,
+        shown: Callable[[Image.Image], None] = lambda frame: None,
     ) -> None:
-        self.bundle, self.picture, self.request = bundle, picture, request
+        self.bundle, self.picture, self.request, self.shown = bundle, picture, request, shown
         self.every = max(1, -(-how.iterations // FRAMES))
         self.pictures: list[Image.Image] = []
         self.bar = progress(total=how.iterations, label="dragging")
@@ -136,6 +146,7 @@ class Frames:
         self.pictures.append(
             with_points(image, self.request.handles, self.request.targets, handles)
         )
+        self.shown(self.pictures[-1])
 
 
 def strip_of(

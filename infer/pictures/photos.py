@@ -1,6 +1,7 @@
 """Images on their way in: files to tensors in [-1, 1], of a size that a model can take."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from latentgeo.core.run.limits import check_size, nearest
-from latentgeo.infer.pictures.decoding import Unreadable, read_rgb
+from latentgeo.infer.pictures.decoding import Size, Unreadable, read_rgb
 
 
 def read_photo(path: Path, cell: int, size: int | None = None) -> Tensor:
@@ -47,16 +48,18 @@ def photo_hash(photo: Tensor) -> str:
     return hashlib.sha256(f"{tuple(photo.shape)}".encode() + levels.numpy().tobytes()).hexdigest()
 
 
-def open_photo(path: Path, paper: str = "white") -> Image.Image:
+def open_photo(
+    path: Path, paper: str = "white", check: Callable[[Size], None] = lambda size: None
+) -> Image.Image:
     """Return an image file as RGB, turned as its camera says, transparency on `paper`.
 
-    Raises as `read_photo` does.
+    Raises as `read_photo` does, and what `check` raises of the size in its header.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image")
     try:
         with path.open("rb") as file:
-            return read_rgb(file, str(path), paper)
+            return read_rgb(file, str(path), paper, check)
     except Unreadable as error:
         why = f"{error.reason} ({error.detail})" if error.detail else error.reason
         raise ValueError(f"{path}: not an image that can be read: {why}") from None

@@ -18,17 +18,23 @@ COLOURS = ("#d9622b", "#3d85c6", "#5b9a4b", "#a267b8", "#8a8272")  # first serie
 WIDTH = 7.2  # inches, of 72 SVG points
 
 
-def distances_plot(distances: Mapping[str, Sequence[float]], unit: str = "[0,1]") -> str:
+def distances_plot(
+    distances: Mapping[str, Sequence[float]], unit: str = "[0,1]", place: bool = False
+) -> str:
     """Return the adjacent distances along one interpolation, a line per model, as SVG.
 
-    A flat line is an even walk: its standard deviation is what ISTD averages over prompts.
+    A flat line is an even walk: its standard deviation is what ISTD averages over prompts. With
+    `place` there are two upright lines, `place` at the first image and `end`, unseen, at the last.
     """
     drawing, axes = figure(1.9)
     for (label, values), colour in zip(distances.items(), COLOURS * len(distances), strict=False):
         steps = range(1, len(values) + 1)
         axes.plot(steps, values, "o-", color=colour, label=label, linewidth=1.6, markersize=4)
+    last = max(map(len, distances.values()))
     axes.set_ylim(bottom=0)
-    axes.set_xticks(range(1, max(map(len, distances.values())) + 1))
+    axes.set_xticks(range(1, last + 1))
+    for name, x in (("place", 0.5), ("end", last + 0.5)) if place else ():  # image i is at i + 1/2
+        axes.axvline(x, color=INK, linewidth=1, gid=name, alpha=float(name == "place"))
     axes.set_xlabel("step of the interpolation")
     axes.set_ylabel(f"L2 distance, {unit}")
     legend(drawing)

@@ -5,9 +5,12 @@ A name is `NAME`, `NAME+LORA` or `NAME+LORA@SCALE+LORA`, for models with text an
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 
@@ -24,6 +27,11 @@ ALIASES = {
     "avatars-smooth": "avatars+smooth_lora",
     "avatars-ddpm-isometric": "avatars-ddpm+isometric_lora",
 }
+
+
+N = TypeVar("N", bound=Networks)
+Kept = MutableMapping[object, Networks]  # by all that decides what is loaded
+KEPT: ContextVar[Kept | None] = ContextVar("KEPT", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +91,41 @@ def load_model(
     model = parse_model(spec)
     where, kind = pick_device(device), pick_dtype(dtype)
     files = model.files()
-    bundle = load_text_to_image(
-        model.source, embeddings=embeddings, device=where, dtype=kind, prediction=prediction
-    )
-    for path, scale in files:
-        add_lora(bundle, path, scale)
-    if kind.itemsize > 2:
-        fuse_all(bundle)
-    return bundle
+
+    def load() -> TextToImage:
+        bundle = load_text_to_image(
+            model.source, embeddings=embeddings, device=where, dtype=kind, prediction=prediction
+        )
+        for path, scale in files:
+            add_lora(bundle, path, scale)
+        if kind.itemsize > 2:
+            fuse_all(bundle)
+        return bundle
+
+    return kept(("text", spec, where, kind, tuple(embeddings), prediction), load)
+
+
+@contextmanager
+def keeping(models: Kept) -> Iterator[None]:
+    """Load a model once in `with` blocks of the same `models`: the second time it is from there.
+
+    For a process that runs many commands on the same files; in a thread it is that thread's.
+    """
+    token = KEPT.set(models)
+    try:
+        yield
+    finally:
+        KEPT.reset(token)
+
+
+def kept(key: tuple[object, ...], load: Callable[[], N]) -> N:
+    """Return what `load` returns, or returned before for the same key where models are kept."""
+    models = KEPT.get()
+    if models is None:
+        return load()
+    if key not in models:
+        models[key] = load()
+    return cast(N, models[key])
 
 
 def fuse_all(bundle: TextToImage) -> None:
@@ -109,11 +144,16 @@ def load_image(
 ) -> ImageModel:
     """Load a model without text as `parse_model` reads its name, frozen."""
     model = parse_model(spec)
+    where, kind = pick_device(device), pick_dtype(dtype)
     files = model.files()
-    loaded = load_image_model(model.source, pick_device(device), pick_dtype(dtype), config)
-    for path, scale in files:
-        fuse_lora(loaded, path, scale)
-    return predicting(loaded, prediction)
+
+    def load() -> ImageModel:
+        loaded = load_image_model(model.source, where, kind, config)
+        for path, scale in files:
+            fuse_lora(loaded, path, scale)
+        return predicting(loaded, prediction)
+
+    return kept(("image", spec, where, kind, config, prediction), load)
 
 
 def predicting(model: ImageModel, prediction: Prediction | None) -> ImageModel:

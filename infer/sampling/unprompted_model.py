@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from latentgeo.core.run.cli import version
-from latentgeo.infer.sampling.loading import load_image, loaded_hash, parse_model, predicting
+from latentgeo.infer.sampling.loading import kept, load_image, loaded_hash, parse_model, predicting
 from latentgeo.infer.sampling.sample import given_prediction
 from latentgeo.infer.sampling.settings import Unprompted
 from latentgeo.infer.sampling.unprompted import ImageSampling
@@ -41,10 +41,13 @@ def load_plain(
     parsed = parse_model(spec)
     if parsed.loras:
         raise ValueError(f"model: got {spec}, wanted a model without a LoRA")
-    model = load_image_model(parsed.source, device, dtype, config)
+    key = ("image", spec, device, dtype, config, prediction)
+    model = kept(
+        key, lambda: predicting(load_image_model(parsed.source, device, dtype, config), prediction)
+    )
     if model.config.classes is not None:
         raise ValueError(f"model: got {spec}, which has classes, wanted a model without")
-    return predicting(model, prediction)
+    return model
 
 
 def sampling_of(model: ImageModel, cmd: Unprompted) -> ImageSampling:

@@ -41,7 +41,7 @@ def interpolate_photos(cmd: Interpolate) -> list[Path]:
     assert first is not None  # check_walk saw a model
     made = {"vae": vae_walk, "anid": anid_walk}
     walks += [made[name](cmd, *first) for name in cmd.baseline]
-    about = {"images": [str(path) for path in cmd.images], "prompts": prompts_of(cmd)}
+    about = {"images": [path.name for path in cmd.images], "prompts": prompts_of(cmd)}
     return write_walks(cmd, walks, about)
 
 
