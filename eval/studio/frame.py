@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentgeo.core.run.text import read_text
-from latentgeo.eval.studio import drag, equations, meaning, walk
+from latentgeo.eval.studio import (
+    captions,
+    directions,
+    drag,
+    equations,
+    meaning,
+    walk,
+    words,
+)
 from latentgeo.eval.studio.desk import Desk
 from latentgeo.eval.studio.guard import Guard
 from latentgeo.eval.studio.jobs import Jobs
@@ -18,8 +26,11 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 TABS: tuple[tuple[str, Callable[[Desk], None]], ...] = (
     (walk.TITLE, walk.build),
+    (words.TITLE, words.build),
     (meaning.TITLE, meaning.build),
+    (directions.TITLE, directions.build),
     (drag.TITLE, drag.build),
+    (captions.TITLE, captions.build),
     (equations.TITLE, equations.build),
 )
 SILENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_SHARE": "False"}

@@ -5,7 +5,7 @@ is what the command writes, and the page needs nothing from the machine's disk.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +56,19 @@ def uri(path: Path) -> str:
     return f"data:{KINDS[path.suffix]};base64,{data}"
 
 
-def scrubber(windows: Sequence[tuple[str, str]], marks: Sequence[str], below: str = "") -> str:
-    """Return windows, each with its caption, side by side over one slider with these positions."""
+def scrubber(
+    windows: Sequence[tuple[str, str]], marks: Sequence[str], below: str = "", at: int = 0
+) -> str:
+    """Return windows, each with its caption, side by side over one slider with these positions.
+
+    `at` is the position of the windows as they are given.
+    """
     last = len(marks) - 1
     data = text("\n".join(marks)).replace('"', "&quot;")
     return (
         f'<div class="scrub" data-marks="{data}">{side_by_side(windows)}'
-        f'<label class="slide"><input type="range" min="0" max="{last}" value="0" '
-        f'aria-label="place"><output>{text(marks[0])}</output></label>{below}</div>'
+        f'<label class="slide"><input type="range" min="0" max="{last}" value="{at}" '
+        f'aria-label="place"><output>{text(marks[at])}</output></label>{below}</div>'
     )
 
 
@@ -79,10 +84,11 @@ def picture(path: Path, alt: str) -> str:
     return f'<img class="picture" src="{uri(path)}" alt="{text(alt)}">'
 
 
-def to_keep(paths: Sequence[Path]) -> str:
-    """Return links that save files under their own names."""
-    links = (f'<a download="{text(path.name)}" href="{uri(path)}">{text(path.name)}</a>'
-             for path in paths)  # fmt: skip
+def to_keep(paths: Sequence[Path] | Mapping[str, Path]) -> str:
+    """Return links that save files, under their own names or those that a mapping has."""
+    named = paths if isinstance(paths, Mapping) else {path.name: path for path in paths}
+    links = (f'<a download="{text(name)}" href="{uri(path)}">{text(name)}</a>'
+             for name, path in named.items())  # fmt: skip
     return f'<p class="keep">to keep: {" ".join(links)}</p>'
 
 

@@ -1,0 +1,42 @@
+"""The tab Captions: methods beside each other, the files their commands write, and what is cut."""
+
+import torch
+from PIL import Image
+
+from latentgeo.eval.studio.captions import column
+from latentgeo.eval.studio.parts import sheet
+from latentgeo.infer.pictures.images import GAP, enlarge, grid
+from tests.eval.studio.test_frame import again, done, kept, page, tab  # noqa: F401
+
+
+def test_a_column_of_a_strip_is_its_image(tmp_path):
+    """Images of one colour each come back from the strip that `grid` makes of them."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    tiles = [Image.new("RGB", (8, 8), colour) for colour in colours]
+    grid([tiles], row_labels=["model"], column_labels=["a", "b", "c"]).save(tmp_path / "strip.png")
+    found = sheet(tmp_path / "strip.png", 1, 3, enlarge(tiles[0]).size, GAP)
+    for i, colour in enumerate(colours):
+        wanted = torch.tensor(colour).reshape(1, 3, 1, 1) / 127.5 - 1
+        image = column(tmp_path / "strip.png", found, i)
+        assert image.shape[2:] == (found.tile[1], found.tile[0])
+        assert torch.equal(image, wanted.expand_as(image))
+
+
+def test_methods_are_beside_each_other_and_their_commands_make_the_same_bytes(page, tmp_path):  # noqa: F811
+    tab(page, "Captions")
+    page.fill("#captions-steps input[type=number]", "2")
+    line = done(page, "captions")
+    assert len(line.splitlines()) == 4
+    assert page.locator("#captions-result .window").count() == 6
+    again(line.splitlines()[1], tmp_path)
+    written = (tmp_path / "out" / "captions" / "sdedit" / "strip.png").read_bytes()
+    assert kept(page, "captions", "sdedit-strip.png") == written
+
+
+def test_no_method_is_a_sentence(page):  # noqa: F811
+    tab(page, "Captions")
+    for name in ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"):
+        page.click(f"#captions-methods label:has-text('{name}')")
+    page.click("#captions-go")
+    page.wait_for_selector("#captions-status .error")
+    assert page.inner_text("#captions-status .error") == "methods: got none, wanted one or more"
