@@ -73,6 +73,7 @@ setup(
         "latentgeo.eval.page": ["stix-two-math.*", "theme.css"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
         "latentgeo.eval.studio": ["*.css", "*.js"],
+        "latentgeo.eval.zoo": ["chains/*.toml"],
         "latentgeo.infer": ["README.md"],
         "latentgeo.kernels": ["README.md"],
         "latentgeo.kernels.aot": ["golden/*.json"],

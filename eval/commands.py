@@ -1,4 +1,4 @@
-"""The commands that measure, compare, audit and profile: names alone."""
+"""The commands that measure, compare, audit and profile, and the chain of all: names alone."""
 
 from latentgeo.core.run.commands import Command
 
@@ -39,6 +39,8 @@ COMMANDS = (  # group, name, room, work; help
             "run the embedded models and write a report"),
     Command("compare", "compare", "eval.compare", "run:run_compare",
             "measure base, smooth, isometric and both adapters of a model by every metric"),
+    Command("train", "zoo", "eval.zoo", "run:run_zoo",
+            "make the embedded models from nothing, and measure them, as one chain"),
     Command("audit", "audit", "eval.audit", "run:audit",
             "show where each equation is coded and tested"),
     Command("teach", "book", "eval.course.book", "run:write_book",

@@ -28,14 +28,8 @@ PASSED_ON = ("stop", "lost", "bad", "item", "file.refused", "self.refused[i]")  
 NOT_FOR_USERS = {  # exceptions that no command prints as a line
     *("TypeError", "KeyError", "LookupError", "NotImplementedError", "pickle.UnpicklingError"),
     *("SystemExit", "KeyboardInterrupt"),
-    *(
-        "Late",
-        "Refused",
-        "Unparsed",
-        "DeviceLost",
-        "WrongResult",
-        "Left",
-    ),  # caught by those who call
+    # caught by those who call
+    *("Late", "Refused", "Unparsed", "DeviceLost", "WrongResult", "Left", "PieceOver"),
 }
 
 

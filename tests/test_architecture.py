@@ -69,7 +69,7 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
     "eval": [
         {"eval/page"},
         {"eval/audit", "eval/runs"},
-        {"eval/bench", "eval/kernels", "eval/metrics", "eval/toy"},
+        {"eval/bench", "eval/kernels", "eval/metrics", "eval/toy", "eval/zoo"},
         {"eval", "eval/judges", "eval/semantic"},
         {"eval/smooth", "eval/transport"},
         {"eval/isometric"},

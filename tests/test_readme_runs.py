@@ -106,6 +106,8 @@ NOT_RUN = {  # program of a line -> why, and what runs it instead
     "tests/eval/demo/test_run.py::test_every_number_of_results_is_on_the_page",
     "latentgeo eval-isometry --config iso-table-1 --models BASE TWIN --data my-images --inception "
     "pt_inception.pth --out out/iso-table-1": "hours, and FID's file; a test parses the recipe",
+    "latentgeo zoo --out runs/zoo": "hours; of small chains: tests/eval/zoo/test_run.py",
+    "latentgeo zoo --out runs/zoo-gpu --chain gpu --piece 10": "likewise, and a GPU",
     "ruff check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     "ruff format --check .": "tests/test_readme_runs.py::test_ruff_has_nothing_to_say",
     ".ci/links": "tests/test_readme_runs.py::test_links_are_made_for_type_checkers",

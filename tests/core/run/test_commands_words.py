@@ -19,6 +19,7 @@ from latentgeo.core.run.main import commands, main
 class Word(NamedTuple):
     meaning: str
     core: str  # a regular expression that is found in the help of every command which has it
+    types: int = 1  # what is named may be a file here, and a part of a chain there
 
 
 WORDS = {
@@ -34,7 +35,7 @@ WORDS = {
     "dtype": Word("dtype that networks compute in, or weights are kept in", "of the|autocast|load"),
     "eta": Word("η of a sampler", "η, how much fresh noise each step"),
     "frames": Word("images of a walk, both ends included", "both ends included"),
-    "from_": Word("what is turned into something else", "model|package"),
+    "from_": Word("what work begins with: a file, or a part", "model|package|part", types=2),
     "guidance": Word("scale w of classifier-free guidance", "scale"),
     "image": Word("the file of the one image that is worked on", "^image"),
     "images": Word("the files of several images that are worked on", "images? "),
@@ -52,13 +53,14 @@ WORDS = {
     "masks": Word("folder of part masks", "folder of .*masks"),
     "method": Word("which of its methods a command works by", "edit|inversion"),
     "methods": Word("which of its methods a command measures", "^ways|guidance to the noise"),
+    "minutes": Word("minutes that a command's work is to take", "minutes"),
     "model": Word("the model that is used: name, folder or file", "(?i)model|name|diffusers"),
     "models": Word("the models that are compared, or used in turn", "^models"),
     "n_images": Word("how many images are taken", "images|faces|samples"),
     "n_prompts": Word("how many prompts are taken", "prompt|walks of each model"),
     "n_samples": Word("how many images are drawn for LS", "images"),
     "on_bad": Word("what happens to what cannot be read", "skip and count it, or fail"),
-    "only": Word("which of what there is, by name; the rest is left out", "to (run|check)"),
+    "only": Word("which of what there is, by name; the rest is left out", "to (run|check)|alone"),
     "out": Word("the folder that a command writes to", "^folder"),
     "pairs": Word("how many pairs are made up and compared", "pairs of (prompts|clouds)"),
     "paper": Word("which paper is meant", "whose|paper"),
@@ -124,7 +126,8 @@ USES = uses()
 def confused(word: str, found: list[Use]) -> list[str]:
     """Return in words what makes a name two: its types, or help that says something else."""
     scalars, texts = {use.scalar for use in found}, {use.help for use in found}
-    wrong = [f"{word} is of {len(scalars)} types: {found}"] if len(scalars) > 1 else []
+    types = WORDS[word].types if word in WORDS else 1
+    wrong = [f"{word} is of {len(scalars)} types: {found}"] if len(scalars) > types else []
     if len(texts) > 1 and word not in WORDS:
         return [*wrong, f"{word}: WORDS wants a line on what all these mean: {sorted(texts)}"]
     core = WORDS[word].core if word in WORDS else ""
