@@ -47,6 +47,8 @@ def of_step(step: Step, cmd: Zoo, record: Mapping[str, object]) -> str:
             parts.append(
                 html.picture(read_rgb(file, grid.name), f"samples of {step.name}", grid.stem)
             )
+    if (folder / "report.html").is_file():
+        parts.append(html.paragraph(f"Its own page is {step.name}/report.html.", soft=True))
     if (folder / "results.json").is_file():
         found = json.loads(read_text(folder / "results.json"))["results"]
         parts.append(html.table(*table([Result(**one) for one in found])))

@@ -4,6 +4,7 @@ Each step is a command in a process of its own, whose output is in `logs/NAME.tx
 per step, `state`, and `report.html`, which is written after each step.
 """
 
+import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from types import FrameType
 from latentgeo.core.run.cli import line
 from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import Sections, clock, say
-from latentgeo.core.run.text import read_text
 from latentgeo.eval.zoo.chain import MEASURE, MODELS, Step, chosen, read_chain, scaled, words
 from latentgeo.eval.zoo.kept import Kept
 from latentgeo.eval.zoo.measured import write_pages
@@ -25,11 +25,24 @@ from latentgeo.eval.zoo.page import report
 from latentgeo.eval.zoo.settings import Zoo
 
 LAST = 20  # lines of its output that a step's failure shows
+BYTES = 10_000  # of an output that are looked at
 GRACE = 120.0  # seconds that a step has to keep what it has
 
 
 class PieceOver(Exception):
     """The minutes of this call are over."""
+
+
+class Steps(Sections):
+    """The line over the steps, and behind it the last line that the current one has written."""
+
+    logs = Path()
+
+    def words(self) -> list[str]:
+        """Return which step it is, the time left, and what its command says of itself."""
+        log = self.logs / f"{self.now}.txt"
+        said = last_lines(log, 1) if self.now and log.is_file() else ""
+        return [*super().words(), *filter(None, [said.strip()])]
 
 
 def run_zoo(cmd: Zoo) -> list[str | Path]:
@@ -48,7 +61,8 @@ def run_zoo(cmd: Zoo) -> list[str | Path]:
     say(text, sys.stderr)
     end = time.monotonic() + 60 * (cmd.piece or float("inf"))
     try:
-        with ended_by_signal(), Sections(left, "zoo") as progress:
+        with ended_by_signal(), Steps(left, "zoo") as progress:
+            progress.logs = cmd.out / "logs"
             for step in asked:
                 if kept.stands(step):
                     if step.name in left:
@@ -154,9 +168,16 @@ def run_command(step: Step, cmd: Zoo, end: float) -> None:
         stop(child)
         raise
     if status:
-        last = "\n".join(read_text(log).splitlines()[-LAST:])
-        say(last, sys.stderr)
+        say(last_lines(log, LAST), sys.stderr)
         raise RuntimeError(f"step {step.name}: its command ended with {status}: {log}")
+
+
+def last_lines(log: Path, count: int) -> str:
+    """Return the last lines of an output, which may still be written."""
+    with log.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - BYTES, 0))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-count:])
 
 
 def launched(typed: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":

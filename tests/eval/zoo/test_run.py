@@ -15,7 +15,7 @@ import pytest
 
 from latentgeo.core.run.main import main
 from latentgeo.eval.zoo import run
-from latentgeo.eval.zoo.run import run_zoo
+from latentgeo.eval.zoo.run import Steps, run_zoo
 from latentgeo.eval.zoo.settings import Zoo
 
 CHAIN = """
@@ -160,6 +160,17 @@ def test_a_failure_names_the_step_and_shows_its_end(stand, capsys):
     assert "the end of its output" in capsys.readouterr().err
     stand.code = WORKS
     assert stand.run(only=("data",)) == ["faces"]
+
+
+def test_the_line_of_progress_has_the_last_of_the_steps_own(tmp_path):
+    (tmp_path / "vae.txt").write_text("one\ntrain: 34%, 17/50\n")
+    with Steps({"vae": 60.0, "judge": 60.0}) as line:
+        line.logs = tmp_path
+        with line.section("vae"):
+            assert line.text(False).endswith("train: 34%, 17/50") and "1 of 2: vae" in line.text(
+                False
+            )
+        assert "34%" not in line.text(False)
 
 
 SLOW = """
