@@ -5,7 +5,6 @@ per step, `state`, and `report.html`, which is written after each step.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from latentgeo.core.run.files import atomic_write
 from latentgeo.core.run.progress import Sections, clock, say
 from latentgeo.eval.zoo.chain import MEASURE, MODELS, Step, chosen, read_chain, scaled, words
 from latentgeo.eval.zoo.kept import Kept
+from latentgeo.eval.zoo.layout import lay_together
 from latentgeo.eval.zoo.measured import write_pages
 from latentgeo.eval.zoo.page import report
 from latentgeo.eval.zoo.settings import Zoo
@@ -133,21 +133,12 @@ def perform(step: Step, cmd: Zoo, kept: Kept, end: float) -> None:
     start, done = time.monotonic(), False
     try:
         if step.files:
-            copy(step, cmd.out)
+            lay_together(step, cmd.out)
         else:
             run_command(step, cmd, end)
         done = True
     finally:
         kept.spend(step, time.monotonic() - start, done)
-
-
-def copy(step: Step, out: Path) -> None:
-    """Lay files of other steps together."""
-    for target, source in step.files.items():
-        place = out / step.name / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        name, _, file = source.removeprefix("{").partition("}/")
-        shutil.copyfile(out / name / file, place)
 
 
 def run_command(step: Step, cmd: Zoo, end: float) -> None:

@@ -53,7 +53,7 @@ options = { data = "{faces}", steps = 5000 }
 name = "models"
 part = "models"
 minutes = 0.1
-files = { "avatars/vae.safetensors" = "{vae}/result" }
+files = { "avatars/vae" = "{vae}/result" }
 
 [[step]]
 name = "quality"
