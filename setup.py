@@ -68,7 +68,7 @@ setup(
         "latentgeo.core": ["PAPERS.md", "README.md", "papers/*.md", "papers/coverage/*.md"],
         "latentgeo.eval": ["README.md", "recipes/*.toml"],
         "latentgeo.eval.audit": ["*.css", "*.js"],
-        "latentgeo.eval.course": ["*.md", "chapters/*.md", "chapters/*.toml", "chapters/figures/*/*"],
+        "latentgeo.eval.course": ["*.md", "chapters/*.*", "chapters/figures/*/*"],
         "latentgeo.eval.course.book": ["*.css", "*.js"],
         "latentgeo.eval.page": ["stix-two-math.*", "theme.css"],
         "latentgeo.eval.smooth": ["drag_cases.json"],

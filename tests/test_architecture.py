@@ -27,14 +27,12 @@ FOLDERS = {  # folder -> the folders it may import from, besides itself
 REQUIRED = {"PIL", "lpips", "matplotlib", "numpy", "safetensors", "scipy", "tokenizers", "torch"}
 REQUIRED |= {"torchvision", "triton"}  # what setup.py installs, by import name
 OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported in functions only
-OPTIONAL |= {"markdown_it", "mdit_py_plugins"}
+OPTIONAL |= {"markdown_it", "mdit_py_plugins", "fastapi", "gradio", "uvicorn"}
 IMPORTED = {  # what setup.py installs under another name than it is imported by
     "pillow": "PIL",
     "markdown-it-py": "markdown_it",
     "mdit-py-plugins": "mdit_py_plugins",
 }
-OPTIONAL = {"latex2mathml", "python_avatars", "resvg_py"}  # extras: imported inside functions only
-OPTIONAL |= {"fastapi", "gradio", "uvicorn"}
 FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none knows another
     "core": [{"core", "core/run"}],
     "kernels": [
