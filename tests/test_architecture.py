@@ -69,7 +69,7 @@ FLOORS = {  # folder -> its rooms, the lowest floor first; on one floor none kno
         {"eval/audit", "eval/runs"},
         {"eval/bench", "eval/kernels", "eval/metrics", "eval/toy", "eval/zoo"},
         {"eval", "eval/judges", "eval/semantic"},
-        {"eval/smooth", "eval/transport"},
+        {"eval/smooth", "eval/studio/service", "eval/transport"},
         {"eval/isometric"},
         {"eval/demo"},
         {"eval/compare"},

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from latentgeo.eval.page.report import table
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.models import variants
-from latentgeo.eval.studio.parts import Sheet, chooser, sheet, side_by_side, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.models import variants
+from latentgeo.eval.studio.service.parts import Sheet, chooser, sheet, side_by_side, to_keep
 from latentgeo.infer.pictures.closeness import mse, psnr
 from latentgeo.infer.pictures.images import GAP, enlarge
 from latentgeo.infer.pictures.photos import open_photo
@@ -45,15 +45,13 @@ def build(desk: Desk) -> None:
         )
         name = gr.Radio(list(known), value=list(known)[min(1, len(known) - 1)], label="model")
         steps = gr.Slider(2, 50, 15, step=1, label="steps", elem_id="captions-steps")
-        guidance = desk.number("guidance w")
+        guidance = desk.number("guidance", "guidance w")
     desk.shows(of, {DRAWN: seed, IMAGE: image})
 
     def work(
         job: Job, given: Given, of: str, name: str, methods: list[Method], *values: Any
     ) -> str:
         seed, source, target, steps, guidance = values
-        if not methods:
-            raise ValueError("methods: got none, wanted one or more")
         how = EditText(
             source=source,
             target=(target,),
@@ -77,6 +75,8 @@ def edited(job: Job, how: EditText, methods: list[Method]) -> str:
 
     Smooth Tab. 2   how near the reconstruction is to the image through the autoencoder
     """
+    if not methods:
+        raise ValueError("methods: got none, wanted one or more")
     shown: dict[str, str] = {}
     keep: dict[str, Path] = {}
     for method in methods:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job, Jobs, Owner
-from latentgeo.eval.studio.parts import status, why
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job, Jobs, Owner
+from latentgeo.eval.studio.service.parts import status, why
 from latentgeo.eval.studio.settings import Studio
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ class Desk:
         """Return whose job a request is about."""
         return str(request.session_hash), self.name
 
-    def number(self, label: str) -> "Component":
+    def number(self, name: str, label: str) -> "Component":
         """Return a place for a number that may be left to the model; `Job.value` reads it."""
         import gradio as gr
 
-        return gr.Textbox("", label=label, placeholder="the model's own", max_lines=1)
+        own, place = "the model's own", f"{self.name}-{name}"
+        return gr.Textbox("", label=label, placeholder=own, max_lines=1, elem_id=place)
 
     def shows(self, choice: "Component", parts: dict[str, Any]) -> None:
         """Show the part of the controls that belongs to the value of a choice."""

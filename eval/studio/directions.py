@@ -8,9 +8,9 @@ from PIL import Image
 from latentgeo.core.run.text import read_text
 from latentgeo.eval.page.report import table
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.parts import scrubber, sheet, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.parts import scrubber, sheet, to_keep
 from latentgeo.infer.directions.settings import Directions
 from latentgeo.infer.pictures.images import GAP, enlarge
 from latentgeo.infer.sampling.unprompted import image_shape

@@ -7,10 +7,11 @@ from PIL import Image
 
 from latentgeo.eval.page.report import points as listed
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.models import variants
-from latentgeo.eval.studio.parts import canvas, chooser, of_picture, picture, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.models import variants
+from latentgeo.eval.studio.service.parts import canvas, chooser, of_picture, picture, to_keep
+from latentgeo.eval.studio.settings import Studio
 from latentgeo.infer.drags.settings import Drag
 from latentgeo.infer.sampling.settings import Sample
 
@@ -35,28 +36,17 @@ def build(desk: Desk) -> None:
         image = gr.HTML(chooser(desk.name, "image"), visible="hidden")
         gr.HTML(canvas(desk.name))
         protect = gr.Checkbox(True, label="put back what must stay")
-        with gr.Accordion("steps", open=False):
-            steps = desk.number("steps")
-            iterations = desk.number("updates at most")
-            lora_steps = desk.number("steps that learn the image")
+        with gr.Accordion("how many steps", open=False):
+            steps = desk.number("steps", "steps")
+            iterations = desk.number("iterations", "updates at most")
+            lora_steps = desk.number("lora_steps", "steps that learn the image")
     desk.shows(of, {DRAWN: drawing, IMAGE: image})
-
-    def drawn(job: Job, model: str, prompt: str, seed: int, steps: str) -> Path:
-        how = Sample(
-            model=model,
-            prompts=(prompt,),
-            seed=seed,
-            steps=job.value("steps", steps),
-            out=job.folder / "out" / "face",
-            device=desk.cmd.device,
-            dtype=desk.cmd.dtype,
-        )
-        job.run(how, 2 * (how.steps or STEPS))
-        return how.out / f"0000-seed{seed}.png"
+    for control in (of, prompt, name, seed):
+        control.change(None, js="() => studio.outdated('drag')")
 
     def preview(job: Job, given: Given, name: str, prompt: str, seed: int, steps: str) -> str:
-        path = drawn(job, known[name], prompt, seed, steps)
-        return f'<div class="drawn" data-name="{path.name}">{picture(path, prompt)}</div>'
+        path = drawn(desk.cmd, job, known[name], prompt, seed, steps)
+        return f'<div class="drawn">{picture(path, prompt)}</div>'
 
     def work(
         job: Job, given: Given, of: str, name: str, prompt: str, seed: int, *values: Any
@@ -64,7 +54,7 @@ def build(desk: Desk) -> None:
         protect, steps, iterations, lora_steps = values
         model = known[name]
         if of == DRAWN:
-            path = drawn(job, model, prompt, seed, steps)
+            path = drawn(desk.cmd, job, model, prompt, seed, steps)
         else:
             path = given.needed("image", job.folder)
         mask = given.image("mask", job.folder)
@@ -90,6 +80,21 @@ def build(desk: Desk) -> None:
     desk.runs(work, Drag, [of, name, prompt, seed, protect, steps, iterations, lora_steps])
 
 
+def drawn(cmd: Studio, job: Job, model: str, prompt: str, seed: int, steps: str) -> Path:
+    """Draw an image and return its file."""
+    how = Sample(
+        model=model,
+        prompts=(prompt,),
+        seed=seed,
+        steps=job.value("steps", steps),
+        out=job.folder / "out" / "face",
+        device=cmd.device,
+        dtype=cmd.dtype,
+    )
+    job.run(how, 2 * (how.steps or STEPS))
+    return how.out / f"0000-seed{seed}.png"
+
+
 def dragged(job: Job, how: Drag) -> str:
     """Drag, show what the latent would become meanwhile, and return what came of it."""
 
@@ -100,6 +105,5 @@ def dragged(job: Job, how: Drag) -> str:
     passes += 2 * (how.iterations or ITERATIONS) + 60
     *found, edited, strip, animation, record = job.run(how, passes, shown=shown)
     keep = [edited, strip, animation, record, *([how.mask] if how.mask else [])]
-    return (
-        picture(strip, "the drag") + listed(found) + picture(animation, "its way") + to_keep(keep)
-    )
+    whole = [picture(strip, "the drag"), listed(found), picture(animation, "its way")]
+    return "".join([*whole, to_keep(keep)])

@@ -16,8 +16,8 @@ from latentgeo.eval.studio import (
     words,
 )
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.guard import Guard
-from latentgeo.eval.studio.jobs import Jobs
+from latentgeo.eval.studio.service.guard import Guard
+from latentgeo.eval.studio.service.jobs import Jobs
 from latentgeo.eval.studio.settings import Studio
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.models import directions_of
-from latentgeo.eval.studio.parts import chooser, sheet, side_by_side, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.models import directions_of
+from latentgeo.eval.studio.service.parts import chooser, sheet, side_by_side, to_keep
 from latentgeo.infer.pictures.photos import open_photo
 from latentgeo.infer.semantic.settings import EditSemantic
 
@@ -27,12 +27,14 @@ def build(desk: Desk) -> None:
         of = gr.Radio([SEED, IMAGE], value=SEED, label="of")
         seed = gr.Number(0, label="seed", precision=0, minimum=0)
         image = gr.HTML(chooser(desk.name, "image"), visible="hidden")
-        scales = [gr.Slider(-2, 2, 0, step=0.1, label=name) for name in names]
+        scales = [
+            gr.Slider(-2, 2, 0, step=0.1, label=name, elem_id=f"meaning-{name}") for name in names
+        ]
         strip = gr.Radio(list(STRIPS), value=next(iter(STRIPS)), label="columns")
         with gr.Accordion("steps and times", open=False):
-            steps = gr.Slider(2, 100, 50, step=1, label="steps")
-            t_edit = desk.number("t_edit")
-            t_boost = desk.number("t_boost")
+            steps = gr.Slider(2, 100, 50, step=1, label="steps", elem_id="meaning-steps")
+            t_edit = desk.number("t_edit", "t_edit")
+            t_boost = desk.number("t_boost", "t_boost")
     desk.shows(of, {SEED: seed, IMAGE: image})
 
     def work(job: Job, given: Given, of: str, seed: int, strip: str, *values: Any) -> str:

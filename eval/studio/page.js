@@ -42,10 +42,11 @@ window.studio = (() => {
   // An image with points and paint on it: all in pixels of the image's own file.
   const sheetOf = (tab) => document.querySelector(`.canvas[data-tab="${tab}"]`);
 
-  function show(tab, source) {
+  function show(tab, source, drawn = false) {
     const box = sheetOf(tab);
     if (!box) return;
     const image = box.querySelector("img"), paint = box.querySelector("canvas");
+    box.dataset.drawn = drawn;
     image.onload = () => {
       image.hidden = false;
       paint.width = image.naturalWidth;
@@ -138,7 +139,16 @@ window.studio = (() => {
 
   function take(tab) {
     const image = document.querySelector(`#${tab}-result .drawn img`);
-    if (image) show(tab, image.src);
+    if (image) show(tab, image.src, true);
+  }
+
+  // What was drawn is not what would be drawn now.
+  function outdated(tab) {
+    const box = sheetOf(tab), paint = box.querySelector("canvas");
+    if (box.dataset.drawn !== "true") return;
+    box.querySelector("img").hidden = true;
+    paint.width = paint.height = 1;
+    clear(tab);
   }
 
   document.addEventListener("input", ({ target }) => {
@@ -154,5 +164,5 @@ window.studio = (() => {
     return [JSON.stringify({ ...part(tab), points }), ...values];
   }
 
-  return { send, take };
+  return { send, take, outdated };
 })();

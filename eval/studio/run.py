@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from latentgeo.core.run.progress import say
 from latentgeo.eval.studio.frame import application
-from latentgeo.eval.studio.guard import LOCAL
+from latentgeo.eval.studio.service.guard import LOCAL
 from latentgeo.eval.studio.settings import Studio
 from latentgeo.infer.sampling.loading import parse_model
 

@@ -11,10 +11,10 @@ from latentgeo.core.run.text import read_text
 from latentgeo.eval.metrics.smoothness import deviations
 from latentgeo.eval.page.report import table
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.models import variants
-from latentgeo.eval.studio.parts import chooser, scrubber, sheet, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.models import variants
+from latentgeo.eval.studio.service.parts import chooser, scrubber, sheet, to_keep
 from latentgeo.eval.studio.settings import Studio
 from latentgeo.infer.pictures.photos import open_photo
 from latentgeo.infer.pictures.plots import distances_plot
@@ -45,7 +45,7 @@ def build(desk: Desk) -> None:
         names = gr.CheckboxGroup(list(known), value=chosen, label="models")
         frames = gr.Slider(3, 31, 11, step=1, label="frames", elem_id="walk-frames")
         steps = gr.Slider(1, 50, 15, step=1, label="steps", elem_id="walk-steps")
-        guidance = desk.number("guidance w")
+        guidance = desk.number("guidance", "guidance w")
     desk.shows(ends, {SEEDS: seeds, IMAGES: images})
 
     def work(job: Job, given: Given, ends: str, names: list[str], *values: Any) -> str:

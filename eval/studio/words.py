@@ -8,10 +8,10 @@ from typing import Any, get_args
 from latentgeo.core.run.text import read_text
 from latentgeo.eval.page.report import table, text
 from latentgeo.eval.studio.desk import Desk
-from latentgeo.eval.studio.given import Given
-from latentgeo.eval.studio.jobs import Job
-from latentgeo.eval.studio.models import variants
-from latentgeo.eval.studio.parts import scrubber, sheet, to_keep
+from latentgeo.eval.studio.service.given import Given
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.models import variants
+from latentgeo.eval.studio.service.parts import scrubber, sheet, to_keep
 from latentgeo.infer.pictures.photos import open_photo
 from latentgeo.infer.pictures.plots import COLOURS, distances_plot
 from latentgeo.infer.sampling.loading import load_model
@@ -23,6 +23,7 @@ from latentgeo.models.bundles.text_to_image import TextToImage
 TITLE = "Words"
 WHY = ("OT Eq. 1", "OT Eq. 2", "OT Sec. 2.1", "OT Sec. 2.2")
 PROMPTS = "a person with red hair and glasses\na bald person with a beard on a green background"
+MOST = 4  # prompts
 STEPS = 50  # of a model whose own are not known here
 HEIGHT, WIDTH, INDENT = 16, 420, 120  # of a token's line, of the drawing, of its words; pixels
 
@@ -40,15 +41,12 @@ def build(desk: Desk) -> None:
         seed = gr.Number(0, label="seed", precision=0, minimum=0)
         frames = gr.Slider(2, 15, 7, step=1, label="frames per leg", elem_id="words-frames")
         steps = gr.Slider(1, 50, 15, step=1, label="steps", elem_id="words-steps")
-        guidance = desk.number("guidance w")
+        guidance = desk.number("guidance", "guidance w")
 
     def work(job: Job, given: Given, prompts: str, pairs: list[Coupling], *values: Any) -> str:
         name, seed, frames, steps, guidance = values
-        lines = tuple(line.strip() for line in prompts.splitlines() if line.strip())
-        if len(lines) > 4:
-            raise ValueError(f"prompts: got {len(lines)} lines, wanted two to four")
         how = Interpolate(
-            prompts=lines,
+            prompts=prompts_of(prompts),
             coupling=tuple(pairs),
             seed=seed,
             seed_b=seed + 1,
@@ -63,6 +61,14 @@ def build(desk: Desk) -> None:
         return walked(job, how)
 
     desk.runs(work, Interpolate, [prompts, pairs, name, seed, frames, steps, guidance])
+
+
+def prompts_of(lines: str) -> tuple[str, ...]:
+    """Return the prompts of a text, one a line; ValueError for another number than 2 to 4."""
+    found = tuple(line.strip() for line in lines.splitlines() if line.strip())
+    if not 2 <= len(found) <= MOST:
+        raise ValueError(f"prompts: got {len(found)} lines, wanted 2 to {MOST}")
+    return found
 
 
 def walked(job: Job, how: Interpolate) -> str:

@@ -1,11 +1,16 @@
 """The tab Captions: methods beside each other, the files their commands write, and what is cut."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from PIL import Image
 
-from latentgeo.eval.studio.captions import column
-from latentgeo.eval.studio.parts import sheet
+from latentgeo.eval.studio.captions import column, edited
+from latentgeo.eval.studio.service.jobs import Job
+from latentgeo.eval.studio.service.parts import sheet
 from latentgeo.infer.pictures.images import GAP, enlarge, grid
+from latentgeo.infer.text_edits.settings import EditText
 from tests.eval.studio.test_frame import again, done, kept, page, tab  # noqa: F401
 
 
@@ -33,10 +38,7 @@ def test_methods_are_beside_each_other_and_their_commands_make_the_same_bytes(pa
     assert kept(page, "captions", "sdedit-strip.png") == written
 
 
-def test_no_method_is_a_sentence(page):  # noqa: F811
-    tab(page, "Captions")
-    for name in ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play"):
-        page.click(f"#captions-methods label:has-text('{name}')")
-    page.click("#captions-go")
-    page.wait_for_selector("#captions-status .error")
-    assert page.inner_text("#captions-status .error") == "methods: got none, wanted one or more"
+def test_no_method_is_a_sentence():
+    how = EditText(source="a", target=("b",), out=Path("out"))
+    with pytest.raises(ValueError, match="methods: got none, wanted one or more"):
+        edited(Job(lambda job: "", EditText, {}), how, [])

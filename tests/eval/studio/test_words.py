@@ -2,9 +2,10 @@
 
 import re
 
+import pytest
 import torch
 
-from latentgeo.eval.studio.words import HEIGHT, pairs_drawing, words_of
+from latentgeo.eval.studio.words import HEIGHT, pairs_drawing, prompts_of, words_of
 from latentgeo.infer.walks.prompt_walk import Clouds
 from tests.eval.studio.test_frame import again, done, kept, page, tab  # noqa: F401
 
@@ -23,6 +24,13 @@ def test_lines_pair_the_tokens_and_padding_is_one():
     drawing = pairs_drawing(FIRST, LAST, {"optimal": [0, 2, 1, 3, 4, 5]})
     (found,) = lines(drawing).values()
     assert found == {(0, 0), (1, 2), (2, 1), (3, 3), (4, 3)}
+
+
+@pytest.mark.parametrize("text", ["", "a cat\n", "a\nb\nc\nd\n\ne"])
+def test_prompts_are_lines_two_to_four(text):
+    assert prompts_of(" a cat \n\na dog\n") == ("a cat", "a dog")
+    with pytest.raises(ValueError, match=r"prompts: got [015] lines, wanted 2 to 4"):
+        prompts_of(text)
 
 
 def test_each_coupling_has_its_colour_and_its_name():

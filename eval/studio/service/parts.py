@@ -13,7 +13,7 @@ from PIL import Image
 
 from latentgeo.eval.audit.article import anchor_of
 from latentgeo.eval.page.report import text
-from latentgeo.eval.studio.jobs import Seen
+from latentgeo.eval.studio.service.jobs import Seen
 from latentgeo.infer.pictures.images import GAP, png_bytes
 from latentgeo.infer.pictures.photos import open_photo
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from latentgeo.core.run.cli import parse
-from latentgeo.eval.studio.jobs import MOST, Job, Jobs, is_first, relative
+from latentgeo.eval.studio.service.jobs import MOST, Job, Jobs, is_first, relative
 from latentgeo.infer.sampling.settings import Sample
 from latentgeo.infer.walks.settings import Interpolate
 
@@ -116,6 +116,20 @@ def test_a_network_stops_before_its_next_layer():
     time.sleep(0.05)
     assert count == after > 0
     layer(torch.zeros(1, 2))  # the hook is gone
+
+
+def test_a_newer_job_of_the_same_tab_takes_the_olders_place():
+    """Of the older, which waits here, nothing more is seen; the newer's result is."""
+    jobs, go = Jobs(), threading.Event()
+    other = jobs.follow(YOU, lambda job: go.wait(20) and "", Interpolate)
+    older = jobs.follow(ME, lambda job: "older", Interpolate)
+    next(other), next(older)
+    newer = jobs.follow(ME, lambda job: "newer", Interpolate)
+    next(newer)
+    assert list(older) == []
+    go.set()
+    list(other)
+    assert list(newer)[-1].html == "newer"
 
 
 def test_only_its_owner_stops_a_job():

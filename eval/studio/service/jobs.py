@@ -25,8 +25,8 @@ from latentgeo.core.run.config import from_text, kinds
 from latentgeo.core.run.main import commands, sentence
 from latentgeo.core.run.progress import progress
 from latentgeo.core.run.screen import clock, shown
-from latentgeo.eval.studio.models import Models
-from latentgeo.eval.studio.typed import as_line
+from latentgeo.eval.studio.service.models import Models
+from latentgeo.eval.studio.service.typed import as_line
 from latentgeo.infer.sampling.loading import Kept, keeping
 
 IMAGE_CHANNELS = (3, 4)  # of an image, and of a latent
@@ -61,6 +61,7 @@ class Job:
         self.lines: list[str] = []
         self.said: list[str] = []
         self.html = self.error = ""
+        self.replaced = False  # by a newer job of its owner
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.begun = 0.0
 
@@ -188,9 +189,10 @@ class Jobs:
     def follow(self, owner: Owner, work: Callable[[Job], str], settings: type) -> Iterator[Seen]:
         """Do the work when its turn comes, and yield now and then what there is to see of it.
 
-        It stops when nobody iterates any more.
+        It stops when nobody iterates any more, and for a newer one of the same owner: then there is
+        no more to see of it.
         """
-        self.stop(owner)
+        self.stop(owner, newer=True)
         job = Job(work, settings, self.models)
         with self.lock:
             full = len(self.line) >= MOST
@@ -199,15 +201,18 @@ class Jobs:
             yield Seen(error=f"{MOST} jobs are waiting already; try again later")
             return
         try:
-            while not job.ended.wait(PAUSE):
+            while not job.ended.is_set():
                 before = self.before(job)
                 if not job.begun and job.stopping.is_set():
-                    yield Seen(error="stopped")
-                    return
+                    job.error = "stopped"
+                    job.ended.set()
+                    break
                 if not before and not job.begun:
                     job.start()
                 yield job.seen() if job.begun else Seen(text=f"{before} before this one")
-            yield job.seen()
+                job.ended.wait(PAUSE)
+            if not job.replaced:
+                yield job.seen()
         finally:
             job.stop()
             if job.begun:
@@ -220,10 +225,11 @@ class Jobs:
         with self.lock:
             return [one for _, one in self.line].index(job)
 
-    def stop(self, owner: Owner) -> None:
+    def stop(self, owner: Owner, newer: bool = False) -> None:
         """Stop the job of an owner, if there is one; of a session without a tab, all of them."""
         session, tab = owner
         with self.lock:
             for (whose, place), job in self.line:
                 if whose == session and tab in ("", place):
+                    job.replaced = newer
                     job.stop()

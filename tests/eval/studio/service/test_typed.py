@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from latentgeo.core.run.cli import option, output, parse, required, word
-from latentgeo.eval.studio.typed import as_line
+from latentgeo.eval.studio.service.typed import as_line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from latentgeo.eval.studio.guard import MOST_BYTES, Guard
+from latentgeo.eval.studio.service.guard import MOST_BYTES, Guard
 
 
 def ask(path, method="GET", host="127.0.0.1:7860", served="127.0.0.1", **headers):

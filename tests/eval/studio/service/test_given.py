@@ -7,8 +7,8 @@ import json
 import pytest
 from PIL import Image
 
-from latentgeo.eval.studio import given
-from latentgeo.eval.studio.given import Given, safe_name
+from latentgeo.eval.studio.service import given
+from latentgeo.eval.studio.service.given import Given, safe_name
 
 
 def sent(**files):
