@@ -70,7 +70,7 @@ setup(
         "latentgeo.eval.audit": ["*.css", "*.js"],
         "latentgeo.eval.course": ["*.md", "chapters/*.*", "chapters/figures/*/*"],
         "latentgeo.eval.course.book": ["*.css", "*.js"],
-        "latentgeo.eval.page": ["stix-two-math.*", "theme.css"],
+        "latentgeo.eval.page": ["stix-two-math.*", "theme.*"],
         "latentgeo.eval.smooth": ["drag_cases.json"],
         "latentgeo.eval.studio": ["*.css", "*.js"],
         "latentgeo.eval.zoo": ["chains/*.toml"],

@@ -40,7 +40,7 @@ def html_page(
     return document(
         "The equations of latentgeo",
         read_text(HERE / "style.css"),
-        "\n".join(body),
+        "<main>\n" + "\n".join(body) + "\n</main>",
         read_text(HERE / "script.js"),
     )
 

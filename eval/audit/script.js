@@ -1,4 +1,3 @@
-'use strict';
 const rows = [...document.querySelectorAll('article')];
 const search = document.querySelector('input[type=search]');
 const boxes = [...document.querySelectorAll('form input[type=checkbox]')];
@@ -20,7 +19,6 @@ function filter() {
 }
 search.addEventListener('input', filter);
 boxes.forEach((box) => box.addEventListener('change', filter));
-addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((each) => { each.open = true; }));
 
 let at = Math.max(0, rows.findIndex((row) => '#' + row.id === location.hash));
 function show(to) {

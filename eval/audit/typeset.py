@@ -7,8 +7,10 @@ from functools import cache
 from html import escape
 
 SIGN = re.compile(  # a minus behind what cannot be subtracted from: ( [ , = ≈
-    r"(<mo[^>]*>&#x(?:00028|0005B|0002C|0003D|02248);</mo>)<mo>(?=&#x02212;)"
+    r"(<mo[^>]*>(?:\[|&#x(?:00028|0002C|0003D|02248);)</mo>)<mo>(?=&#x02212;)"
 )
+FUNCTION = re.compile(r"(<mi>(?:log|exp|sin|cos|ln)</mi>)(?=<m(?:i|n|sub|sup|over)\b)")
+SPACE = r'\1<mspace width="0.17em" />'  # between a function's name and what it is of
 SIM = ("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")  # ~ is a relation, with space around it
 PIECES = re.compile(r"`([^`]+)`|\$([^$]+)\$|\*\*([^*]+)\*\*")
 
@@ -28,6 +30,7 @@ def formula(latex: str, display: bool = True) -> str:
     known = latex.replace("{aligned}", "{split}")  # which latex2mathml knows
     markup = convert(known, display="block" if display else "inline")
     markup = SIGN.sub(r'\1<mo form="prefix">', markup).replace(*SIM)
+    markup = FUNCTION.sub(SPACE, markup)
     return markup.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "", 1)
 
 

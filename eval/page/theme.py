@@ -1,4 +1,7 @@
-"""A page of typeset equations and code: its colours, a font within, and no way to other hosts."""
+"""A page of typeset equations and code: its colours, a font within, and no way to other hosts.
+
+What scrolls sideways can be reached by the keyboard, and what is folded is printed.
+"""
 
 import base64
 from html import escape
@@ -23,5 +26,6 @@ def document(title: str, style: str, body: str, script: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{RULE}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{face}\n{read_text(HERE / 'theme.css')}{style}"
-        f"</style></head>\n<body>\n{body}\n<script>{script}</script></body></html>\n"
+        f"</style></head>\n<body>\n{body}\n"
+        f"<script>{read_text(HERE / 'theme.js')}{script}</script></body></html>\n"
     )

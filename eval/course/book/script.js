@@ -1,4 +1,3 @@
-'use strict';
 for (const figure of document.querySelectorAll('.frames')) {
   const captions = JSON.parse(figure.dataset.captions);
   const [columns, rows] = figure.dataset.layout.split(' ').map(Number);
@@ -26,13 +25,3 @@ for (const figure of document.querySelectorAll('.frames')) {
   figure.classList.add('live');
   show();
 }
-function reach() { // what scrolls sideways is reached by the keyboard
-  for (const one of document.querySelectorAll('pre, .equation, .wide')) {
-    if (one.scrollWidth > one.clientWidth) one.tabIndex = 0;
-    else one.removeAttribute('tabindex');
-  }
-}
-addEventListener('resize', reach);
-document.addEventListener('toggle', reach, true);
-reach();
-addEventListener('beforeprint', () => document.querySelectorAll('details').forEach((each) => { each.open = true; }));

@@ -51,3 +51,9 @@ def test_lines_are_aligned_and_a_sign_is_none_of_two():
     assert found.count("<mtr>") == 2 and "&</" not in found
     signs = [len(found.split(one)) - 1 for one in ('<mo form="prefix">&#x02212;', "&#x02212;")]
     assert signs == [4, 5]
+
+
+def test_a_function_stands_apart_from_what_it_is_of():
+    assert '<mi>log</mi><mspace width="0.17em" /><mi>p</mi>' in formula(r"\log p")
+    assert "mspace" not in formula(r"\log(p)")
+    assert "<mo>&#x0223C;</mo>" in formula(r"x \sim p")

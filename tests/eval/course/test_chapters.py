@@ -8,7 +8,7 @@ from latentgeo.eval.audit.ledger import row_of, rows
 from latentgeo.eval.audit.references import locate
 from latentgeo.eval.course.book.indexes import contents, glossary, symbol_index
 from latentgeo.eval.course.book.kept import read
-from latentgeo.eval.course.book.markdown import slug
+from latentgeo.eval.course.book.markdown import Around, body, slug
 from latentgeo.eval.course.computed import NUMBERS, compute, kept
 from latentgeo.eval.course.text import (
     CHAPTERS,
@@ -48,6 +48,18 @@ def test_what_is_kept_is_what_the_script_computes(script):
     numbers, captions = kept(read(chapter.figures))
     assert numbers == pytest.approx(dict(found.numbers), rel=1e-6, abs=1e-12)
     assert captions == {name: list(frames) for name, frames in found.frames.items()}
+
+
+@EVERY
+def test_every_formula_is_typeset_whole(chapter):
+    figures = read(chapter.figures)
+    found, _ = body(chapter.text, Around(files=figures, captions=kept(figures)[1]))
+    formulas = re.findall(r"<math.*?</math>", found, re.DOTALL)
+    for formula in formulas:
+        text = re.sub(r"<[^>]+>", "", formula)
+        assert not re.search(r"[\\{}$]|&(?!#|lt;|gt;|amp;)", text), text
+    prose = re.sub(r"<(pre|code|math|figure).*?</\1>", "", found, flags=re.DOTALL)
+    assert formulas and "$" not in prose
 
 
 @EVERY
