@@ -1,7 +1,5 @@
 """Chapter 5: v(t) of Gaussian data, of the embedded model and of its data; what is off; walks."""
 
-from collections.abc import Mapping
-
 import torch
 from PIL import Image
 from torch import Tensor
@@ -33,7 +31,8 @@ from latentgeo.models.bundles.text_to_image import TextToImage
 
 SCHEDULE = scaled_linear()
 TIMES = tuple(range(1, 1000, 66))  # 397 and 991 among them
-FACES, LATE, FEW = 16, 991, 64  # held out; the time of the question; directions of the data
+EARLY, LATE = 661, 991  # between them v climbs
+FACES, FEW = 16, 64  # held-out faces; principal directions of the data
 MODELS = {"base": "avatars", "smooth": "avatars-smooth"}
 
 
@@ -45,24 +44,27 @@ def compute(*, quick: bool) -> Computed:
         x_0, context = base.encode(held.images(64)), base.encode_text(held.captions)
         known = train.first(32 if quick else 1024).images(64).split(64)
         data = torch.cat([base.encode(part).flatten(1) for part in known]).double()
-    basis, values = principal(data)
-    times = (397, 991) if quick else TIMES
+    basis, variances = principal(data)
+    times = (397, LATE) if quick else TIMES
     found, shares = of_network(base, x_0, context, times)
     curves = {
-        "white Gaussian data": {t: white(t) for t in times},
-        "Gaussian with the faces' covariance": {t: coloured(values, len(data), t) for t in times},
-        "exact for the training faces": {t: finite(data, x_0, t) for t in times if t > 500},
-        "embedded model": found,
+        "white": {t: white(t) for t in times},
+        "coloured": {t: coloured(variances, len(data), t) for t in times},
+        "model": found,
     }
-    plot = lines_plot({k: (list(v), list(v.values())) for k, v in curves.items()}, "t", "v(t)")
+    labels = "white Gaussian data", "Gaussian, as the faces", "embedded model"
+    lines = [(list(curve), list(curve.values())) for curve in curves.values()]
     film, walks = of_walks(*((1, 2) if quick else (6, 10)))
-    centred = x_0.flatten(1).double() - data.mean(0)
-    held_out = (centred @ basis.T).square().sum(0)
-    numbers = {**of_means(), **of_late(curves), **shares, **walks}
-    numbers |= of_blocks(base, basis, values, x_0, context)
-    numbers["few"] = float(FEW)
-    numbers["few_variance"] = 100 * (held_out[:FEW].sum() / held_out.sum()).item()
-    return Computed(numbers=numbers, pictures={"v": plot}, frames={"walk": film})
+    numbers = {f"{key}_{t}": curve[t] for key, curve in curves.items() for t in (397, LATE)}
+    numbers |= {**of_means(), **shares, **walks, "few": float(FEW)}
+    numbers["coloured_highest"] = max(curves["coloured"].values())
+    for t in (EARLY, LATE):
+        numbers |= of_blocks(base, data, basis, variances, x_0, context, t)
+    return Computed(
+        numbers=numbers,
+        pictures={"v": lines_plot(dict(zip(labels, lines, strict=True)), "t", "v(t)")},
+        frames={"walk": film},
+    )
 
 
 def white(t: int) -> float:
@@ -96,19 +98,17 @@ def coloured(variances: Tensor, count: int, t: int) -> float:
     return ((each.square().sum() - each.sum().square() / count) / len(each)).sqrt().item()
 
 
-def finite(data: Tensor, x_0: Tensor, t: int) -> float:
-    """Return √E v² of the exact denoiser of data that are these points (N, n) and no others.
+def finite(data: Tensor, x_t: Tensor, d: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """Return v (B,) of the exact denoiser of data that are these points (N, n) and no others.
 
-    v = √ᾱ ‖Cov[x_0|x_t] d‖, with the points weighted by how near √ᾱ times each is to x_t.
+    v = √ᾱ ‖Cov[x_0|x_t] d‖, with the points weighted by how near √ᾱ times each is to x_t (B, n);
+    beside it how many points have a say, 1/Σw² (B,).
     """
-    bar, d = SCHEDULE.alpha_bar[t], unit_direction(data[:64], generator(5, "finite"))
-    x_t = q_sample(SCHEDULE, x_0, batch_time(t, x_0), noise(x_0)).flatten(1).double()
-    far = torch.cdist(x_t, bar.sqrt() * data).square() / (2 * (1 - bar))  # (B, N)
-    found = []
-    for weights in torch.softmax(-far, 1):
-        rows = weights.sqrt()[:, None] * (data - weights @ data)  # rowsᵀ rows is the covariance
-        found.append(bar.sqrt() * norms((d @ rows.T) @ rows))
-    return torch.cat(found).square().mean().sqrt().item()
+    bar = SCHEDULE.alpha_bar[t]
+    weights = torch.softmax(-torch.cdist(x_t, bar.sqrt() * data).square() / (2 * (1 - bar)), 1)
+    rows = [w.sqrt()[:, None] * (data - w @ data) for w in weights]  # rowᵀ row is the covariance
+    pulled = torch.stack([one.T @ (one @ along) for one, along in zip(rows, d, strict=True)])
+    return bar.sqrt() * norms(pulled), 1 / weights.square().sum(1)
 
 
 def noise(x_0: Tensor) -> Tensor:
@@ -134,41 +134,48 @@ def of_network(
     }
     whole = sum(parts.values())
     shares = {f"share_{name}": (100 * part / whole).item() for name, part in parts.items()}
-    errors = {f"v_{t}_error": (one.mean(0).std() / len(x_0) ** 0.5).item()
+    errors = {f"model_{t}_error": (one.mean(0).std() / len(x_0) ** 0.5).item()
               for t, one in zip(times, v, strict=True) if t in (397, LATE)}  # fmt: skip
     return dict(zip(times, v.mean((1, 2)).tolist(), strict=True)), {**shares, **errors}
 
 
-def of_late(curves: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
-    """Return the curves' values that the text has."""
-    keys = ("white", "coloured", "finite", "v")
-    return {
-        f"{key}_{t}": curve[t]
-        for key, curve in zip(keys, curves.values(), strict=True)
-        for t in (397, LATE)
-        if t in curve
-    } | {"coloured_highest": max(curves["Gaussian with the faces' covariance"].values())}
-
-
 def of_blocks(
-    bundle: TextToImage, basis: Tensor, variances: Tensor, x_0: Tensor, context: Tensor
+    bundle: TextToImage,
+    data: Tensor,
+    basis: Tensor,
+    variances: Tensor,
+    x_0: Tensor,
+    context: Tensor,
+    t: int,
 ) -> dict[str, float]:
-    """Return v at the late time along the few directions of the data's variance, and the others.
+    """Return √E v² along the few principal directions of the data, and along the rest.
 
-    Beside each is that of Gaussian data with their covariance, `allowed`. `slope` is how far the
-    slope of the predicted noise is off in the others, for v to be what it is: √ᾱ v/(1-ᾱ)^(3/2).
+    Each is that of the model, of Gaussian data with the same variances, and of the exact denoiser
+    of `data` alone. `slope` is how far the slope of the predicted noise is off in the rest, for v
+    to be what it is: √ᾱ v/(1-ᾱ)^(3/2). `variance` is the percentage that the few have of held-out
+    faces' variance.
     """
-    bar, t, draw = SCHEDULE.alpha_bar[LATE], batch_time(LATE, x_0), generator(5, "in")
-    found = {}
+    bar, at, eps, draw = SCHEDULE.alpha_bar[t], batch_time(t, x_0), noise(x_0), generator(5, "in")
+    x_t = q_sample(SCHEDULE, x_0, at, eps).flatten(1).double()
+    held_out = ((x_0.flatten(1).double() - data.mean(0)) @ basis.T).square().sum(0)
+    found = {"few_variance": 100 * (held_out[:FEW].sum() / held_out.sum()).item()}
     for name, part in (("few", slice(0, FEW)), ("rest", slice(FEW, None))):
         rows = basis[part]
-        drawn = torch.randn(len(x_0), len(rows), generator=draw, dtype=torch.float64) @ rows
-        d = (drawn / norms(drawn)[:, None]).reshape(x_0.shape).float()
-        v = variation(bundle.raw(context), SCHEDULE, x_0, noise(x_0), t, d).double()
-        found[f"{name}_v"] = v.square().mean().sqrt().item()
-        found[f"{name}_allowed"] = stretched(variances, LATE)[part].square().mean().sqrt().item()
+        d = torch.randn(len(x_0), len(rows), generator=draw, dtype=torch.float64) @ rows
+        d = d / norms(d)[:, None]
+        along = d.reshape(x_0.shape).float()
+        of_points, having_a_say = finite(data, x_t, d, t)
+        kinds = {
+            "model": variation(bundle.raw(context), SCHEDULE, x_0, eps, at, along),
+            "gaussian": stretched(variances, t)[part],
+            "points": of_points,
+        }
+        for kind, v in kinds.items():
+            found[f"{name}_{kind}_{t}"] = v.double().square().mean().sqrt().item()
+    found[f"say_{t}"] = having_a_say.median().item()
     factor = ((1 - bar) ** 1.5 / bar.sqrt()).item()
-    return {**found, "factor": factor, "slope": found["rest_v"] / factor}
+    slope = found[f"rest_model_{t}"] / factor
+    return {**found, f"factor_{t}": factor, f"slope_{t}": slope}
 
 
 def of_means() -> dict[str, float]:

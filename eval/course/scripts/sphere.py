@@ -1,6 +1,6 @@
 """Chapter 3: how long noises are, walks between them, their sphere at time t, and its chart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from PIL import Image
@@ -18,8 +18,8 @@ from latentgeo.eval.metrics.heldout import captioned
 from latentgeo.eval.page.plots import curves_plot
 from latentgeo.eval.toy.pictures import Panel, maps_picture
 from latentgeo.infer.pictures.images import grid, to_picture
-from latentgeo.infer.sampling.loading import load_model
-from latentgeo.infer.sampling.pipeline import generate, sampling_of
+from latentgeo.infer.sampling.loading import load_image
+from latentgeo.infer.sampling.unprompted import ImageSampling, generate_images
 
 LATENT, PIXELS, STABLE = 1024, 3 * 64 * 64, 4 * 64 * 64  # numbers in a noise of each model
 PATHS: Mapping[str, Path] = {"straight": lerp, "slerp": slerp}
@@ -31,7 +31,7 @@ def compute(*, quick: bool) -> Computed:
     numbers = {**of_lengths(), **of_steps(), **of_metrics()}
     pictures: dict[str, str | Image.Image] = {"lengths": lengths_plot(), "chart": chart_picture()}
     radii, pictures["radius"] = of_radius()
-    film, contrasts = of_walks(*((2, 4) if quick else (8, 12)))
+    film, pictures["middles"], contrasts = of_walks(*((1, 2) if quick else (5, 15)))
     numbers |= {**radii, **contrasts}
     return Computed(numbers=numbers, pictures=pictures, frames={"walk": film})
 
@@ -125,26 +125,30 @@ def chart_picture() -> Image.Image:
     return maps_picture([Panel("the sphere", None, note), flat], gap=60)
 
 
-def of_walks(walks: int, steps: int) -> tuple[dict[str, Image.Image], dict[str, float]]:
-    """Return a film of one pair along both paths, and the contrast in the middle of several."""
-    bundle, held = load_model("avatars", "cpu"), captioned().chosen(walks, 0)
-    a, b = torch.randn(2, walks, *bundle.latent_shape, generator=generator(3, "films"))
+def of_walks(
+    pairs: int, steps: int
+) -> tuple[dict[str, Image.Image], Image.Image, dict[str, float]]:
+    """Return a film of one pair along both paths, the middles of several, and their contrast."""
+    model = load_image("avatars-ddpm", "cpu")
+    a, b = torch.randn(2, pairs, *model.shape, generator=generator(3, "films"))
 
-    def images(x: Tensor, prompts: Sequence[str]) -> Tensor:
-        return torch.cat(list(generate(bundle, x, prompts, sampling_of(bundle, steps, None))))
+    def images(x: Tensor) -> Tensor:
+        sampling = ImageSampling(steps=steps)
+        return torch.cat(list(generate_images(model, x, sampling, range(len(x)))))
 
-    first = held.captions[:1] * 11
-    rows = {k: images(sweep(a[:1], b[:1], 11, path)[:, 0], first) for k, path in PATHS.items()}
+    films = [images(sweep(a[-1:], b[-1:], 7, path)[:, 0]) for path in PATHS.values()]
     film = {
         f"w = {i / 10:g}, above straight, below slerp": grid(
-            [[to_picture(row[i])] for row in rows.values()]
+            [[to_picture(one[i])] for one in films]
         )
         for i in range(11)
     }
-    points = {"ends": a, "slerp": slerp(a, b, 0.5), "lerp": lerp(a, b, 0.5)}
-    numbers = {"walks": float(walks)}
+    points = {"ends": a, "slerp": slerp(a, b, 0.5), "straight": lerp(a, b, 0.5)}
+    numbers, rows = {"pairs": float(pairs)}, []
     for name, x in points.items():
-        found = images(x, held.captions)
+        found = images(x)
         numbers[f"contrast_{name}"] = found.flatten(1).std(1).mean().item()
         numbers[f"detail_{name}"] = found.diff(dim=3).abs().mean().item()  # of neighbouring pixels
-    return film, numbers
+        rows.append([to_picture(image) for image in found])
+    numbers["detail_lost"] = 100 * (1 - numbers["detail_straight"] / numbers["detail_slerp"])
+    return film, grid(rows[1:], row_labels=["slerp", "straight"]), numbers
