@@ -41,7 +41,7 @@ KINDS: dict[Kind, str] = {
 MODELS = {"base": "avatars-ddpm", "isometric": "avatars-ddpm-isometric"}
 TIMES = (550, 650, 750, 850, 950)
 SHOWN = 750  # the time of the numbers in the text
-DEGREES = (-30, -20, -10, 0, 10, 20, 30)  # along the local basis
+DEGREES = (-6, -4, -2, 0, 2, 4, 6)  # along the local basis
 
 
 def compute(*, quick: bool) -> Computed:
@@ -110,7 +110,8 @@ def of_toy(steps: int) -> tuple[dict[str, float], Image.Image]:
         numbers[f"toy_{kind}_loss"] = 2 * found.loss
         note = f"condition {found.condition:.2f}, spread {found.spread:.2f}"
         panels.append(Panel(title, encode, note))
-    return numbers, maps_picture(panels, cmd.gap)
+    maps = maps_picture(panels, cmd.gap)
+    return numbers, maps.resize((3 * maps.width // 4, 3 * maps.height // 4))
 
 
 def encoder(model: ImageModel, t: int) -> Callable[[Tensor], Tensor]:

@@ -122,7 +122,8 @@ def chart_picture() -> Image.Image:
 
     note = "below: circles of one size"
     flat = Panel("stereographic, from the north pole", project, "circles stay circles, and grow")
-    return maps_picture([Panel("the sphere", None, note), flat], gap=60)
+    maps = maps_picture([Panel("the sphere", None, note), flat], gap=60)
+    return maps.resize((3 * maps.width // 4, 3 * maps.height // 4))
 
 
 def of_walks(
