@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latentgeo.core import couplings, transport
 from latentgeo.core.run.seeds import generator
+from latentgeo.core.run.text import read_text
 from latentgeo.core.sinkhorn import sinkhorn, squared_distances
 from latentgeo.eval.course.computed import Computed
 from latentgeo.eval.course.plots import lines_plot
@@ -124,7 +125,7 @@ def of_captions(steps: int) -> tuple[dict[str, float], dict[str, Image.Image]]:
 
 def measured() -> dict[str, float]:
     """Return what the embedded model's own long measurement of couplings found, in percent."""
-    found = json.loads((ZOO / "avatars" / "transport.json").read_text(encoding="utf-8"))
+    found = json.loads(read_text(ZOO / "avatars" / "transport.json"))
     rows = {(row[0], row[1]): row[2:] for row in found["results"]}
     lpips, w2 = (
         "mean consecutive LPIPS, reduction from index",

@@ -102,7 +102,7 @@ def of_null_text(
     pivot = null_text.pivots(inverse, lambda x, t: prompted(x, t, context), SCHEDULE, x_0, visited)
     found = list(null_text.descend(prompted, SCHEDULE, pivot, visited, context, null, GUIDANCE))
     plain = ddim.sample(guided(prompted, context, null, GUIDANCE), SCHEDULE, pivot[0], visited)
-    rest = [((context - each).norm() / context.norm()).item() for each, _ in found]
+    rest = [((context - each).mean() / apart).item() for each, _ in found]
     missed = [
         (x - on).square().mean().sqrt().item() for (_, x), on in zip(found, pivot[1:], strict=True)
     ]
@@ -111,13 +111,13 @@ def of_null_text(
         "null_drift": (plain - x_0).square().mean().sqrt().item(),
         "null_predicted": (1 - correlation(SCHEDULE.T)) * (GUIDANCE - 1) * apart,
         "null_fitted": missed[-1],
-        "null_left": 100 * rest[-1],
+        "null_left": 100 * abs(rest[-1]),
     }
     curves = {
-        "from ∅_t to the prompt, share of the way": (visited[:-1], rest),
+        "left of the way from ∅ to the prompt": (visited[:-1], rest),
         "distance to the pivot": (visited[:-1], missed),
     }
-    return numbers, lines_plot(curves, "t", "")
+    return numbers, lines_plot(curves, "t", "share, distance", reference=0)
 
 
 def correlation(t: int) -> float:
@@ -220,10 +220,12 @@ def map_picture(centre: Tensor, handles: Tensor) -> Image.Image:
     return to_picture(image)
 
 
-def neighbours(noise: Tensor) -> Tensor:
-    """Return the correlation (B,) of numbers beside each other in noises (B, C, h, w)."""
-    products = [noise * noise.roll(1, axis) for axis in (-2, -1)]
-    return torch.stack(products).mean((0, 2, 3, 4)) / noise.square().mean((1, 2, 3))
+def likeness(noise: Tensor) -> Tensor:
+    """Return n Σ ρ² (B,) over numbers 1 to 4 apart along either axis: χ² of 8 if white."""
+    noise = noise - noise.mean((1, 2, 3), keepdim=True)
+    products = [noise * noise.roll(apart, axis) for apart in range(1, 5) for axis in (-2, -1)]
+    rho = torch.stack(products).mean((2, 3, 4)) / noise.square().mean((1, 2, 3))
+    return noise[0].numel() * rho.square().sum(0)
 
 
 def of_faces(steps: int, methods: Sequence[Method]) -> tuple[dict[str, float], Image.Image]:
@@ -264,8 +266,8 @@ def of_faces(steps: int, methods: Sequence[Method]) -> tuple[dict[str, float], I
         "mse_null": mse("null text"),
         "face_steps": float(steps),
         "face_w": GUIDANCE,
-        "like_white": neighbours(white).std().item(),
-        "like_inverted": neighbours(x_T).item(),
+        "like_white": likeness(white).mean().item(),
+        "like_inverted": likeness(x_T).item(),
     }
     tiles = {"image": images} | made
     rows = [[to_picture(x[0]) for x in tiles.values()]]
