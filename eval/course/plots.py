@@ -29,6 +29,7 @@ def lines_plot(
         axes.axhline(reference, color=INK, linewidth=0.8, linestyle=":")
     axes.set_xscale(x_scale)
     axes.set_yscale(y_scale)
+    axes.minorticks_off()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     if len(curves) > 1:
