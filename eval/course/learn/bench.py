@@ -85,12 +85,10 @@ class Bench:
                 assert pipe is not None
                 pipe.close()
 
-    def check(
-        self, exercise: Exercise, path: Path, like: bool = True, first: bool = False
-    ) -> Checked:
+    def check(self, exercise: Exercise, path: Path, like: bool = True) -> Checked:
         """Return what becomes of a student's file in an exercise.
 
-        `like` asks what a wrong answer looks like; `first` leaves the tests at the first failure.
+        `like` asks what a wrong answer looks like.
         """
         try:
             text = read_text(path)
@@ -99,14 +97,17 @@ class Bench:
             return Checked(exercise, "wrong", why=str(error))
         if untouched(tree, exercise):
             return Checked(exercise, "open")
-        found = self._ask(exercise, path, text, likeness=False, first=first)
+        tests = sorted({test for row in exercise.rows for test in exercise.tests(row)})
+        found = self._ask(exercise, path, text, tests, likeness=False)
         checked = judged(exercise, found)
         if like and checked.status in ("wrong", "late") and not checked.why:
-            return self._likened(checked, path, text)
+            failed = {one["test"] for one in found["told"] if one.get("status") == "failed"}
+            return self._likened(checked, path, text, sorted(failed) or tests)
         return checked
 
-    def _likened(self, checked: Checked, path: Path, text: str) -> Checked:
-        found = self._ask(checked.exercise, path, text, likeness=True, first=False)
+    def _likened(self, checked: Checked, path: Path, text: str, tests: list[str]) -> Checked:
+        """Return the same with what the answer looks like in the tests that failed."""
+        found = self._ask(checked.exercise, path, text, tests, likeness=True)
         states = [one for one in found["told"] if "function" in one]
         kinds = dict.fromkeys(one["kind"] for one in states if one["kind"])
         error = max((one["error"] for one in states), default=None)
@@ -120,12 +121,13 @@ class Bench:
             checked.lacking,
         )
 
-    def _ask(self, exercise: Exercise, path: Path, text: str, **how: bool) -> dict[str, Any]:
-        tests = sorted({test for row in exercise.rows for test in exercise.tests(row)})
+    def _ask(
+        self, exercise: Exercise, path: Path, text: str, tests: list[str], likeness: bool
+    ) -> dict[str, Any]:
         task = {"exercise": exercise.key, "path": str(path), "text": text, "tests": tests}
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
-            self.process.stdin.write(json.dumps(task | self.limits | how) + "\n")
+            self.process.stdin.write(json.dumps(task | self.limits | {"likeness": likeness}) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:

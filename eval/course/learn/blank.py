@@ -164,4 +164,4 @@ def _defined(node: ast.stmt) -> set[str]:
         return {node.name}
     targets = node.targets if isinstance(node, ast.Assign) else []
     targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
-    return {one.id for one in targets if isinstance(one, ast.Name)}
+    return set().union(*map(_used, targets))

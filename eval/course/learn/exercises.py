@@ -9,6 +9,8 @@ given        names of the same file, private ones too, that a student may use
 rows         rows of the ledger, where it does not name the function itself: a kernel's are those of
              its operator
 tests        tests that judge it, or files of them, in the place of those of the rows
+select       which of these, as pytest's -k takes it
+without      files of tests that judge more than it, or read what a student does not have
 triton       whether it is a Triton kernel, checked in the interpreter
 
 Importing this module imports no torch.
@@ -42,6 +44,8 @@ class Exercise:
     given: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()  # of rows; empty: those of the functions
     named: tuple[str, ...] = ()  # tests; empty: those of the rows
+    select: str = ""
+    without: tuple[str, ...] = ()  # files of tests
     triton: bool = False
 
     @property
@@ -66,7 +70,8 @@ class Exercise:
             return self.named
         folder = f"tests/{self.functions[0].partition('/')[0]}/"
         near = tuple(test for test in row.tests if test.startswith(folder))
-        return tuple(sorted(behind(replace(row, tests=near), root)))
+        found = sorted(behind(replace(row, tests=near), root))
+        return tuple(test for test in found if split_reference(test)[0] not in self.without)
 
 
 @cache
@@ -87,6 +92,8 @@ def exercises(folder: Path = CHAPTERS) -> tuple[Exercise, ...]:
                     several["given"],
                     tuple(entry.get("rows", ())),
                     tuple(entry.get("tests", ())),
+                    entry.get("select", ""),
+                    tuple(entry.get("without", ())),
                     entry.get("triton", False),
                 )
             )

@@ -39,8 +39,11 @@ class Telling:
             self.tell({"test": test, "error": error})
 
 
-def run_tests(tests: Sequence[str], folder: Path, *plugins: object, first: bool = False) -> int:
-    """Run tests in this process, from a seed; return pytest's status. `first` ends at a failure."""
+def run_tests(tests: Sequence[str], select: str, folder: Path, *plugins: object) -> int:
+    """Run tests, or those of them that are selected, in this process; return pytest's status.
+
+    Random numbers are drawn from a seed.
+    """
     import pytest
 
     random.seed(0)
@@ -63,7 +66,7 @@ def run_tests(tests: Sequence[str], folder: Path, *plugins: object, first: bool 
             "-p",
             "no:faulthandler",
         ),
-        *(["-x"] if first else []),
+        *("-k", select),
     ]
     return int(pytest.main([*options, *tests], plugins=list(plugins)))
 
