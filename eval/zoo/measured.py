@@ -17,6 +17,8 @@ from latentgeo.core.run.text import read_text
 from latentgeo.eval.page.numbers import Value, filled
 from latentgeo.eval.zoo.chain import Step
 from latentgeo.eval.zoo.kept import Kept
+from latentgeo.infer.sampling.typical import FILE as TYPICAL
+from latentgeo.infer.sampling.typical import read_typical
 
 NUMBERS = Path("models", "zoo", "avatars", "numbers.json")
 RESULTS = "results.json"
@@ -60,6 +62,16 @@ def keyed(results: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return found
 
 
+def numbers_of(folder: Path) -> dict[str, list[float]]:
+    """Return the numbers that a step's folder holds, by key; none where it measured nothing."""
+    if (folder / RESULTS).is_file():
+        return keyed(json.loads(read_text(folder / RESULTS))["results"])
+    if (folder / TYPICAL).is_file():
+        known = read_typical(folder / TYPICAL)
+        return {"bound": [*[round(known.bound, 3)] * 3, len(known.psnr)]}
+    return {}
+
+
 def slug(name: str) -> str:
     """Return a name as a part of a key."""
     return re.sub(r"[^\w]+", "-", name.lower()).strip("-")
@@ -75,13 +87,9 @@ def write_pages(root: Path, steps: Sequence[Step], kept: Kept) -> list[str | Pat
         folder, about = kept.out / step.name, kept.record(step.name)
         for source, target in step.embed.items():
             shutil.copyfile(folder / source, root / "models" / "zoo" / target)
-        if (folder / RESULTS).is_file():
-            results = json.loads(read_text(folder / RESULTS))["results"]
-            found[step.name] = {
-                "date": about["date"],
-                "commit": about["commit"],
-                "numbers": keyed(results),
-            }
+        if numbers := numbers_of(folder):
+            about = {"date": about["date"], "commit": about["commit"]}
+            found[step.name] = {**about, "numbers": numbers}
     atomic_write(root / NUMBERS, as_text(found))
     now = {path: filled(text, values(found), strict=False) for path, text in before.items()}
     changed = [path for path, text in now.items() if text != before[path]]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from latentgeo.eval.zoo.measured import as_text, keyed, values
+from latentgeo.eval.zoo.measured import as_text, keyed, numbers_of, values
+from latentgeo.infer.sampling.typical import Typical, write_typical
 
 ROW = {"metric": "ISTD, ratio to avatars", "model": "λ curve: λ = 0.1", "n": 7}
 
@@ -25,3 +26,13 @@ def test_a_line_for_each_number():
     assert '"istd.x": [ 1.0, 0.5, 2 ]' in as_text(kept)
     found = values(kept)
     assert (found["demo.istd.x"], found["demo.commit"]) == ([1.0, 0.5, 2], "abc")
+
+
+def test_the_bound_of_what_is_typical_is_a_number(tmp_path):
+    """One of 20 is below it."""
+    assert numbers_of(tmp_path) == {}
+    known = Typical(psnr=tuple(float(i) for i in range(40)), size=64, settings={})
+    write_typical(tmp_path / "typical.json", known)
+    (value, low, high, n) = numbers_of(tmp_path)["bound"]
+    assert value == low == high == pytest.approx(known.bound) and n == 40
+    assert sum(one < value for one in known.psnr) == 2
