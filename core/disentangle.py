@@ -8,12 +8,14 @@ one that keeps the image.
 Notation  c^(0), c^(1) are `source` and `target`, (B, L, D) or (1, L, D); λ_t `weights` (N, B), one
           per step and image, 1 the source's text; x^(λ) what the mixed texts draw
 Time      the paper's t; `times` is a descending tuple of N + 1 (schedule.times)
-Memory    of one step: each is computed again in the backward pass, from the x_t it began with
+Memory    of the last steps, as many as are kept: each before them is computed again in the backward
+          pass, from the x_t it began with, which makes a pass half as long again
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -45,12 +47,15 @@ def sample_mixed(
     source: Tensor,
     target: Tensor,
     weights: Tensor,
+    kept: int = 1,
 ) -> Tensor:
     """Return x^(λ) (B, ...) that x_T (B, ...) denoises to; differentiable in λ at any length.
 
     Disentangle Sec. 4a   DDIM's steps, each with ε(x_t, t, c_t)
 
-    `predict(x_t, t, context)` is guided already. Raises ValueError for weights of another shape.
+    `predict(x_t, t, context)` is guided already. The last `kept` steps keep their graphs, so that 1
+    has the memory of one step; λ's gradient is the same for any. Raises ValueError for weights of
+    another shape.
     """
     check_times(schedule, times)
     if weights.shape != (len(times) - 1, len(x_T)):
@@ -62,10 +67,16 @@ def sample_mixed(
         eps = predict(x, now, mixed(source, target, weight))
         return ddim.step(schedule, x, eps, now, prev)
 
-    x = x_T
-    for weight, (t, t_prev) in zip(weights, pairwise(times), strict=True):
-        x = checkpoint(step, x, weight, t, t_prev, use_reentrant=False, preserve_rng_state=False)
+    x, again = x_T, len(weights) - kept
+    for i, (weight, (t, t_prev)) in enumerate(zip(weights, pairwise(times), strict=True)):
+        run = step if i >= again else recomputed(step)
+        x = run(x, weight, t, t_prev)
     return x
+
+
+def recomputed(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a step without randomness that keeps its arguments alone, and no graph."""
+    return partial(checkpoint, step, use_reentrant=False, preserve_rng_state=False)
 
 
 def first_weights(steps: int, count: int, like: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ SMALL: dict[str, dict[str, Any]] = {  # how a line begins -> its settings that a
         "cells": (1,),
         "lanczos": 3,
     },
-    "eval-edit": {"n_images": 2, "steps": 2, "methods": ("smooth", "cycle-diffusion")},
+    "eval-edit": {"n_images": 2, "steps": 2, "base_methods": ("cycle-diffusion",)},
     "eval-istd": {"models": (f"{SD}+{LORA}",), "n_prompts": 2, "steps": 1, "frames": 3},
     "eval-intervals": {"n_images": 2, "steps": 5},
     "eval-asyrp": {"n_images": 2, "steps": 2},

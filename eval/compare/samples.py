@@ -4,18 +4,17 @@ Judges read an image once: what they saw of each is a row, so that a run goes on
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from latentgeo.eval.compare.measure import Bench, Outcome
 from latentgeo.eval.contenders import Contender
 from latentgeo.eval.isometric.rows import packed, unpacked
 from latentgeo.eval.metrics.caption_adherence import TINY, Adherence
-from latentgeo.eval.metrics.edit_regions import regions
-from latentgeo.eval.metrics.editing import KEPT, SWAPPED, WANTED, Change, Seen, look, propose
+from latentgeo.eval.metrics.editing import KEPT, WANTED, Eyes, Seen
 from latentgeo.eval.metrics.heldout import Captioned, captioned
 from latentgeo.eval.metrics.quality import (
     ADHERENCE,
@@ -28,9 +27,11 @@ from latentgeo.eval.metrics.quality import (
 )
 from latentgeo.eval.runs.rows import Row
 from latentgeo.eval.runs.statistics import Estimate, function_of_means
-from latentgeo.eval.smooth.edits import REGION_IMAGES, SOURCE, all_results, edits_of
+from latentgeo.eval.smooth.edited import Edits, Faces, faces_of, seen_of
+from latentgeo.eval.smooth.edits import all_results
 from latentgeo.eval.smooth.settings import EvalEdit
 from latentgeo.infer.text_edits.settings import Method
+from latentgeo.models.judges.judge import load_judge
 from latentgeo.models.perceptual import load_lpips
 
 Values = NDArray[np.float64]
@@ -41,16 +42,6 @@ SHARES: Mapping[str, Callable[[Seen], Values]] = {  # (N,) of each edit
     f"{SHOWN}: {KEPT}": lambda seen: seen.kept / seen.others,
 }
 HITS = 5
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Held-out images, one change of each, and the pixels outside every attribute."""
-
-    data: str  # the beginning of the SHA-256 of the file that they are in
-    images: Tensor  # (N, 3, H, W) in [-1, 1]
-    changes: Sequence[Change]
-    regions: Mapping[str, Tensor]
 
 
 def quality(bench: Bench) -> Outcome:
@@ -102,15 +93,21 @@ def _judged(bench: Bench, one: Contender, held: Captioned) -> Judged:
 
 def edit(bench: Bench) -> Outcome:
     """Edits by text: is the wanted attribute there, are the others kept (`eval-edit`)."""
-    cmd, faces = bench.cmd, _faces(bench)
+    cmd = bench.cmd
     wanted = EvalEdit(
         **bench.shared(),  # type: ignore[arg-type]
         n_images=cmd.n_edits,
         methods=(EDIT,),
         classifier=cmd.classifier,
     )
+    eyes = Eyes(
+        read=bench.judges.classifier.read,
+        distance=load_lpips().distance,
+        judge=load_judge(wanted.judge),
+    )
+    faces = _faces(bench, eyes)
     seen: dict[tuple[str, str], Seen] = {
-        (one.name, EDIT): _edited(bench, wanted, one, faces) for one in bench.contenders
+        (one.name, EDIT): _edited(bench, wanted, one, faces, eyes) for one in bench.contenders
     }
     results = [
         replace(one, metric=one.metric.replace(f"{EDIT}: ", f"{SHOWN}: "))
@@ -137,29 +134,15 @@ def share_ratio(mine: Values, theirs: Values) -> Estimate:
     return function_of_means(lambda a, b: a / np.maximum(b, TINY), mine, theirs)
 
 
-def _edited(bench: Bench, cmd: EvalEdit, one: Contender, faces: Faces) -> Seen:
+def _edited(bench: Bench, cmd: EvalEdit, one: Contender, faces: Faces, eyes: Eyes) -> Seen:
     """Return what became of one model's edits, from the rows that there are."""
-    distance = load_lpips().distance
-
-    def measure(jobs: Sequence[int]) -> list[Row]:
-        images, changes = faces.images[list(jobs)], [faces.changes[i] for i in jobs]
-        made = edits_of(cmd, one, images, changes)
-        read = bench.judges.classifier.read
-        seen = look(changes, made[SOURCE], made[EDIT], read, distance, faces.regions)
-        columns = {name: values.tolist() for name, values in vars(seen).items()}
-        return [{name: values[i] for name, values in columns.items()} for i in range(len(jobs))]
-
-    about = {"classifier": str(cmd.classifier), "data": faces.data, "refine": cmd.refine}
-    rows = bench.jobs("edit", one, len(faces.changes), measure, about)
-    names = [field.name for field in fields(Seen)]
-    return Seen(**{name: np.array([row[name] for row in rows], dtype=float) for name in names})
+    measure = partial(Edits(cmd, one, faces, eyes).rows, EDIT, cmd)
+    judge = {"classifier": str(cmd.classifier), "judge": eyes.judge.name}
+    about = {**judge, "data": faces.data, "refine": cmd.refine}
+    return seen_of(bench.jobs("edit", one, len(faces.changes), measure, about))
 
 
-def _faces(bench: Bench) -> Faces:
+def _faces(bench: Bench, eyes: Eyes) -> Faces:
     """Return what is edited: the first held-out images."""
     cmd, held, train = bench.cmd, bench.first("n_edits"), captioned(bench.cmd.data, "train")
-    size, read = bench.base.bundle.config.sampling.size, bench.judges.classifier.read
-    others = train.chosen(min(len(train), REGION_IMAGES), cmd.seed).images(size)
-    images = held.images(size)
-    changes = propose(held.captions, read(images), cmd.seed)
-    return Faces(held.origin.digest(), images, changes, regions(others, read(others), SWAPPED))
+    return faces_of(held, train, eyes, bench.base.bundle.config.sampling.size, cmd.seed)

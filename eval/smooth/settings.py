@@ -95,13 +95,25 @@ class EvalReconstruction(Evaluation):
 class EvalEdit(EditOptions, Evaluation):
     """Measure text edits of held-out faces: is the wanted attribute there, are the others kept.
 
-    Smooth Fig. 5   beside SDEdit, Prompt-to-Prompt and Plug-and-Play
+    Smooth Fig. 5   beside SDEdit, Prompt-to-Prompt, Plug-and-Play, Pix2Pix-Zero, Disentangle and
+                    Cycle Diffusion
+
+    Started again on its folder, it goes on; torchrun shares the images out.
     """
 
     n_images: int = option(48, "held-out images, each edited once", was="images")
     methods: tuple[Method, ...] = option(
         ("smooth", "sdedit", "prompt-to-prompt", "plug-and-play", "cycle-diffusion"),
         "ways to edit",
+    )
+    base_methods: tuple[Method, ...] = option(
+        (),
+        "ways to edit with the first model alone; each is compared with the first of --methods "
+        "with the last model",
+    )
+    search: bool = option(
+        False,
+        "try each method's few settings with the first model on training images, and tell the best",
     )
     batch: int = option(16, "images computed at a time; it changes speed and memory, nothing else")
     classifier: Path | None = option(
@@ -114,6 +126,8 @@ class EvalEdit(EditOptions, Evaluation):
         EditOptions.__post_init__(self)
         at_least(self, 2, "n_images")
         each_once(self, "methods")
+        if self.base_methods:
+            each_once(self, "base_methods")
 
 
 @dataclass(frozen=True, kw_only=True)

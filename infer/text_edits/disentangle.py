@@ -28,6 +28,7 @@ class Disentangle:
     rounds: int = 10  # of Adam
     rate: float = 0.05
     beta: float = 0.05  # of L_perc
+    kept: int = 1  # last steps whose graph is kept
 
 
 def disentangle(edit: TextEdit, x_T: Tensor, how: Disentangle) -> Tensor:
@@ -38,12 +39,16 @@ def disentangle(edit: TextEdit, x_T: Tensor, how: Disentangle) -> Tensor:
     like = edit.source.context
     start = core.first_weights(edit.steps, len(x_T), like.to(x_T.dtype))
     judge = judging(edit, x_T, how)
-    found = core.fit(lambda weights: drawn(edit, x_T, weights), judge, start, how.rounds, how.rate)
+
+    def draw(weights: Tensor) -> Tensor:
+        return drawn(edit, x_T, weights, how.kept)
+
+    found = core.fit(draw, judge, start, how.rounds, how.rate)
     with torch.no_grad():
         return drawn(edit, x_T, found)
 
 
-def drawn(edit: TextEdit, x_T: Tensor, weights: Tensor) -> Tensor:
+def drawn(edit: TextEdit, x_T: Tensor, weights: Tensor, kept: int = 1) -> Tensor:
     """Return z_0 (B, C, h, w) of texts mixed by weights λ (N, B), guided as the target is.
 
     Disentangle Sec. 4a
@@ -56,7 +61,7 @@ def drawn(edit: TextEdit, x_T: Tensor, weights: Tensor) -> Tensor:
 
     texts = edit.source.context, edit.target.context
     schedule = edit.bundle.schedule
-    return core.sample_mixed(predict, schedule, x_T, edit.times, *texts, weights)
+    return core.sample_mixed(predict, schedule, x_T, edit.times, *texts, weights, kept)
 
 
 def judging(edit: TextEdit, x_T: Tensor, how: Disentangle) -> Callable[[Tensor], Tensor]:

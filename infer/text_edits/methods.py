@@ -53,6 +53,7 @@ def run_edit(
             perceptual=load_lpips(edit.bundle.device),
             rounds=options.weight_rounds,
             beta=options.keep_weight,
+            kept=options.kept_steps,
         )
         return disentangle(edit, x_T, weighing)
     if method == "plug-and-play":

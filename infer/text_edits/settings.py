@@ -67,6 +67,11 @@ class EditOptions:
     keep_weight: float = option(
         0.05, "disentangle: β of the perceptual loss; more keeps more of the source"
     )
+    kept_steps: int = option(
+        1,
+        "disentangle: last steps whose graph stays in memory, where others are computed again; all "
+        "of them make it a third shorter",
+    )
     judge: str = option(
         "avatars",
         "judge of disentangle's directional loss: avatars, or the file or folder of a CLIP",
@@ -113,7 +118,7 @@ class EditOptions:
         for name in ("refine", "whitening", "map_guidance", "weight_rounds", "keep_weight"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        at_least(self, 1, "sentence_pairs")
+        at_least(self, 1, "sentence_pairs", "kept_steps")
         if self.source_guidance is not None and not self.source_guidance >= 0:
             raise ValueError(f"source_guidance must not be negative, got {self.source_guidance}")
 

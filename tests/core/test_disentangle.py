@@ -26,9 +26,9 @@ def network(x, t, context):
     return (x + context.mean(1) @ MIX + t[:, None] / 500).tanh()
 
 
-def draw(weights, x=None):
-    x_T = normal(2, 11, seed=4) if x is None else x
-    return sample_mixed(network, SCHEDULE, x_T, VISITED, SOURCE, TARGET, weights)
+def draw(weights, held=1):
+    x_T = normal(2, 11, seed=4)
+    return sample_mixed(network, SCHEDULE, x_T, VISITED, SOURCE, TARGET, weights, held)
 
 
 def judged(x):
@@ -68,7 +68,7 @@ def test_a_mixture_is_on_the_line_between_the_texts():
     torch.testing.assert_close(apart, (1 - weight).abs())
 
 
-def kept(steps):
+def kept(steps, held=1):
     """Return the numbers that a graph of so many steps keeps for its backward pass."""
     count = 0
 
@@ -80,7 +80,7 @@ def kept(steps):
     visited, x_T = times(SCHEDULE, steps), normal(2, 11)
     weights = torch.ones(steps, 2, dtype=torch.float64).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        sample_mixed(network, SCHEDULE, x_T, visited, SOURCE, TARGET, weights)
+        sample_mixed(network, SCHEDULE, x_T, visited, SOURCE, TARGET, weights, held)
     return count
 
 
@@ -88,6 +88,17 @@ def test_a_step_keeps_what_it_began_with_alone():
     """Disentangle Sec. 4a: per step less than twice x_t, where the step's own graph is far more."""
     per_step = (kept(20) - kept(10)) / 10
     assert per_step < 2 * 22
+    assert kept(10, held=10) > 3 * kept(10)
+
+
+@pytest.mark.parametrize("held", [3, 7])
+def test_graphs_that_are_kept_change_no_gradient(held):
+    """Disentangle Sec. 4a: only what is in memory, to the last bit."""
+    weights = normal(7, 2, seed=8).sigmoid().requires_grad_()
+    first, other = (
+        torch.autograd.grad(judged(draw(weights, n)).sum(), weights)[0] for n in (1, held)
+    )
+    assert torch.equal(first, other)
 
 
 def test_the_descent_finds_weights_that_are_known():
