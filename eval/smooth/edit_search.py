@@ -6,7 +6,8 @@ wanted attributes and the share of others kept; of equals, the first.
 Sources   Smooth Sec. 4.4 has r of 0.6 to 0.9; SDEdit starts at t_0 of 0.3 to 0.6; Cycle Diffusion's
           released code skips 15 to 30 of 100 steps, at η 0.1; Prompt-to-Prompt's keeps the maps of
           0.8 of the steps, and of 0.4; Plug-and-Play's paper takes features in 0.8 of them and
-          attention in 0.5; Pix2Pix-Zero's released λ_xa is 0.1. Disentangle finds its own weights.
+          attention in 0.5; Pix2Pix-Zero's released λ_xa is 0.1, with 5 rounds of whitening, whose
+          slopes are steeper on smaller latents. Disentangle finds its own weights.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,12 @@ CANDIDATES: Mapping[Method, tuple[Settings, ...]] = {
         {"features": 0.6, "attention": 0.4},
         {"features": 0.4, "attention": 0.25},
     ),
-    "pix2pix-zero": ({"map_guidance": 0.1}, {"map_guidance": 0.5}),
+    "pix2pix-zero": (
+        {"map_guidance": 0.1, "whitening": 5},
+        {"map_guidance": 0.1, "whitening": 1},
+        {"map_guidance": 0.1, "whitening": 0},
+        {"map_guidance": 0.02, "whitening": 0},
+    ),
     "disentangle": ({},),
 }
 
