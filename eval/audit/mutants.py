@@ -106,11 +106,19 @@ def of_reference(reference: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
         for inner, around in _mathematics(node, node):
             for choice, changed in enumerate(changes(inner, kinds)):
                 line = getattr(inner, "lineno", place.line)
-                shown = ast.unparse(around), ast.unparse(_with(around, inner, changed))
+                shown = ast.unparse(around), ast.unparse(replaced(around, inner, changed))
                 yield Mutant(file, function, line, *shown, order[inner], choice, tests)
 
 
-def _with(around: ast.AST, inner: ast.AST, change: ast.expr) -> ast.AST:
+def edits(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, int, ast.AST]]:
+    """Yield every change of a function: the node, which of its changes, the function with it."""
+    kinds = _kinds(function)
+    for inner, _ in _mathematics(function, function):
+        for choice, change in enumerate(changes(inner, kinds)):
+            yield inner, choice, replaced(function, inner, change)
+
+
+def replaced(around: ast.AST, inner: ast.AST, change: ast.expr) -> ast.AST:
     """Return a copy of an expression in which a part of it is changed."""
     place = list(ast.walk(around)).index(inner)
     whole = copy.deepcopy(around)

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from html import escape
 
+SIZE = re.compile(r"\\[bB]igg?[lr]?(?=\\[lr](?:[vV]ert|angle)\b)")  # of a fence with a name
 SIGN = re.compile(  # a minus behind what cannot be subtracted from: ( [ , = ≈
     r"(<mo[^>]*>(?:\[|&#x(?:00028|0002C|0003D|02248);)</mo>)<mo>(?=&#x02212;)"
 )
@@ -27,7 +28,7 @@ def formula(latex: str, display: bool = True) -> str:
         raise RuntimeError(
             "typeset equations need latex2mathml: python -m pip install 'latentgeo[audit]'"
         ) from error
-    known = latex.replace("{aligned}", "{split}")  # which latex2mathml knows
+    known = SIZE.sub("", latex.replace("{aligned}", "{split}"))  # what latex2mathml knows
     markup = convert(known, display="block" if display else "inline")
     markup = SIGN.sub(r'\1<mo form="prefix">', markup).replace(*SIM)
     markup = FUNCTION.sub(SPACE, markup)

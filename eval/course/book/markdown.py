@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
+WITH_STOP = re.compile(r'<math display="inline">(?:(?!</math>).)*</math>[,.;:!?)]+')  # one line
 LONG = 40  # lines of code that are shown without a click, at most
 PAGES = {"README.md": "index.html"}  # a text of the folder under another name; others keep theirs
 
@@ -61,7 +62,8 @@ def body(text: str, around: Around = NOTHING) -> tuple[str, tuple[tuple[str, str
             token.attrSet("id", slug(inline.content))
             sections += [(slug(inline.content), inline.content)] if token.tag == "h2" else []
     shown = list(_replaced(parser, tokens, around))
-    return str(parser.renderer.render(shown, parser.options, {})), tuple(sections)
+    html = str(parser.renderer.render(shown, parser.options, {}))
+    return WITH_STOP.sub(r'<span class="one">\g<0></span>', html), tuple(sections)
 
 
 def line(text: str) -> str:
@@ -123,7 +125,8 @@ def _replaced(parser: MarkdownIt, tokens: Sequence[Token], around: Around) -> It
             yield Token("html_block", "", 0, content=hint)
             hint = _hint(tokens[at + 1].content, around)
         elif kind == "paragraph_open":
-            used, html = _special(parser, tokens[at + 1 : at + 5 : 3], around)
+            several = [one.type for one in tokens[at + 3 : at + 4]] == [kind]
+            used, html = _special(parser, tokens[at + 1 : at + 2 + 3 * several : 3], around)
         yield Token("html_block", "", 0, content=html) if html else tokens[at]
         at += used
     yield Token("html_block", "", 0, content=hint)
@@ -132,7 +135,7 @@ def _replaced(parser: MarkdownIt, tokens: Sequence[Token], around: Around) -> It
 def _special(parser: MarkdownIt, pair: Sequence[Token], around: Around) -> tuple[int, str]:
     """Return how many tokens a paragraph takes that is code or a picture, and it as HTML; or 1, "".
 
-    `pair` are the insides of the paragraph and of the one behind it.
+    `pair` are the insides of the paragraph and, if there is one, of that right behind it.
     """
     inline, after = pair[0], (pair[1].children or []) if len(pair) > 1 else []
     if inline.content.startswith("Code: "):

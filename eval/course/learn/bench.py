@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from latentgeo.eval.course.learn.allowed import parsed
 from latentgeo.eval.course.learn.blank import blank, definition
 from latentgeo.eval.course.learn.exercises import HERE, Exercise, of_chapter
 
+ENDED = "its process ended: by itself, or by memory that it does not have"
 NEEDED = "learn checks answers with pytest: python -m pip install 'latentgeo[course]'"
 
 
@@ -46,6 +47,7 @@ class Checked:
     why: str = ""  # where no test could say it
     error: float | None = None  # largest difference of the answer from ours, relative to ours
     kind: str = ""  # of the mistake that it looks like
+    lines: tuple[int, ...] = ()  # in which one change would make it right
     lacking: tuple[str, ...] = field(default=(), compare=False)  # walls that could not be put up
 
 
@@ -100,7 +102,7 @@ class Bench:
         tests = sorted({test for row in exercise.rows for test in exercise.tests(row)})
         found = self._ask(exercise, path, text, tests, likeness=False)
         checked = judged(exercise, found)
-        if like and checked.status in ("wrong", "late") and not checked.why:
+        if like and checked.status in ("wrong", "late") and checked.why in ("", ENDED):
             failed = {one["test"] for one in found["told"] if one.get("status") == "failed"}
             return self._likened(checked, path, text, sorted(failed) or tests)
         return checked
@@ -111,15 +113,8 @@ class Bench:
         states = [one for one in found["told"] if "function" in one]
         kinds = dict.fromkeys(one["kind"] for one in states if one["kind"])
         error = max((one["error"] for one in states), default=None)
-        return Checked(
-            checked.exercise,
-            checked.status,
-            checked.equations,
-            checked.why,
-            error or None,
-            " and ".join(kinds),
-            checked.lacking,
-        )
+        lines = tuple(line for one in states for line in one["lines"])
+        return replace(checked, error=error or None, kind=" and ".join(kinds), lines=lines)
 
     def _ask(
         self, exercise: Exercise, path: Path, text: str, tests: list[str], likeness: bool
@@ -172,7 +167,7 @@ def judged(exercise: Exercise, found: dict[str, Any]) -> Checked:
     equations = tuple(_equation(exercise, row, told) for row in exercise.rows)
     right = ended == "done" and not broken and all(one.right for one in equations)
     status = "right" if right else "late" if ended == "late" else "wrong"
-    why = broken or ("" if ended != "dead" else "its process ended: too much memory, or by itself")
+    why = broken or (ENDED if ended == "dead" else "")
     return Checked(exercise, status, equations, why, lacking=lacking)
 
 

@@ -43,12 +43,25 @@ def kind_of(mutant: Mutant) -> str:
     """Return the kind of mistake, such as `a missing root`."""
     tree = tree_of(mutant.file)
     target = next(node for i, node in enumerate(ast.walk(tree)) if i == mutant.place)
+    return kind_in(tree, target, mutant.choice)
+
+
+def undone(kind: str) -> str:
+    """Return the kind of a mistake that its change puts right: `a root too many`."""
+    if kind == MISSING["detach"]:
+        return "a gradient that should not stop"
+    begin, missing, what = kind.partition("missing ")
+    return f"{begin}{what} too many" if missing else kind
+
+
+def kind_in(tree: ast.AST, target: ast.AST, choice: int) -> str:
+    """Return the kind of a change of a node in a tree, one of `mutants.changes`."""
     match target:
         case ast.Constant():
             return _of_number(list(_around(tree, target)))
         case ast.BinOp() | ast.UnaryOp():
             return KINDS[type(target.op)]
-        case ast.Call(func=ast.Attribute(attr=name)) if name in DROPPED and mutant.choice == 0:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in DROPPED and choice == 0:
             return MISSING[name]
     return KINDS[type(target)]
 

@@ -1,4 +1,4 @@
-"""What a call says: numbers, their gradients, or the type of what it raised; and when two say one.
+"""What a call says: numbers, their gradients, or what it raised; and when two say the same.
 
 Values       of tensors, numbers, words and collections of them, in their order
 Gradients    the lengths of those of every leaf of a result's graph, of a weighted sum of the result
@@ -8,6 +8,7 @@ Closeness    by the largest number: rounding in another order is no difference
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+MARGIN = 1 << 15  # numbers beside a copy
 CLOSE = {torch.float64: 1e-7, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 
 
@@ -32,6 +34,11 @@ def said(result: object) -> Said:
     if callable(result):
         return Said(("a function",), function=result)
     return Said(tuple(_parts(result)))
+
+
+def raised(error: Exception) -> str:
+    """Return what an exception says: its type and its message, without addresses in memory."""
+    return f"{type(error).__name__}: {re.sub('0x[0-9a-f]+', '', str(error))}"
 
 
 def _parts(value: object) -> Iterator[object]:
@@ -122,10 +129,20 @@ def difference(ours: Said, other: Said) -> float:
     return max(found)
 
 
+def roomy(value: Tensor) -> Tensor:
+    """Return a copy with zeros before and behind it, for kernels that read beside it."""
+    dense = value.detach()
+    if not dense.is_contiguous():
+        return dense.clone()
+    room = dense.new_zeros(dense.numel() + 2 * MARGIN)
+    inside = room[MARGIN : MARGIN + dense.numel()].view(dense.shape)
+    return inside.copy_(dense)
+
+
 def copied(value: Any) -> Any:
     """Return arguments that may be changed: tensors and generators of their own."""
     if isinstance(value, Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
+        return roomy(value).requires_grad_(value.requires_grad)
     if isinstance(value, torch.Generator):
         return torch.Generator(value.device).set_state(value.get_state())
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ from latentgeo.eval.audit.references import split_reference
 from latentgeo.eval.course.learn import likeness
 from latentgeo.eval.course.learn.exercises import HERE, exercise_of, of_chapter
 from latentgeo.eval.course.learn.fence import end_group, fenced
-from latentgeo.eval.course.learn.seats import answers_of, seated
+from latentgeo.eval.course.learn.seats import ANSWERS, answers_of, seated
 from latentgeo.eval.course.learn.trial import Telling, run_tests
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev")
@@ -145,12 +145,16 @@ def _work(task: dict[str, Any], folder: Path, tell: Any) -> None:
         tell({"broken": f"no function {', '.join(sorted(missing))}"})
         return
     if task["likeness"]:
-        states = {one: likeness.likeness(one, answer) for one, answer in answers.items()}
+        tree, names = ast.parse(task["text"]), vars(sys.modules[ANSWERS])
+        states = {
+            one: likeness.likeness(one, answer, tree, names) for one, answer in answers.items()
+        }
         for one, state in states.items():
             seats.take(one, likeness.watched(seats.ours[one], state, one))
         run_tests(task["tests"], exercise.select, folder, likeness.Enough(list(states.values())))
         for one, state in states.items():
-            tell({"function": one, "kind": state.kind(), "error": state.error})
+            found = {"kind": state.kind(), "error": state.error, "lines": state.lines()}
+            tell({"function": one, **found})
     else:
         for one, answer in answers.items():
             seats.take(one, answer)

@@ -11,6 +11,7 @@ from latentgeo.core.run.text import read_text
 from latentgeo.eval.course.learn.bench import Checked, Equation
 from latentgeo.eval.course.learn.exercises import Exercise, chapter_names, exercises
 
+NAMED = 2  # tests that have failed, by name
 SOLVED = "solved.json"  # in a chapter's folder: the status of each exercise when it was checked
 
 
@@ -57,7 +58,8 @@ def text_check(found: Checked) -> str:
     if found.error is not None:
         lines.append(f"    largest difference from the package {found.error:.1e} of its values")
     if found.kind:
-        lines.append(f"    it looks like {found.kind}")
+        where = f", in line {' or '.join(map(str, found.lines[:3]))}" if found.lines else ""
+        lines.append(f"    it looks like {found.kind}{where}")
     elif found.status in ("wrong", "late") and not found.why:
         lines.append("    it is none of the common mistakes")
     return "\n".join(lines)
@@ -67,8 +69,9 @@ def _equation(found: Equation) -> str:
     if found.right:
         error = "" if found.error is None else f"error {found.error:.1e}"
         return f"{found.tag:<16} right   {error}".rstrip()
-    named = ", ".join(found.failed) or "its tests did not all end"
-    return f"{found.tag:<16} wrong   {named}{f': {found.said}' if found.said else ''}"
+    named = ", ".join(found.failed[:NAMED]) or "its tests did not all end"
+    more = f" and {len(found.failed) - NAMED} more" if len(found.failed) > NAMED else ""
+    return f"{found.tag:<16} wrong   {named}{more}{f': {found.said}' if found.said else ''}"
 
 
 def verdict(found: Iterable[Checked]) -> str:

@@ -15,6 +15,7 @@ import ast
 import copy
 import functools
 import importlib
+import itertools
 import linecache
 import sys
 import types
@@ -25,9 +26,11 @@ from typing import Any
 from latentgeo.eval.audit.ledger import ROOT
 from latentgeo.eval.audit.mutation import Substitute, forget, importers
 from latentgeo.eval.audit.references import split_reference
-from latentgeo.eval.course.learn.blank import definition, is_kernel, module_of, tree_of
+from latentgeo.eval.course.learn.blank import FUTURE, definition, is_kernel, module_of, tree_of
 
 SEAT = "__seat__"
+NUMBERS = itertools.count()  # of variants, whose sources are told apart by them
+ANSWERS = "exercise"  # the name of an answer's module
 TESTS = ("tests.", "test_")  # how the modules of tests are named
 Function = Callable[..., Any]
 
@@ -97,9 +100,9 @@ def answers_of(text: str, path: str, seats: Seats, others: Iterable[str]) -> dic
     `others` are functions of the chapter's other exercises, which are ours in it. A function that
     the file lacks is none of the result. Raises whatever the file raises.
     """
-    module = types.ModuleType("exercise")
+    module = types.ModuleType(ANSWERS)
     module.__file__ = path
-    sys.modules["exercise"] = module
+    sys.modules[ANSWERS] = module
     _remember(path, text)
     exec(compile(text, path, "exec"), vars(module))
     for reference in others:
@@ -109,16 +112,22 @@ def answers_of(text: str, path: str, seats: Seats, others: Iterable[str]) -> dic
     return {reference: answer for reference, answer in found.items() if answer is not None}
 
 
-def variant(reference: str, node: ast.FunctionDef) -> Any:
+def variant(reference: str, node: ast.AST) -> Any:
     """Return a function made of a changed syntax tree, among the names of its own module."""
-    file, name = split_reference(reference)
+    file, _ = split_reference(reference)
+    return made(node, vars(importlib.import_module(module_of(file))))
+
+
+def made(node: ast.AST, names: Mapping[str, Any]) -> Any:
+    """Return a function made of a syntax tree, among these names; of its decorators, Triton's."""
     tree = copy.deepcopy(node)
-    tree.decorator_list = [one for one in tree.decorator_list if is_kernel(node)]
-    text, path = ast.unparse(tree), f"<{reference} {id(tree)}>"
+    assert isinstance(tree, ast.FunctionDef)
+    tree.decorator_list = [one for one in tree.decorator_list if ast.unparse(one) == "triton.jit"]
+    text, path = f"{FUTURE}\n{ast.unparse(tree)}", f"<{tree.name} {next(NUMBERS)}>"
     _remember(path, text)
-    names = dict(vars(importlib.import_module(module_of(file))))
-    exec(compile("from __future__ import annotations\n" + text, path, "exec"), names)
-    return names[name]
+    found = dict(names)
+    exec(compile(text, path, "exec"), found)
+    return found[tree.name]
 
 
 def _remember(path: str, text: str) -> None:

@@ -33,7 +33,7 @@ SCALES = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 def compute(*, quick: bool) -> Computed:
     """Return the numbers and pictures of chapter 7; `quick` has fewer steps and one scale."""
     schedule, model = linear(), load_image(MODEL, "cpu")
-    steps, scales = (4, (0.0, 1.0)) if quick else (40, SCALES)
+    steps, scales = (2, (0.0, 1.0)) if quick else (40, SCALES)
     step_numbers, ratio = of_a_step(schedule)
     arrival_numbers, arrives = of_a_sampling(schedule, (40, 1000) if quick else LENGTHS)
     face_numbers, both = of_both_terms(model, steps)

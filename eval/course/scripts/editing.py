@@ -39,7 +39,7 @@ def compute(*, quick: bool) -> Computed:
     nulls, null_picture = of_null_text(10 if quick else 50)
     strengths, strength = of_strength(20 if quick else 200)
     drags, film = of_drag(4 if quick else 100)
-    faces, sheet = of_faces(4 if quick else 25, METHODS[:1] if quick else METHODS)
+    faces, sheet = of_faces(2 if quick else 25, METHODS[:1] if quick else METHODS)
     return Computed(
         numbers={**trips, **nulls, **strengths, **drags, **faces},
         pictures={

@@ -38,9 +38,9 @@ def compute(*, quick: bool) -> Computed:
         numbers=numbers | round_trip_numbers(),
         pictures={
             "paths": paths(),
-            "steps": steps_plot(),
+            "steps": steps_plot(STEPS[:4] if quick else STEPS),
             "round_trip": round_trip_plot(),
-            "guidance": guidance_plot(),
+            "guidance": guidance_plot(20 if quick else 100),
         },
         frames={"face": denoised(model, few), "scales": guided_faces(model, few)},
     )
@@ -96,10 +96,10 @@ def spread_error(steps: int, eta: float) -> float:
     return abs(pushed(exact_eps(DATA, SD), visited, eta)[1] / DATA.std.item() - 1)
 
 
-def steps_plot() -> str:
+def steps_plot(steps: tuple[int, ...]) -> str:
     """Return the error of the samples' spread against the number of steps, DDIM and DDPM."""
     curves = {
-        f"η = {eta:g}": (STEPS, [spread_error(n, eta) for n in STEPS]) for eta in (0.0, 0.5, 1.0)
+        f"η = {eta:g}": (steps, [spread_error(n, eta) for n in steps]) for eta in (0.0, 0.5, 1.0)
     }
     return lines_plot(curves, "steps", "relative error of the spread", x_scale="log", y_scale="log")
 
@@ -171,10 +171,10 @@ def guidance_numbers() -> dict[str, float]:
     }
 
 
-def guidance_plot() -> str:
+def guidance_plot(steps: int) -> str:
     """Return the spread of guided samples beside that of the sharpened density, against w."""
     scales = [1 + i / 2 for i in range(13)]
-    visited = times(SD, 100, "trailing", final="zero")
+    visited = times(SD, steps, "trailing", final="zero")
     curves = {
         "guided sampling": (scales, [pushed(conditional(w), visited, 0.0)[1] for w in scales]),
         "sharpened density": (scales, [sharpened(w)[1] for w in scales]),
@@ -210,7 +210,7 @@ def denoised(model: TextToImage, steps: int) -> dict[str, Image.Image]:
         seen[f"t = {t.item()}"] = shown(model.decode(x_0_from_eps(model.schedule, x, eps, t)))
         return eps
 
-    sample(watched, model.schedule, noise(model), times(model.schedule, min(steps, 12)))
+    sample(watched, model.schedule, noise(model), times(model.schedule, min(steps, 8)))
     return seen
 
 

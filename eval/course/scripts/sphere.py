@@ -139,10 +139,8 @@ def of_walks(
 
     films = [images(sweep(a[-1:], b[-1:], 7, path)[:, 0]) for path in PATHS.values()]
     film = {
-        f"w = {i / 10:g}, above straight, below slerp": grid(
-            [[to_picture(one[i])] for one in films]
-        )
-        for i in range(11)
+        f"w = {i / 6:.2f}, above straight, below slerp": grid([[to_picture(x[i])] for x in films])
+        for i in range(7)
     }
     points = {"ends": a, "slerp": slerp(a, b, 0.5), "straight": lerp(a, b, 0.5)}
     numbers, rows = {"pairs": float(pairs)}, []

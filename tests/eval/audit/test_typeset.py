@@ -57,3 +57,7 @@ def test_a_function_stands_apart_from_what_it_is_of():
     assert '<mi>log</mi><mspace width="0.17em" /><mi>p</mi>' in formula(r"\log p")
     assert "mspace" not in formula(r"\log(p)")
     assert "<mo>&#x0223C;</mo>" in formula(r"x \sim p")
+
+
+def test_large_fences_with_names_are_fences():
+    assert formula(r"\Big\langle a \big\rVert") == formula(r"\langle a \rVert")

@@ -39,12 +39,13 @@ def test_frames_lie_in_rows():
     assert [layout(count) for count in (1, 6, 7, 13)] == [(1, 1), (6, 1), (4, 2), (5, 3)]
 
 
-def test_a_drawing_takes_the_colours_of_its_page():
-    svg = themed("<!-- > --><svg width='3'><path stroke='currentColor'/></svg>")
+def test_a_drawing_takes_the_colours_of_its_page_and_few_bytes():
+    shape = "<path d='M 1.23456 7\n  L -10.5 3.999'\n stroke='currentColor'/>"
+    svg = themed(f"<svg width='3.14159'>\n <metadata>a\n</metadata><!-- > -->\n {shape}\n</svg>\n")
     head, _, rest = svg.partition("</style>")
-    assert head.startswith("<!-- > --><svg width='3'><style>")
+    assert head.startswith("<svg width='3.14'><style>")
     assert head.count("svg { color:") == 2 and "prefers-color-scheme: dark" in head
-    assert rest == "<path stroke='currentColor'/></svg>"
+    assert rest == "<path d='M 1.23 7 L -10.5 3.99' stroke='currentColor'/></svg> "
 
 
 def test_what_cannot_be_kept_is_refused():

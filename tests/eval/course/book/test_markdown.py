@@ -35,6 +35,12 @@ def test_equations_are_typeset_in_lines_and_on_their_own():
     assert "$" not in found and "<msqrt>" in found
 
 
+def test_a_comma_stays_with_its_formula():
+    found = html("Of $x$, $y$ ($z$).")
+    assert found.count('<span class="one">') == 2
+    assert "</math>,</span> <math" in found and "</math>).</span></p>" in found
+
+
 def test_code_is_that_of_the_tree_with_its_lines():
     found = html("Code: [core/ddim.py, sigma](../../../core/ddim.py)")
     assert re.search(r"<figcaption><code>core/ddim.py:\d+ sigma</code></figcaption>", found)
@@ -54,6 +60,7 @@ def test_a_picture_is_inside_with_the_italics_behind_it():
     assert 'alt="a line"><figcaption>It is <math' in found and "</figure>\n<p>Next.</p>" in found
     plain = html('![a "face"](figures/x/face.png)\n\n*Two* words.')
     assert '<figure class="png">' in plain and 'alt="a &quot;face&quot;"></figure>' in plain
+    assert "<h3" in html("![a](figures/x/face.png)\n\n### *A heading*")
     with pytest.raises(LookupError, match=r"figures/x/gone.svg: no such picture"):
         html("![a](figures/x/gone.svg)")
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from latentgeo.eval.course.learn.outcomes import Said, copied, difference, said, same
+from latentgeo.eval.course.learn.outcomes import Said, copied, difference, raised, said, same
 from tests.tensors import normal
 
 
@@ -38,7 +38,8 @@ def test_infinite_and_undefined_numbers_are_values():
     assert difference(said(x), said(x.clone())) == 0
 
 
-def test_exceptions_are_known_by_their_type():
+def test_exceptions_are_known_by_type_and_message():
+    assert raised(ValueError("f at 0x7f: 3")) == "ValueError: f at : 3"
     assert same(Said(raised="ValueError"), Said(raised="ValueError"))
     assert not same(Said(raised="ValueError"), Said(raised="TypeError"))
     assert not same(Said(raised="ValueError"), said(1.0))

@@ -15,11 +15,11 @@ def test_a_right_answer_has_the_largest_error():
 
 
 def test_a_wrong_answer_has_test_difference_and_likeness():
-    wrong = Equation("DDPM Eq. 6", False, None, ("test_a", "test_b"), "not close")
-    text = text_check(Checked(POSTERIOR, "wrong", (wrong,), error=0.5, kind="a sign"))
-    assert "DDPM Eq. 6       wrong   test_a, test_b: not close" in text
+    wrong = Equation("DDPM Eq. 6", False, None, ("test_a", "test_b", "test_c"), "not close")
+    text = text_check(Checked(POSTERIOR, "wrong", (wrong,), error=0.5, kind="a sign", lines=(31,)))
+    assert "DDPM Eq. 6       wrong   test_a, test_b and 1 more: not close" in text
     assert "largest difference from the package 5.0e-01 of its values" in text
-    assert text.endswith("it looks like a sign")
+    assert text.endswith("it looks like a sign, in line 31")
     assert text_check(Checked(POSTERIOR, "late", (wrong,))).endswith("none of the common mistakes")
     assert text_check(Checked(POSTERIOR, "wrong", why="a.py:3: x")).endswith("    a.py:3: x")
     assert text_check(Checked(POSTERIOR, "open")) == "posterior            not begun"
