@@ -1,7 +1,9 @@
 """The methods of text editing behind one signature, as the commands choose them by name."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 from latentgeo.core.pix2pix_zero import Whitening
@@ -18,8 +20,8 @@ from latentgeo.infer.text_edits.plug_and_play import PlugAndPlay, plug_and_play
 from latentgeo.infer.text_edits.prompt_to_prompt import PromptToPrompt, prompt_to_prompt
 from latentgeo.infer.text_edits.prompt_words import changed_words
 from latentgeo.infer.text_edits.settings import EditOptions, Method
-from latentgeo.models.judges.judge import load_judge
-from latentgeo.models.perceptual import load_lpips
+from latentgeo.models.judges.judge import Judge, load_judge
+from latentgeo.models.perceptual import Lpips, load_lpips
 
 
 def run_edit(
@@ -48,9 +50,10 @@ def run_edit(
     if method == "pix2pix-zero":
         return zero_edit(edit, options, x_T, z_0, sentences)
     if method == "disentangle":
+        judge, perceptual = judges(options.judge, edit.bundle.device)
         weighing = Disentangle(
-            judge=load_judge(options.judge, edit.bundle.device),
-            perceptual=load_lpips(edit.bundle.device),
+            judge=judge,
+            perceptual=perceptual,
             rounds=options.weight_rounds,
             beta=options.keep_weight,
             kept=options.kept_steps,
@@ -70,6 +73,12 @@ def run_edit(
         threshold=options.threshold,
     )
     return prompt_to_prompt(edit, x_T, how).chunk(2)[1]
+
+
+@lru_cache(maxsize=1)
+def judges(source: str, device: torch.device) -> tuple[Judge, Lpips]:
+    """Return Disentangle's judges, read once for all batches."""
+    return load_judge(source, device), load_lpips(device)
 
 
 def zero_edit(
