@@ -2,7 +2,7 @@
 
 A chapter is `chapters/NN-name.md`, GitHub's Markdown, and `chapters/NN-name.toml`, its exercises.
 
-Number      `<!--=key-->0.385<!--/-->`: what the script computed for `key`, in the digits typed;
+Number      `<!--=key-->0.385<!--/-->`: what the script computed (eval/page/numbers.py);
             `<!--print-->0.1756<!--/-->`: what a paper prints. No other decimal stands in prose
 Code        a paragraph `Code: [core/ddim.py, step](../../../core/ddim.py)`, more after commas
 Equation    a link to a row of the ledger, whose text is the tag
@@ -16,7 +16,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from latentgeo.core.run.text import read_text
 
 CHAPTERS = Path(__file__).parent / "chapters"
 FILE = re.compile(r"(\d\d)-([a-z0-9-]+)\.md")
-MARK = re.compile(r"<!--(=(?P<key>[\w.-]+)|print)-->(?P<typed>.*?)<!--/-->")
+MARKED = re.compile(r"<!--(?:=[\w.-]+|print)-->.*?<!--/-->")
 REFERENCE = re.compile(r"\[([\w/]+\.py), ([\w.]+)\]\([^)]+\)")
 ROW = re.compile(r"\[(?P<tag>[^\]]+)\]\((?:\.\./)+core/papers/(?P<file>[\w-]+)\.md#(?P<at>[^)]+)\)")
 EXERCISE = re.compile(r"^### Exercise ([a-z0-9-]+): (.+)$", re.MULTILINE)
@@ -150,44 +149,9 @@ def terms(chapter: Chapter) -> dict[str, str]:
     return {one[1]: one[2] for one in found if one}
 
 
-def formatted(value: float, like: str) -> str:
-    """Return a number in the form of one that is typed: its decimals, commas, or power of ten."""
-    mantissa, power, _ = like.partition("e")
-    comma = "," if "," in mantissa else ""
-    text = f"{value:{comma}.{len(mantissa.partition('.')[2])}{'e' if power else 'f'}}"
-    text = re.sub(r"e\+?(-?)0*(?=\d)", r"e\1", text)
-    if text.startswith("-"):
-        return ("−" if float(text.replace(",", "")) else "") + text[1:]
-    return text
-
-
-def filled(text: str, numbers: Mapping[str, float]) -> str:
-    """Return a text whose numbers are those computed; ValueError for a key that has none."""
-
-    def computed(mark: re.Match[str]) -> str:
-        key, typed = mark["key"], mark["typed"]
-        if key is None:
-            return mark[0]
-        if key not in numbers:
-            raise ValueError(f"{key}: the script computes {sorted(numbers)}, and not this number")
-        return f"<!--={key}-->{formatted(numbers[key], typed)}<!--/-->"
-
-    return MARK.sub(computed, text)
-
-
-def stale(text: str, numbers: Mapping[str, float]) -> list[str]:
-    """Return the numbers of a text that are not those computed, with what these are."""
-    pairs = zip(MARK.finditer(text), MARK.finditer(filled(text, numbers)), strict=True)
-    return [
-        f"{old['key']}: {old['typed']} is written, {new['typed']} was computed"
-        for old, new in pairs
-        if old[0] != new[0]
-    ]
-
-
 def unmarked(text: str) -> list[str]:
     """Return the decimal numbers in prose which are neither computed nor said to be print's."""
-    return re.findall(r"(?<![\w.])\d[\d,]*\.\d+\b", NOT_PROSE.sub(" ", MARK.sub(" ", text)))
+    return re.findall(r"(?<![\w.])\d[\d,]*\.\d+\b", NOT_PROSE.sub(" ", MARKED.sub(" ", text)))
 
 
 def plain(text: str) -> str:

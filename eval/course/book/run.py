@@ -17,14 +17,8 @@ from latentgeo.eval.course.book.markdown import Around, body
 from latentgeo.eval.course.book.page import address, page, ways
 from latentgeo.eval.course.book.settings import Book
 from latentgeo.eval.course.computed import kept as read_kept
-from latentgeo.eval.course.text import (
-    CHAPTERS,
-    Chapter,
-    chapter_of,
-    chapters,
-    exercises,
-    filled,
-)
+from latentgeo.eval.course.text import CHAPTERS, Chapter, chapter_of, chapters, exercises
+from latentgeo.eval.page.numbers import filled
 
 
 def write_book(cmd: Book, folder: Path = CHAPTERS) -> Path:

@@ -17,11 +17,11 @@ from latentgeo.eval.course.text import (
     ROW,
     chapters,
     exercises,
-    stale,
     symbols,
     terms,
     unmarked,
 )
+from latentgeo.eval.page.numbers import stale
 
 CHEAP = ("noise",)  # scripts whose whole run takes seconds
 INDEXES = ("README.md", "glossary.md", "symbols.md")
