@@ -199,6 +199,8 @@ def test_the_sum_of_shifts_does_not_depend_on_the_steps():
     for used in (8, 40, 1000):
         total = sum(asyrp.scaled([a, b], [1.5, -2.0], 40, used) for _ in range(used))
         torch.testing.assert_close(total, 40 * (1.5 * a - 2 * b), rtol=1e-9, atol=1e-9)
+    alone = asyrp.scaled([a], [1.5], 40, 8)
+    torch.testing.assert_close(alone, 5 * 1.5 * a, rtol=1e-12, atol=0)
 
 
 def test_mean_and_global_directions():

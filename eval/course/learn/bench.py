@@ -104,11 +104,12 @@ class Bench:
         checked = judged(exercise, found)
         if like and checked.status in ("wrong", "late") and checked.why in ("", ENDED):
             failed = {one["test"] for one in found["told"] if one.get("status") == "failed"}
-            return self._likened(checked, path, text, sorted(failed) or tests)
+            likened = self._likened(checked, path, text, sorted(failed) or tests)
+            return likened if likened.kind else self._likened(checked, path, text, tests)
         return checked
 
     def _likened(self, checked: Checked, path: Path, text: str, tests: list[str]) -> Checked:
-        """Return the same with what the answer looks like in the tests that failed."""
+        """Return the same with what the answer looks like in some tests."""
         found = self._ask(checked.exercise, path, text, tests, likeness=True)
         states = [one for one in found["told"] if "function" in one]
         kinds = dict.fromkeys(one["kind"] for one in states if one["kind"])

@@ -26,6 +26,8 @@ def test_there_are_enough_and_each_has_a_name_of_its_own():
     assert len(ALL) >= 40 and len({one.key for one in ALL}) == len(ALL)
     assert len(chapter_names()) == 10
     assert sum(one.triton for one in ALL) >= 3
+    page = (ROOT / "eval" / "course" / "LECTURERS.md").read_text()
+    assert f" {len(ALL)} exercises" in page
 
 
 @pytest.mark.parametrize("name", chapter_names())
