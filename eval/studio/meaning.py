@@ -32,7 +32,7 @@ def build(desk: Desk) -> None:
         ]
         strip = gr.Radio(list(STRIPS), value=next(iter(STRIPS)), label="columns")
         with gr.Accordion("steps and times", open=False):
-            steps = gr.Slider(2, 100, 50, step=1, label="steps", elem_id="meaning-steps")
+            steps = gr.Slider(2, 100, 40, step=1, label="steps", elem_id="meaning-steps")
             t_edit = desk.number("t_edit", "t_edit")
             t_boost = desk.number("t_boost", "t_boost")
     desk.shows(of, {SEED: seed, IMAGE: image})

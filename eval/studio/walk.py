@@ -108,4 +108,4 @@ def evenness(distances: Mapping[str, list[float]]) -> str:
     for name, d in distances.items():
         mean, deviation = sum(d) / len(d), deviations(torch.tensor([d])).item()
         rows.append([name, f"{deviation:.3f}", f"{mean:.3f}", f"{deviation / mean:.3f}"])
-    return table(["model", "ISTD of this walk, pixels in [0, 1]", "mean distance", "ratio"], rows)
+    return table(["model", "its ISTD, pixels in [0, 1]", "mean distance", "ratio"], rows)

@@ -57,7 +57,8 @@ def drag_image(
     picture = read_picture(cmd.image, bundle, cmd.size)
     request = requested(picture, handles, targets, cmd.mask)
     frames = Frames(bundle, picture, request, how, shown)
-    done = edit(bundle, picture.image, cmd.prompt, request, how, cmd.seed, frames.update)
+    with frames.bar:
+        done = edit(bundle, picture.image, cmd.prompt, request, how, cmd.seed, frames.update)
     measured = outcome(load_lpips(), done, request, picture, cmd.mask is not None)
     write_run(cmd, cmd.out)
     about = {

@@ -11,6 +11,7 @@ import pytest
 from latentgeo.core.run import screen
 from latentgeo.core.run.main import guarded
 from latentgeo.core.run.progress import Sections, clock, passing, progress, say
+from latentgeo.core.run.screen import shown
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,17 @@ def test_progress_shows_rate_and_time_left_on_a_terminal(monkeypatch):
     assert shown.startswith(f"train:  50% [{'#' * 10}{'.' * 10}] 5/10, ")
     assert "2.0 image/s, 0:02 left, loss=0.5" in shown
     assert shown.endswith("\n")
+
+
+def test_what_is_shown_can_be_asked_for(monkeypatch):
+    """The outermost's share, with the innermost's line behind its own; nothing once it is closed."""
+    shown_on(io.StringIO(), monkeypatch)
+    with progress(total=4, label="outer") as bar, progress(total=5, label="inner"):
+        bar.update(1)
+        share, text = shown()
+        assert share == 0.25
+        assert text.startswith("outer:  25%, 1/4") and "| inner:   0%, 0/5" in text
+    assert shown() == (None, "")
 
 
 def test_what_is_aside_is_not_in_the_rate(monkeypatch):

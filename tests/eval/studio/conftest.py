@@ -59,7 +59,7 @@ def site(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         assert found, (folder / "log").read_text()
         yield Site(found[0], process, folder / "log", models)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
         assert "reached for" not in process.stdout.read()
 
 

@@ -47,6 +47,7 @@ def tab(page, name):
 def done(page, name, start=True):
     """Start a tab's job and wait for it; return its command."""
     if start:
+        page.evaluate(f"document.querySelector('#{name}-status .going')?.remove()")
         page.click(f"#{name}-go")
     page.wait_for_function(
         f"document.querySelector('#{name}-status .error, #{name}-status .going')?.textContent"
@@ -236,7 +237,7 @@ def test_the_equations_are_there(page):
     link = page.get_attribute(".why a", "href")
     page.click("role=tab[name=Equations]")
     frame = page.frame_locator("iframe.equations")
-    assert frame.locator(f"[id='{link.partition('#')[2]}']").count() == 1
+    frame.locator(f"[id='{link.partition('#')[2]}']").wait_for(state="attached")
 
 
 @pytest.mark.parametrize(
