@@ -76,7 +76,7 @@ def side_by_side(figures: Sequence[tuple[str, str]]) -> str:
     """Return pieces of HTML beside each other, each with a caption of plain text."""
     parts = "".join(f"<figure>{one}<figcaption>{text(name)}</figcaption></figure>"
                     for one, name in figures)  # fmt: skip
-    return f'<div class="side">{parts}</div>'
+    return f'<div class="side" style="--n: {len(figures)}">{parts}</div>'
 
 
 def picture(path: Path, alt: str) -> str:

@@ -54,7 +54,7 @@ def test_progress_shows_rate_and_time_left_on_a_terminal(monkeypatch):
 
 
 def test_what_is_shown_can_be_asked_for(monkeypatch):
-    """The outermost's share, with the innermost's line behind its own; nothing once it is closed."""
+    """The outermost's share, with the innermost's line behind its own; nothing once both end."""
     shown_on(io.StringIO(), monkeypatch)
     with progress(total=4, label="outer") as bar, progress(total=5, label="inner"):
         bar.update(1)
