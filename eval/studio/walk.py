@@ -44,7 +44,7 @@ def build(desk: Desk) -> None:
         images = gr.HTML(chooser(desk.name, *SLOTS), visible="hidden")
         names = gr.CheckboxGroup(list(known), value=chosen, label="models")
         frames = gr.Slider(3, 31, 11, step=1, label="frames", elem_id="walk-frames")
-        steps = gr.Slider(1, 50, 15, step=1, label="steps", elem_id="walk-steps")
+        steps = gr.Slider(1, 50, 12, step=1, label="steps", elem_id="walk-steps")
         guidance = desk.number("guidance", "guidance w")
     desk.shows(ends, {SEEDS: seeds, IMAGES: images})
 
