@@ -33,6 +33,7 @@ TABS: tuple[tuple[str, Callable[[Desk], None]], ...] = (
     (captions.TITLE, captions.build),
     (equations.TITLE, equations.build),
 )
+SESSIONS = 200  # that Gradio remembers, of pages that were never closed
 SILENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_SHARE": "False"}
 
 
@@ -85,5 +86,6 @@ def page(cmd: Studio, jobs: Jobs) -> "Blocks":
             jobs.stop((str(request.session_hash), ""))
 
         blocks.unload(leave)
+    blocks.state_session_capacity = SESSIONS
     blocks.queue(default_concurrency_limit=None)
     return blocks
