@@ -26,7 +26,7 @@ def write_book(cmd: Book, folder: Path = CHAPTERS) -> Path:
 
     Raises FileNotFoundError where `write` is asked for and there is no checkout.
     """
-    if cmd.write and not (ROOT / "tests").is_dir():
+    if cmd.write and not (ROOT / "setup.py").is_file():
         raise FileNotFoundError(f"write: {ROOT} is no checkout; its texts stay as installed")
     every = chapters(folder)
     for chapter in every if cmd.chapter is None else (chapter_of(cmd.chapter, folder),):
