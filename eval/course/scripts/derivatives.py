@@ -25,7 +25,7 @@ def compute(*, quick: bool) -> Computed:
     """Return the numbers and pictures of chapter 4; `quick` has fewer probes and columns."""
     differences, v_shapes = of_differences()
     traces, falling = of_probes(repeats=50 if quick else 1000)
-    spectra, spectrum = of_denoiser(columns=32 if quick else 1024)
+    spectra, spectrum = of_denoiser(*((16, 2, 0.5) if quick else (1024, 16, 0.02)))
     return Computed(
         numbers={**differences, **traces, **of_rounds(), **spectra},
         pictures={"differences": v_shapes, "probes": falling, "spectrum": spectrum},
@@ -99,10 +99,11 @@ def of_rounds() -> dict[str, float]:
     return {f"rounds_{name}": float(one.iterations.item()) for name, one in found.items()}
 
 
-def of_denoiser(columns: int) -> tuple[dict[str, float], str]:
+def of_denoiser(columns: int, count: int, tolerance: float) -> tuple[dict[str, float], str]:
     """Return what products and the formed Jacobian say of the embedded denoiser, and its values.
 
-    With fewer `columns` than inputs the formed Jacobian is of these alone.
+    With fewer `columns` than inputs the formed Jacobian is of these alone. Traces are of `count`
+    probes, the largest singular value of subspace iteration is found to the tolerance.
     """
     bundle, held = load_model("avatars", "cpu"), captioned().chosen(1, 0)
     with torch.no_grad():
@@ -117,8 +118,8 @@ def of_denoiser(columns: int) -> tuple[dict[str, float], str]:
         return x_0_from(bundle.schedule, x, raw, time, "eps")
 
     exact = torch.linalg.svdvals(formed(f, x_t, columns))
-    found = top_singular(f, x_t, tolerance=0.02, generator=generator(4, "subspace"))
-    traces = hutchinson(f, x_t, probes(x_t, 16, generator(4, "traces")), chunk=4)
+    found = top_singular(f, x_t, tolerance=tolerance, generator=generator(4, "subspace"))
+    traces = hutchinson(f, x_t, probes(x_t, count, generator(4, "traces")), chunk=4)
     white = bundle.schedule.alpha_bar[TIME].sqrt().item()
     numbers = {
         "sigma_1": exact[0].item(),

@@ -39,10 +39,10 @@ MODELS = {"base": "avatars", "smooth": "avatars-smooth"}
 def compute(*, quick: bool) -> Computed:
     """Return the numbers and pictures of chapter 5; `quick` has fewer faces, times and walks."""
     base = load_model("avatars", "cpu")
-    held, train = captioned().chosen(4 if quick else FACES, 0), captioned(split="train")
+    held, train = captioned().chosen(2 if quick else FACES, 0), captioned(split="train")
     with torch.no_grad():
         x_0, context = base.encode(held.images(64)), base.encode_text(held.captions)
-        known = train.first(32 if quick else 1024).images(64).split(64)
+        known = train.first(16 if quick else 1024).images(64).split(64)
         data = torch.cat([base.encode(part).flatten(1) for part in known]).double()
     basis, variances = principal(data)
     times = (397, LATE) if quick else TIMES
