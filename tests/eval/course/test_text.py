@@ -135,7 +135,7 @@ def test_numbers_are_filled_in_and_stale_ones_found():
     assert plain(filled("<!--a-->" + TEXT, numbers)) == TEXT.replace(
         "<!--=half-->0.0<!--/-->", "0.5"
     )
-    with pytest.raises(ValueError, match="^half: no result has this number"):
+    with pytest.raises(ValueError, match=r"^half: no result has this number"):
         filled(TEXT, {"third": 1 / 3})
 
 
