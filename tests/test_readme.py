@@ -42,8 +42,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "invert": "infer/inversion/test_run.py::test_an_inversion_is_a_file_and_makes_the_image_again",
     "reconstruct": "infer/inversion/test_run.py::"
     "test_an_inversion_is_a_file_and_makes_the_image_again",
-    "book": "eval/course/book/test_run.py::test_one_chapter_alone",
-    "learn": "eval/course/learn/test_run.py::test_answers_are_checked_and_what_is_solved_is_kept",
     "train-ddpm": "train/isometry/test_isometric_training.py::test_a_lora_is_the_twin_of_its_base",
     "train-isometric": "train/isometry/test_isometric_training.py::"
     "test_a_lora_is_the_twin_of_its_base",
@@ -66,8 +64,6 @@ RUN_BY = {  # commands that no line of the pages has -> the test that runs them
     "eval-judge": "eval/judges/test_judge.py::test_command_measures_the_embedded_judge",
     "eval-segmenter": "eval/judges/test_segmenter.py"
     "::test_of_masks_that_it_sees_itself_and_of_wrong_ones",
-    "studio": "eval/studio/test_frame.py"
-    "::test_a_walk_is_scrubbed_and_its_command_makes_the_same_bytes",
     "toy-isometry": "eval/toy/test_run.py::test_pictures_numbers_and_table",
     "bench-load": "eval/bench/test_load.py::test_both_load_in_turn",
     "bench-sample": "eval/bench/test_sample.py"

@@ -101,6 +101,12 @@ SHORTER = {  # examples in Python
 NOT_RUN = {  # program of a line -> why, and what runs it instead
     "python -m pip install .": "changes the environment and reads a package index",
     "python -m pip install -e '.[test]'": "so does this; .ci/run does it before a merge",
+    "python -m pip install '.[studio]'": "likewise",
+    "python -m pip install '.[course]'": "likewise",
+    "latentgeo studio": "serves until Ctrl-C: "
+    "tests/eval/studio/test_frame.py::test_a_walk_is_scrubbed_and_its_command_makes_the_same_bytes",
+    "latentgeo book --out book": "minutes; of a small course: "
+    "tests/eval/course/book/test_run.py::test_one_chapter_alone",
     "pytest": "runs this test",
     "latentgeo demo --out out": "minutes; of a tiny model: "
     "tests/eval/demo/test_run.py::test_every_number_of_results_is_on_the_page",

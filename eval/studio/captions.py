@@ -92,8 +92,9 @@ def edited(job: Job, how: EditText, methods: list[Method]) -> str:
         keep[f"{method}-strip.png"] = strip
     row = [f"{mse(*both).item():.2e}", f"{psnr(*both).item():.1f} dB"]
     head = ["MSE of the reconstruction, pixels in [0, 1]", "PSNR"]
+    error = table(head, [row]) if how.image else ""  # a drawn image is drawn the same again
     figures = [(one, name) for name, one in shown.items()]
-    return side_by_side(figures) + table(head, [row]) + to_keep(keep)
+    return side_by_side(figures) + error + to_keep(keep)
 
 
 def column(strip: Path, tiles: Sheet, i: int) -> Tensor:

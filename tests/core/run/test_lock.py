@@ -111,6 +111,7 @@ def test_of_many_at_once_one_is_let_in(tmp_path):
 
 
 WRITE = {
+    "csv",
     "out",
     "to",
     "html",

@@ -95,7 +95,7 @@ def test_what_is_measured_is_not_measured_again(done, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr(compare_samples, "draw_samples", again)
-    monkeypatch.setattr(compare_samples, "edits_of", again)
+    monkeypatch.setattr(compare_samples.Edits, "rows", again)
     for name in ("quality", "edit"):
         for one in MEASURES[name](bench).results:
             assert found[one.metric, one.model].value == pytest.approx(one.value, rel=1e-6)

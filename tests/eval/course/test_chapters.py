@@ -13,7 +13,6 @@ from latentgeo.eval.course.book.markdown import Around, body, slug
 from latentgeo.eval.course.computed import NUMBERS, compute, kept
 from latentgeo.eval.course.text import (
     CHAPTERS,
-    MARK,
     ROW,
     chapters,
     exercises,
@@ -21,7 +20,7 @@ from latentgeo.eval.course.text import (
     terms,
     unmarked,
 )
-from latentgeo.eval.page.numbers import stale
+from latentgeo.eval.page.numbers import MARK, stale
 
 CHEAP = ("noise",)  # scripts whose whole run takes seconds
 INDEXES = ("README.md", "glossary.md", "symbols.md")

@@ -165,8 +165,11 @@ def test_a_face_is_edited_by_sliders(page, tmp_path):
     slider.focus()
     box = slider.bounding_box()
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + box["height"] / 2)
+    page.wait_for_function(  # the smile alone may have run before
+        "document.querySelector('#meaning-line textarea').value.includes('glasses smile')"
+    )
     line = done(page, "meaning", start=False)
-    assert "--direction glasses smile" in line and "--combine" in line and " -1.5 " in line
+    assert "--combine" in line and " -1.5 " in line
     assert page.locator("#meaning-result .window").count() == 2
     again(line, tmp_path)
     for file in ("0000-glasses+smile.png", "grid.png"):
