@@ -6,6 +6,7 @@ Notation  the paper's α_t is our ᾱ_t = alpha_bar[t]; eps = ε_θ(x_t), shifte
           P_t = x̂_0 of an ε, D_t the direction pointing to x_t, both (B, ...)
 Time      the paper's t, of each sample its own: t and t_prev < t are (B,); t_edit and t_boost
           divide T … 0 into editing, denoising and quality boosting
+Length    a few lines over 300: the step, its times and its loss share this notation
 """
 
 from __future__ import annotations

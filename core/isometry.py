@@ -127,8 +127,9 @@ def isometry_loss(found: Traces) -> Tensor:
 
     Iso Eq. 6   L_iso = E[Tr(R²)] / E[Tr(R)]²
 
-    Its least value, of a scaled isometry, is 1/(n-1). Over a batch it is a ratio of means, biased
-    by the variance of the denominator, as 1/(R B).
+    Its least value, of a scaled isometry, is 1/(n-1); where h has fewer than n-1 numbers, m, no map
+    is one, and it is 1/m. Over a batch it is a ratio of means, biased by the variance of the
+    denominator, as 1/(R B).
     """
     return found.second.mean() / found.first.mean().square()
 

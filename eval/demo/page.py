@@ -1,6 +1,7 @@
 """The demo's report: what each picture and number means, in words that follow from the numbers.
 
 A sentence claims a difference only where its 95 % interval leaves no doubt about the sign.
+A few lines over 300, so that all that is claimed is read in one place.
 """
 
 from collections.abc import Sequence

@@ -129,6 +129,20 @@ def test_scaled_isometry_has_the_least_loss(x):
     assert loss(lambda x: x.flatten(1) @ Q.T) > 1 / (N - 1) * (1 + 1e-6)
 
 
+def test_fewer_numbers_than_directions_have_their_own_least_loss(x):
+    """Iso Eq. 6: m < n - 1 orthonormal gradients give R m equal eigenvalues, and 1/m."""
+    x, m = x[:1], N // 2
+    normal = torch.cat([x.flatten(1).T, torch.randn(N, m, dtype=torch.float64)], 1)
+    Q = torch.linalg.qr(normal).Q[:, 1:] * 3.0  # (N, m), across x
+
+    def loss(Q):
+        first, second = isometry.exact_traces(lambda x: x.flatten(1) @ Q, x)
+        return (second.mean() / first.mean() ** 2).item()
+
+    assert loss(Q) == pytest.approx(1 / m, rel=1e-12)
+    assert loss(Q * torch.linspace(1, 1.1, m, dtype=torch.float64)) > 1 / m * (1 + 1e-6)
+
+
 def test_ratio_of_means_is_not_the_mean_of_ratios(x):
     """Iso Eq. 6: one isometry per sample, each with its own c, is no scaled isometry."""
     Q = torch.linalg.qr(torch.randn(M, N, dtype=torch.float64)).Q

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.conftest import Tiny
+from tests.eval.studio.tabs import SECONDS
 from tests.eval.studio.tiny import write_face_model
 
 OFFLINE = """
@@ -75,3 +77,21 @@ def browser():
         found = play.chromium.launch(executable_path=program, args=options)
         yield found
         found.close()
+
+
+@pytest.fixture
+def page(site, browser):
+    """A page of its own session; whatever it asks for is of the studio, and is there."""
+    found = browser.new_page()
+    found.set_default_timeout(SECONDS)
+    asked, faults = [], []
+    found.on("request", lambda request: asked.append(request.url))
+    found.on("pageerror", lambda error: faults.append(str(error)))
+    found.on("response", lambda answer: answer.status >= 400 and faults.append(answer.url))
+    found.goto(site.url)
+    found.wait_for_selector("#walk-go")
+    yield found
+    found.close()
+    elsewhere = [one for one in asked if urlsplit(one).netloc != urlsplit(site.url).netloc]
+    assert not [one for one in elsewhere if not one.startswith(("data:", "blob:"))]
+    assert not faults

@@ -11,7 +11,7 @@ from latentgeo.eval.studio.service.jobs import Job
 from latentgeo.eval.studio.service.parts import sheet
 from latentgeo.infer.pictures.images import GAP, enlarge, grid
 from latentgeo.infer.text_edits.settings import EditText
-from tests.eval.studio.test_frame import again, done, kept, page, tab  # noqa: F401
+from tests.eval.studio.tabs import done, same_bytes, tab
 
 
 def test_a_column_of_a_strip_is_its_image(tmp_path):
@@ -27,15 +27,14 @@ def test_a_column_of_a_strip_is_its_image(tmp_path):
         assert torch.equal(image, wanted.expand_as(image))
 
 
-def test_methods_are_beside_each_other_and_their_commands_make_the_same_bytes(page, tmp_path):  # noqa: F811
+def test_methods_are_beside_each_other_and_their_commands_make_the_same_bytes(page, tmp_path):
     tab(page, "Captions")
     page.fill("#captions-steps input[type=number]", "2")
     line = done(page, "captions")
     assert len(line.splitlines()) == 4
     assert page.locator("#captions-result .window").count() == 6
-    again(line.splitlines()[1], tmp_path)
-    written = (tmp_path / "out" / "captions" / "sdedit" / "strip.png").read_bytes()
-    assert kept(page, "captions", "sdedit-strip.png") == written
+    files = {"sdedit-strip.png": "captions/sdedit/strip.png"}
+    assert same_bytes(page, "captions", line.splitlines()[1], tmp_path, files)
 
 
 def test_no_method_is_a_sentence():

@@ -1,12 +1,8 @@
 """The page in a real browser: walks, edits, drags, what is stopped, and what is refused."""
 
-import base64
 import http.client
 import json
 import re
-import shlex
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,63 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.eval.studio.client import function_of, press
-
-SECONDS = 120_000  # ms, of a busy machine
-
-
-@pytest.fixture
-def page(site, browser):
-    """A page of its own session; whatever it asks for is of the studio, and is there."""
-    found = browser.new_page()
-    found.set_default_timeout(SECONDS)
-    asked, faults = [], []
-    found.on("request", lambda request: asked.append(request.url))
-    found.on("pageerror", lambda error: faults.append(str(error)))
-    found.on("response", lambda answer: answer.status >= 400 and faults.append(answer.url))
-    found.goto(site.url)
-    found.wait_for_selector("#walk-go")
-    yield found
-    found.close()
-    elsewhere = [one for one in asked if urlsplit(one).netloc != urlsplit(site.url).netloc]
-    assert not [one for one in elsewhere if not one.startswith(("data:", "blob:"))]
-    assert not faults
-
-
-def tab(page, name):
-    page.click(f"role=tab[name={name}]")
-    page.wait_for_selector(f"#{name.lower()}-go")
-
-
-def done(page, name, start=True):
-    """Start a tab's job and wait for it; return its command."""
-    if start:
-        page.evaluate(f"document.querySelector('#{name}-status .going')?.remove()")
-        page.click(f"#{name}-go")
-    page.wait_for_function(
-        f"document.querySelector('#{name}-status .error, #{name}-status .going')?.textContent"
-        ".match(/done in/)"
-    )
-    return page.input_value(f"#{name}-line textarea")
-
-
-def kept(page, name, file):
-    """Return the bytes of a file that a tab offers to keep."""
-    link = page.get_attribute(f"#{name}-result a[download='{file}']", "href")
-    return base64.b64decode(link.partition(",")[2])
-
-
-def again(lines, folder):
-    """Run what is shown as a command, line by line."""
-    for line in lines.splitlines():
-        words = shlex.split(line)
-        assert words[0] == "latentgeo"
-        code = [sys.executable, "-m", "latentgeo.core.run", *words[1:]]
-        subprocess.run(code, cwd=folder, check=True, capture_output=True)
-
-
-def small_walk(page):
-    page.fill("#walk-frames input[type=number]", "4")
-    page.fill("#walk-steps input[type=number]", "2")
+from tests.eval.studio.tabs import SECONDS, done, kept, same_bytes, small_walk, tab
 
 
 def test_a_walk_is_scrubbed_and_its_command_makes_the_same_bytes(page, tmp_path):
@@ -106,9 +46,13 @@ def test_a_walk_is_scrubbed_and_its_command_makes_the_same_bytes(page, tmp_path)
         for name in ("place", "end")
     )
     assert place == pytest.approx(end, abs=1)
-    again(line, tmp_path)
-    for file in ("strip.png", "distances.json"):
-        assert kept(page, "walk", file) == (tmp_path / "out" / "walk" / file).read_bytes()
+    assert same_bytes(
+        page,
+        "walk",
+        line,
+        tmp_path,
+        {"strip.png": "walk/strip.png", "distances.json": "walk/distances.json"},
+    )
 
 
 def test_a_job_stops(page):
@@ -171,9 +115,13 @@ def test_a_face_is_edited_by_sliders(page, tmp_path):
     line = done(page, "meaning", start=False)
     assert "--combine" in line and " -1.5 " in line
     assert page.locator("#meaning-result .window").count() == 2
-    again(line, tmp_path)
-    for file in ("0000-glasses+smile.png", "grid.png"):
-        assert kept(page, "meaning", file) == (tmp_path / "out" / "edit" / file).read_bytes()
+    assert same_bytes(
+        page,
+        "meaning",
+        line,
+        tmp_path,
+        {"0000-glasses+smile.png": "edit/0000-glasses+smile.png", "grid.png": "edit/grid.png"},
+    )
 
 
 def test_a_point_is_dragged_what_is_painted_stays_and_the_way_is_shown(page, tmp_path):
@@ -207,9 +155,18 @@ def test_a_point_is_dragged_what_is_painted_stays_and_the_way_is_shown(page, tmp
     with Image.open(tmp_path / "mask.png") as mask:
         levels = np.array(mask.convert("L"))
     assert levels.shape == (32, 32) and not levels[28, 5:26].any() and levels[:20].min() == 255
-    again(line, tmp_path)
-    for file in ("edited.png", "strip.png", "drag.gif", "drag.json"):
-        assert kept(page, "drag", file) == (tmp_path / "out" / "drag" / file).read_bytes()
+    assert same_bytes(
+        page,
+        "drag",
+        line,
+        tmp_path,
+        {
+            "edited.png": "drag/edited.png",
+            "strip.png": "drag/strip.png",
+            "drag.gif": "drag/drag.gif",
+            "drag.json": "drag/drag.json",
+        },
+    )
 
 
 def test_two_people_at_once_wait_and_see_their_own(site, browser):

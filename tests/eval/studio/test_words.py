@@ -7,7 +7,7 @@ import torch
 
 from latentgeo.eval.studio.words import HEIGHT, pairs_drawing, prompts_of, words_of
 from latentgeo.infer.walks.prompt_walk import Clouds
-from tests.eval.studio.test_frame import again, done, kept, page, tab  # noqa: F401
+from tests.eval.studio.tabs import done, same_bytes, tab
 
 FIRST, LAST = ["start", "a", "cat", "end", "2 × padding"], ["start", "dog", "end", "3 × padding"]
 
@@ -50,12 +50,16 @@ def test_words_are_the_tokens_of_the_prompt(bundle):
     assert (start, end, padding) == ("start", "end", f"{length - real} × padding")
 
 
-def test_a_walk_between_prompts_is_the_commands(page, tmp_path):  # noqa: F811
+def test_a_walk_between_prompts_is_the_commands(page, tmp_path):
     tab(page, "Words")
     page.fill("#words-frames input[type=number]", "3")
     page.fill("#words-steps input[type=number]", "2")
     line = done(page, "words")
     assert page.locator("#words-result .pairs svg").count() == 1
-    again(line, tmp_path)
-    for file in ("strip.png", "distances.json"):
-        assert kept(page, "words", file) == (tmp_path / "out" / "words" / file).read_bytes()
+    assert same_bytes(
+        page,
+        "words",
+        line,
+        tmp_path,
+        {"strip.png": "words/strip.png", "distances.json": "words/distances.json"},
+    )
