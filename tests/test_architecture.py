@@ -100,6 +100,7 @@ ACROSS = {  # tests of more than one file, and what they test
     "tests/core/test_printed_others.py": "likewise",
     "tests/core/test_printed_smooth.py": "likewise",
     "tests/core/test_prints_and_releases.py": "print, released code and this: where they differ",
+    "tests/eval/studio/test_uploads.py": "images of the user's own, in every tab that takes them",
     "tests/train/test_distributed.py": "the loop, its session and its checkpoints under torchrun",
 }
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
